@@ -1,0 +1,171 @@
+#include "base/enc.h"
+
+#include <pthread.h>
+#include <string.h>
+
+void nx_hex_format(const void *p, size_t n, char *ret)
+{
+	static const char digits[] = "0123456789abcdef";
+	const uint8_t *b = p;
+
+	for (size_t i = 0; i < n; i++) {
+		ret[2 * i] = digits[b[i] >> 4];
+		ret[2 * i + 1] = digits[b[i] & 15];
+	}
+	ret[2 * n] = 0;
+}
+
+static int hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	if (c >= 'A' && c <= 'F')
+		return c - 'A' + 10;
+	return -1;
+}
+
+bool nx_hex_parse(const char *s, void *ret, size_t n)
+{
+	uint8_t *b = ret;
+
+	if (strlen(s) != 2 * n)
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		int hi = hex_digit(s[2 * i]);
+		int lo = hex_digit(s[2 * i + 1]);
+
+		if (hi < 0 || lo < 0)
+			return false;
+		b[i] = (uint8_t)(hi << 4 | lo);
+	}
+	return true;
+}
+
+static const char base64_digits[] =
+	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+void nx_base64_format(const void *p, size_t n, char *ret)
+{
+	const uint8_t *b = p;
+
+	for (size_t i = 0; i < n; i += 3) {
+		size_t left = n - i;
+		uint32_t v = (uint32_t)b[i] << 16;
+
+		if (left > 1)
+			v |= (uint32_t)b[i + 1] << 8;
+		if (left > 2)
+			v |= b[i + 2];
+		*ret++ = base64_digits[v >> 18];
+		*ret++ = base64_digits[v >> 12 & 63];
+		*ret++ = left > 1 ? base64_digits[v >> 6 & 63] : '=';
+		*ret++ = left > 2 ? base64_digits[v & 63] : '=';
+	}
+	*ret = 0;
+}
+
+static int base64_digit(char c)
+{
+	const char *at = c ? strchr(base64_digits, c) : NULL;
+
+	return at ? (int)(at - base64_digits) : -1;
+}
+
+bool nx_base64_parse(const char *s, size_t n, void *ret, size_t cap, size_t *ret_n)
+{
+	uint8_t *b = ret;
+	size_t out = 0;
+
+	if (n % 4)
+		return false;
+	for (size_t i = 0; i < n; i += 4) {
+		size_t pad = 0;
+		uint32_t v = 0;
+
+		if (i + 4 == n)
+			pad = (size_t)(s[n - 1] == '=') +
+				(size_t)(s[n - 1] == '=' && s[n - 2] == '=');
+		for (size_t k = 0; k < 4; k++) {
+			int d = k >= 4 - pad ? 0 : base64_digit(s[i + k]);
+
+			if (d < 0)
+				return false;
+			v = v << 6 | (uint32_t)d;
+		}
+		if (out + 3 - pad > cap)
+			return false;
+		for (size_t k = 0; k < 3 - pad; k++)
+			b[out++] = (uint8_t)(v >> (16 - 8 * k));
+		if ((pad == 1 && v & 0xff) || (pad == 2 && v & 0xffff))
+			return false;
+	}
+	*ret_n = out;
+	return true;
+}
+
+static uint32_t crc_table[8][256];
+
+static void crc_table_make(void)
+{
+	for (uint32_t i = 0; i < 256; i++) {
+		uint32_t c = i;
+
+		for (int k = 0; k < 8; k++)
+			c = c & 1 ? c >> 1 ^ 0x82f63b78u : c >> 1;
+		crc_table[0][i] = c;
+	}
+	for (int t = 1; t < 8; t++)
+		for (uint32_t i = 0; i < 256; i++)
+			crc_table[t][i] =
+				crc_table[t - 1][i] >> 8 ^ crc_table[0][crc_table[t - 1][i] & 255];
+}
+
+static uint32_t crc_soft(uint32_t crc, const uint8_t *b, size_t n)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	(void)pthread_once(&once, crc_table_make);
+	for (; n >= 8; b += 8, n -= 8) {
+		uint64_t v;
+
+		memcpy(&v, b, 8);
+		v ^= crc;
+		crc = 0;
+		for (int t = 0; t < 8; t++)
+			crc ^= crc_table[7 - t][v >> (8 * t) & 255];
+	}
+	for (; n; b++, n--)
+		crc = crc >> 8 ^ crc_table[0][(crc ^ *b) & 255];
+	return crc;
+}
+
+#ifdef __x86_64__
+#include <nmmintrin.h>
+
+__attribute__((target("sse4.2"))) static uint32_t crc_hard(uint32_t crc, const uint8_t *b, size_t n)
+{
+	uint64_t c = crc;
+
+	for (; n >= 8; b += 8, n -= 8) {
+		uint64_t v;
+
+		memcpy(&v, b, 8);
+		c = _mm_crc32_u64(c, v);
+	}
+	for (; n; b++, n--)
+		c = _mm_crc32_u8((uint32_t)c, *b);
+	return (uint32_t)c;
+}
+#endif
+
+uint32_t nx_crc32c(uint32_t crc, const void *p, size_t n)
+{
+	crc = ~crc;
+#ifdef __x86_64__
+	if (__builtin_cpu_supports("sse4.2"))
+		return ~crc_hard(crc, p, n);
+#endif
+	return ~crc_soft(crc, p, n);
+}

@@ -1,0 +1,33 @@
+/*
+ * file.h - whole reads and writes, directories, and replacing a file atomically.
+ *
+ * Layer:   0 (base).
+ * Threads: safe.
+ */
+#ifndef NX_BASE_FILE_H
+#define NX_BASE_FILE_H
+
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/slice.h"
+
+struct nx_buf;
+
+/* Exactly `n` bytes at `off`; the end of the file before that is NX_E_SHORT. */
+NX_NODISCARD nx_rc nx_pread_full(int fd, void *p, size_t n, uint64_t off, struct nx_err *err);
+NX_NODISCARD nx_rc nx_pwrite_full(
+	int fd, const void *p, size_t n, uint64_t off, struct nx_err *err);
+
+/* Whole file, at most buf->max bytes. */
+NX_NODISCARD nx_rc nx_file_read(
+	int dir_fd, const char *name, struct nx_buf *ret_buf, struct nx_err *err);
+
+/* Write a temporary file, sync it, rename it over `name`, sync the directory.  Mode as given. */
+NX_NODISCARD nx_rc nx_file_replace(
+	int dir_fd, const char *name, struct nx_slice data, unsigned mode, struct nx_err *err);
+
+/* Like mkdir -p, mode 0700; existing directories are left as they are. */
+NX_NODISCARD nx_rc nx_mkdirs(const char *path, struct nx_err *err);
+
+#endif

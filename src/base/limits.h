@@ -1,0 +1,54 @@
+/*
+ * limits.h - every bound that outside input can reach, in one place.
+ *
+ * Layer:   0 (base).
+ */
+#ifndef NX_BASE_LIMITS_H
+#define NX_BASE_LIMITS_H
+
+#define NX_KIB 1024u
+#define NX_MIB (1024u * 1024u)
+
+/* DICOM data sets (PS3.5). */
+#define NX_LIMIT_DICOM_DEPTH         32u            /* nested sequences */
+#define NX_LIMIT_DICOM_ELEMENTS      4000000u       /* elements in one data set, all levels */
+#define NX_LIMIT_DICOM_HEADER        (64u * NX_MIB) /* all non-bulk bytes of one instance */
+#define NX_LIMIT_DICOM_INFLATE_RATIO 200u /* deflated transfer syntax: output per input byte */
+#define NX_LIMIT_DICOM_INSTANCE      (1ull << 40) /* one instance, bytes */
+
+/* The published split rule: an element value of this length and more is bulk. */
+#define NX_BULK_THRESHOLD (64u * NX_KIB)
+
+/* Store (docs/PACK-FORMAT.md). */
+#define NX_SEGMENT_LEN         (256u * NX_KIB)
+#define NX_EXTENT_MAX          (64u * NX_MIB)
+#define NX_LEAF_LEN            (32u * NX_KIB)
+#define NX_PACK_MAX            (4096ull * NX_MIB) /* an active pack is sealed beyond this */
+#define NX_PACK_ALIGN          4096u
+#define NX_LIMIT_GROUP_RECORD  (64u * NX_MIB)
+#define NX_LIMIT_GROUP_WAITERS 512u
+#define NX_LIMIT_RECIPE_PARTS  65536u
+#define NX_LIMIT_BLOB_EXTENTS  1048576u
+
+/* Names. */
+#define NX_LIMIT_NAME       64u   /* collection, project, principal, domain */
+#define NX_LIMIT_OBJECT_KEY 1024u /* S3: at most 1024 bytes of UTF-8 */
+#define NX_LIMIT_UID        64u   /* PS3.5 9.1 */
+#define NX_LIMIT_ERR_TEXT   256u
+
+/* Network. */
+#define NX_LIMIT_CONNECTIONS      4096u
+#define NX_LIMIT_PDU              (1u * NX_MIB)   /* P-DATA-TF we accept and announce at most */
+#define NX_LIMIT_PDU_ASSOC        (256u * NX_KIB) /* A-ASSOCIATE-RQ */
+#define NX_LIMIT_PRES_CONTEXTS    128u            /* PS3.8 9.3.2.2: odd ids 1-255 */
+#define NX_LIMIT_COMMAND_SET      (64u * NX_KIB)  /* DIMSE command set */
+#define NX_LIMIT_HTTP_HEADER      (32u * NX_KIB)
+#define NX_LIMIT_HTTP_SMALL_BODY  (4u * NX_MIB) /* JSON bodies */
+#define NX_LIMIT_MULTIPART_HEADER (16u * NX_KIB)
+#define NX_LIMIT_URL              (8u * NX_KIB)
+
+/* Queries. */
+#define NX_LIMIT_QUERY_ROWS 10000u
+#define NX_LIMIT_QUERY_KEYS 64u
+
+#endif
