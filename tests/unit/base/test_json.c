@@ -36,7 +36,7 @@ static void test_bad_utf8_becomes_replacement_character(void **state)
 	(void)state;
 	nx_buf_init(&buf, 1024, 0);
 	nx_json_init(&json, &buf);
-	nx_json_str_n(&json, "a\xff\xc3\xa9\xed\xa0\x80\n\"\\\x01", 12);
+	nx_json_str_n(&json, "a\xff\xc3\xa9\xed\xa0\x80\n\"\\\x01", 11);
 	assert_string_equal(nx_buf_cstr(&buf),
 		"\"a\xef\xbf\xbd\xc3\xa9\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\\n\\\"\\\\\\u0001\"");
 }

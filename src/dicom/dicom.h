@@ -1,0 +1,207 @@
+/*
+ * dicom.h - DICOM Part 10 and data sets: a streaming parser, a dictionary, text, values, JSON.
+ *
+ * Layer:   1 (dicom).  Uses base, zlib.  No I/O of its own.
+ * Threads: tables are constant; a parser belongs to one thread at a time.
+ * PHI:     values pass through; errors name tag and offset only.
+ */
+#ifndef NX_DICOM_DICOM_H
+#define NX_DICOM_DICOM_H
+
+#include <stdint.h>
+
+#include "base/auto.h"
+#include "base/err.h"
+#include "base/slice.h"
+
+struct nx_arena;
+struct nx_buf;
+struct nx_json;
+
+typedef uint32_t nx_tag; /* group << 16 | element */
+
+#define NX_TAG(group, element) ((nx_tag)(((uint32_t)(group) << 16) | (uint32_t)(element)))
+#define NX_VR(a, b)            ((uint16_t)(((uint16_t)(a) << 8) | (uint16_t)(b)))
+
+#include "dicom/tags.h" /* generated: NX_TAG_PATIENT_ID, ...; NX_UID_* */
+
+/* ---- transfer syntaxes (PS3.5 Annex A, PS3.6 Annex A) ---- */
+
+struct nx_ts {
+	const char *uid;
+	const char *name;
+	bool explicit_vr;
+	bool big_endian;
+	bool deflated;
+	bool encapsulated;
+};
+
+/* Known ones; NULL otherwise.  An unknown syntax is explicit little endian (PS3.5 A.4), maybe
+ * encapsulated. */
+const struct nx_ts *nx_ts_find(const char *uid);
+/* A dotted UID of 1-64 characters (PS3.5 9.1); lenient on leading zeros, as found in the field. */
+bool nx_uid_valid(const char *uid, size_t n);
+/* NULL when unknown.  Storage SOP classes are those whose entry says so; see nx_uid_is_storage().
+ */
+const char *nx_uid_name(const char *uid);
+bool nx_uid_is_storage(const char *uid);
+
+/* ---- dictionary (PS3.6) ---- */
+
+struct nx_dict_entry {
+	nx_tag tag;
+	uint16_t vr; /* NX_VR('P','N'); the first when several are allowed */
+	const char *keyword;
+	const char *vm;
+};
+
+/* Repeating groups (50xx, 60xx) are found; NULL for private and unknown tags. */
+const struct nx_dict_entry *nx_dict_find(nx_tag tag);
+/* By keyword ("PatientID") or 8 hex digits; false if neither. */
+bool nx_dict_parse_tag(const char *text, size_t n, nx_tag *ret_tag);
+
+/* ---- streaming parser (PS3.5 7, PS3.10 7) ---- */
+
+/*
+ * Every element is announced in stream order, at every depth.  `offset` counts bytes of the stream
+ * as fed. Values up to `value_max` bytes come whole in on_value(); longer ones, and encapsulated
+ * pixel data, come through on_bulk_begin / on_bulk_data / on_bulk_end without being buffered. Bytes
+ * that are not part of a bulk value are passed to on_raw in order, exactly once, so that raw and
+ * bulk bytes together are the stream. A callback may fail: the parse stops with its code.  Unset
+ * callbacks are skipped.
+ */
+struct nx_dicom_elem {
+	nx_tag tag;
+	uint16_t vr; /* as in the stream, or from the dictionary for implicit VR; 'UN' when unknown
+		      */
+	unsigned depth;  /* 0: the data set itself */
+	uint64_t offset; /* of the tag */
+	uint32_t length; /* UINT32_MAX: undefined */
+};
+
+struct nx_dicom_cb {
+	nx_rc (*on_meta_end)(void *payload, const char *ts_uid, struct nx_err *err);
+	/* A leaf value, in the transfer syntax's byte order; deflated data sets come inflated. */
+	nx_rc (*on_value)(void *payload, const struct nx_dicom_elem *e, struct nx_slice value,
+		struct nx_err *err);
+	nx_rc (*on_seq_begin)(void *payload, const struct nx_dicom_elem *e, struct nx_err *err);
+	nx_rc (*on_item_begin)(
+		void *payload, const struct nx_dicom_elem *e, unsigned index, struct nx_err *err);
+	nx_rc (*on_item_end)(void *payload, const struct nx_dicom_elem *e, struct nx_err *err);
+	nx_rc (*on_seq_end)(void *payload, const struct nx_dicom_elem *e, struct nx_err *err);
+	/* A value of length >= bulk_min (or of undefined length: encapsulated pixel data, all items
+	 * and the delimiter, once it passes bulk_min) starts.  Only at depth 0 for defined lengths.
+	 */
+	nx_rc (*on_bulk_begin)(void *payload, const struct nx_dicom_elem *e, struct nx_err *err);
+	nx_rc (*on_bulk_data)(void *payload, struct nx_slice data, struct nx_err *err);
+	nx_rc (*on_bulk_end)(
+		void *payload, const struct nx_dicom_elem *e, uint64_t length, struct nx_err *err);
+	nx_rc (*on_raw)(void *payload, struct nx_slice data, struct nx_err *err);
+};
+
+struct nx_dicom_parser_opts {
+	/* NULL: a Part 10 stream (with or without preamble, meta group or neither: then the syntax
+	 * is guessed as PS3.10 7.1 readers do).  Else a bare data set in this transfer syntax
+	 * (C-STORE). */
+	const char *ts_uid;
+	uint32_t bulk_min;  /* 0: NX_BULK_THRESHOLD */
+	nx_tag stop_before; /* 0: parse all.  At the first tag of depth 0 >= this, stop with NX_OK
+			     */
+};
+
+struct nx_dicom_parser;
+
+NX_NODISCARD nx_rc nx_dicom_parser_new(const struct nx_dicom_parser_opts *opts,
+	const struct nx_dicom_cb *cb, void *payload, struct nx_dicom_parser **ret_parser,
+	struct nx_err *err);
+struct nx_dicom_parser *nx_dicom_parser_free(struct nx_dicom_parser *parser);
+NX_DEFINE_AUTO(nx_dicom_parser);
+
+/* Feed the next bytes, in pieces of any size.  NX_E_MALFORMED, NX_E_LIMIT, NX_E_UNSUPPORTED with
+ * tag and offset. */
+NX_NODISCARD nx_rc nx_dicom_feed(
+	struct nx_dicom_parser *parser, const void *p, size_t n, struct nx_err *err);
+/* No more bytes: the stream must be complete (NX_E_SHORT otherwise). */
+NX_NODISCARD nx_rc nx_dicom_finish(struct nx_dicom_parser *parser, struct nx_err *err);
+bool nx_dicom_stopped(const struct nx_dicom_parser *parser);       /* at stop_before */
+const char *nx_dicom_ts_uid(const struct nx_dicom_parser *parser); /* "" before it is known */
+/* Where a data set is known to begin (after the meta group). */
+uint64_t nx_dicom_dataset_offset(const struct nx_dicom_parser *parser);
+
+/* ---- a data set in memory, for headers: everything but bulk values ---- */
+
+struct nx_dataset;
+
+struct nx_elem {
+	nx_tag tag;
+	uint16_t vr;
+	bool is_bulk; /* value absent here: bulk_offset and bulk_length say where it is in the
+			 stream */
+	struct nx_slice value; /* little endian for binary VRs, whatever the stream was */
+	uint64_t bulk_offset;
+	uint64_t bulk_length;
+	struct nx_dataset **items; /* SQ */
+	size_t n_items;
+};
+
+struct nx_dataset {
+	struct nx_elem *elems; /* ascending tags */
+	size_t n;
+};
+
+/*
+ * Build the tree of a stream that is fed to the returned builder's parser; memory from `arena`.
+ * Group 0002 elements are in it.  Values at or past bulk_min become bulk references.
+ */
+NX_NODISCARD nx_rc nx_dataset_parse(struct nx_slice stream, const char *ts_uid, uint32_t bulk_min,
+	struct nx_arena *arena, struct nx_dataset **ret_ds, struct nx_err *err);
+/*
+ * The same for an instance split by the published rule: `header` is the concatenation of its
+ * non-bulk bytes, bulks[i] = {offset in the whole stream, length}, ascending.
+ */
+struct nx_bulk_ref {
+	uint64_t offset;
+	uint64_t length;
+};
+NX_NODISCARD nx_rc nx_dataset_parse_split(struct nx_slice header, const struct nx_bulk_ref *bulks,
+	size_t n_bulks, const char *ts_uid, struct nx_arena *arena, struct nx_dataset **ret_ds,
+	struct nx_err *err);
+
+const struct nx_elem *nx_dataset_find(const struct nx_dataset *ds, nx_tag tag);
+/* Text value decoded to UTF-8 by (0008,0005), padding removed, all values with backslashes; "" when
+ * absent. NULL without memory only. */
+const char *nx_dataset_text(const struct nx_dataset *ds, nx_tag tag, struct nx_arena *arena);
+/* First value as an integer (IS, US, UL, SS, SL); false when absent or not a number. */
+bool nx_dataset_int(const struct nx_dataset *ds, nx_tag tag, int64_t *ret);
+
+/* Write the tree as `ts` says (explicit little endian only today), Part 10 with preamble and meta
+ * group when it has group 0002.  Bulk elements are written as their header only and reported in
+ * order to on_bulk with the position in `out` after which the bulk bytes belong. */
+NX_NODISCARD nx_rc nx_dataset_write(const struct nx_dataset *ds, const struct nx_ts *ts,
+	struct nx_buf *out,
+	nx_rc (*on_bulk)(void *payload, const struct nx_elem *e, size_t at, struct nx_err *err),
+	void *payload, struct nx_err *err);
+
+/* Preamble and File Meta Information (PS3.10 7.1) for a data set that came over C-STORE. */
+NX_NODISCARD nx_rc nx_dicom_meta_write(const char *sop_class, const char *sop_instance,
+	const char *ts_uid, const char *source_ae, struct nx_buf *out, struct nx_err *err);
+
+/* ---- text (PS3.3 C.12.1.1.2, PS3.5 6.1) ---- */
+
+/* `text` in the repertoire named by the value of (0008,0005) to UTF-8; undecodable bytes become
+ * U+FFFD. `vr` decides where escapes reset (PN, LT, ...). */
+NX_NODISCARD nx_rc nx_charset_decode(struct nx_slice charset, uint16_t vr, struct nx_slice text,
+	struct nx_buf *out, struct nx_err *err);
+
+/* ---- DICOM JSON Model (PS3.18 Annex F) ---- */
+
+/* One data set as an object.  bulk_uri(payload, elem, out) appends the BulkDataURI of a bulk value.
+ */
+NX_NODISCARD nx_rc nx_dataset_json(const struct nx_dataset *ds, struct nx_json *json,
+	nx_rc (*bulk_uri)(
+		void *payload, const struct nx_elem *e, struct nx_buf *out, struct nx_err *err),
+	void *payload, struct nx_arena *arena, struct nx_err *err);
+/* One attribute with text value(s) already in UTF-8 ("A\\B"), typed by its dictionary VR. */
+void nx_json_dicom_text(struct nx_json *json, nx_tag tag, const char *utf8);
+
+#endif
