@@ -1,0 +1,76 @@
+/*
+ * access.h - who may: principals, permissions and the decision point that every route and service
+ * asks.
+ *
+ * Layer:   2 (access).  Uses base, crypto, catalog.
+ * Threads: safe.
+ * PHI:     none.
+ */
+#ifndef NX_ACCESS_ACCESS_H
+#define NX_ACCESS_ACCESS_H
+
+#include <stdint.h>
+
+#include "base/auto.h"
+#include "base/err.h"
+#include "base/limits.h"
+
+struct nx_cat;
+struct nx_err;
+
+/* What a route or service needs.  A table row without one (0) does not pass its unit test. */
+enum nx_perm {
+	NX_PERM_NONE_ = 0,
+	NX_PERM_PUBLIC, /* liveness only */
+	NX_PERM_VERIFY, /* C-ECHO */
+	NX_PERM_STORE,
+	NX_PERM_QUERY,
+	NX_PERM_READ,
+	NX_PERM_DELETE,
+	NX_PERM_DEIDENTIFY,
+	NX_PERM_RELEASE,
+	NX_PERM_LEASE,
+	NX_PERM_ERASE,
+	NX_PERM_AUDIT,   /* read the ledger */
+	NX_PERM_ADMIN,   /* configuration, keys, backup */
+	NX_PERM_MONITOR, /* metrics, status */
+	NX_PERM_COUNT_
+};
+
+enum nx_principal_kind {
+	NX_PRINCIPAL_SYSTEM = 1,
+	NX_PRINCIPAL_TOKEN,
+	NX_PRINCIPAL_AE
+};
+
+struct nx_principal {
+	enum nx_principal_kind kind;
+	char name[NX_LIMIT_NAME + 1];       /* "admin", "AE:CT01" */
+	char role[NX_LIMIT_NAME + 1];       /* "admin", "modality", "reader" */
+	char collection[NX_LIMIT_NAME + 1]; /* bound to this one; "" : any */
+	char peer[64];                      /* address */
+	char session[33];                   /* random, for grouping reads */
+};
+
+/* "Bearer <token>".  NX_E_UNAUTHENTICATED. */
+NX_NODISCARD nx_rc nx_access_bearer(struct nx_cat *cat, const char *authorization, const char *peer,
+	struct nx_principal *ret, struct nx_err *err);
+/* A DIMSE peer by calling and called AE title and address.  NX_E_DENIED: not on the allow-list. */
+NX_NODISCARD nx_rc nx_access_ae(struct nx_cat *cat, const char *calling, const char *called,
+	const char *peer, struct nx_principal *ret, struct nx_err *err);
+/* A new token (43 characters, 256 bits) and its hash for NX_T_PRINCIPAL. */
+void nx_access_token_new(char ret_token[48], uint8_t ret_hash[32]);
+
+struct nx_decision {
+	bool permit;
+	const char *rule; /* the rule that said so */
+};
+
+/* Default deny.  `collection` may be NULL for what is not in one. */
+void nx_access_decide(const struct nx_principal *who, enum nx_perm perm, const char *collection,
+	struct nx_decision *ret);
+/* NX_E_DENIED with the rule, or NX_OK. */
+NX_NODISCARD nx_rc nx_access_check(const struct nx_principal *who, enum nx_perm perm,
+	const char *collection, struct nx_err *err);
+
+#endif

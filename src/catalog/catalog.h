@@ -1,0 +1,406 @@
+/*
+ * catalog.h - all metadata of a site, and all SQL: tables as data, row operations, queries.
+ *
+ * Layer:   2 (catalog).  Uses base, crypto, SQLite.
+ * Threads: shared; one thread (the committer) calls nx_cat_apply(), any number read.
+ * PHI:     yes: study, series and item rows.  The file is encrypted page-wise by our VFS.
+ *
+ * Rows travel as struct nx_op: table, verb, values.  The archive seals them into group records and
+ * applies them here; replaying the same operations in order gives the same catalog.
+ */
+#ifndef NX_CATALOG_CATALOG_H
+#define NX_CATALOG_CATALOG_H
+
+#include <stdint.h>
+
+#include "base/auto.h"
+#include "base/err.h"
+#include "base/secret.h"
+#include "base/slice.h"
+
+struct nx_arena;
+struct nx_buf;
+struct nx_cat;
+struct nx_rd;
+
+/* ---- row operations ---- */
+
+enum nx_val_type {
+	NX_VAL_NULL,
+	NX_VAL_INT,
+	NX_VAL_TEXT,
+	NX_VAL_BLOB
+};
+
+struct nx_val {
+	uint8_t type;
+	int64_t i;
+	struct nx_slice s; /* TEXT: UTF-8 without NUL */
+};
+
+static inline struct nx_val nx_val_int(int64_t i)
+{
+	return (struct nx_val){.type = NX_VAL_INT, .i = i};
+}
+static inline struct nx_val nx_val_text(const char *s)
+{
+	return s ? (struct nx_val){.type = NX_VAL_TEXT, .s = nx_slice_str(s)} : (struct nx_val){0};
+}
+static inline struct nx_val nx_val_blob(struct nx_slice s)
+{
+	return (struct nx_val){.type = NX_VAL_BLOB, .s = s};
+}
+
+enum nx_op_verb {
+	NX_OP_PUT = 1, /* insert or replace; all columns in order */
+	NX_OP_DEL = 2, /* by primary key columns */
+	NX_OP_SET = 3, /* primary key, then pairs (column number, value) */
+	NX_OP_ADD = 4, /* primary key, then pairs (column number, integer delta) */
+};
+
+/* Numbers are on disk: append only. */
+enum nx_table {
+	NX_T_KV = 1,
+	NX_T_COLLECTION,
+	NX_T_SUBJECT,
+	NX_T_STUDY,
+	NX_T_SERIES,
+	NX_T_ITEM,
+	NX_T_BLOB,
+	NX_T_PACK,
+	NX_T_PRINCIPAL,
+	NX_T_AE,
+	NX_T_EVENT,
+	NX_T_QUARANTINE,
+	NX_T_TAG,    /* ledger chain heads */
+	NX_T_FORGET, /* erased subjects; replayed by every restore */
+	NX_T_RELEASE,
+	NX_T_RELEASE_ITEM,
+	NX_T_LEASE,
+	NX_T_JOB,
+	NX_T_VAULT, /* pseudonyms, date shifts, cross-domain edges: values sealed by the vault
+		       domain */
+	NX_T_CONFLICT,
+	NX_T_COUNT_
+};
+
+struct nx_op {
+	uint8_t verb;
+	uint8_t table;
+	uint16_t n;
+	uint32_t domain; /* key domain of `subject` */
+	uint64_t
+		subject; /* != 0: in group records the values are sealed under this subject's key */
+	struct nx_val *vals;
+};
+
+void nx_op_format(const struct nx_op *op, struct nx_buf *out); /* the values only */
+/* Values borrow from `rd`; the array is from `arena`. */
+NX_NODISCARD nx_rc nx_op_parse(struct nx_rd *rd, uint8_t verb, uint8_t table,
+	struct nx_arena *arena, struct nx_op *ret_op, struct nx_err *err);
+
+/* ---- open, apply ---- */
+
+struct nx_cat_opts {
+	const char *path;         /* database file; "" : in memory */
+	const struct nx_key *key; /* encrypts the file */
+	const char *vfs; /* name of an SQLite VFS under ours (fault injection); NULL: the default */
+	unsigned n_readers; /* connections; 0: 8 */
+};
+
+/* Makes the file or runs the migrations that are due.  NX_E_VERSION for a newer schema, NX_E_KEY
+ * for a wrong key. */
+NX_NODISCARD nx_rc nx_cat_open(
+	const struct nx_cat_opts *opts, struct nx_cat **ret_cat, struct nx_err *err);
+struct nx_cat *nx_cat_free(struct nx_cat *cat); /* checkpoints */
+NX_DEFINE_AUTO(nx_cat);
+
+/* One transaction: all operations, and the watermark `seq` (must be the last one + 1 or more). */
+NX_NODISCARD nx_rc nx_cat_apply(
+	struct nx_cat *cat, uint64_t seq, const struct nx_op *ops, size_t n, struct nx_err *err);
+uint64_t nx_cat_watermark(struct nx_cat *cat); /* 0: nothing applied yet */
+/* Highest id in use of a table with an integer key (0 when empty). */
+NX_NODISCARD nx_rc nx_cat_max_id(
+	struct nx_cat *cat, enum nx_table table, uint64_t *ret_id, struct nx_err *err);
+/* A consistent copy into `path` under `key`, while the catalog is in use. */
+NX_NODISCARD nx_rc nx_cat_backup(
+	struct nx_cat *cat, const char *path, const struct nx_key *key, struct nx_err *err);
+
+/* ---- rows, as read.  Strings and blobs are from the arena given. ---- */
+
+enum nx_zone {
+	NX_ZONE_LANDING = 1,
+	NX_ZONE_CURATED,
+	NX_ZONE_TRAINING,
+	NX_ZONE_SCRATCH,
+	NX_ZONE_ARCHIVE,
+	NX_ZONE_VAULT
+};
+
+/* Column order of every struct = column order of PUT. */
+struct nx_collection {
+	int64_t id;
+	const char *name;
+	const char *project;
+	int64_t zone; /* enum nx_zone */
+	const char *domain_name;
+	int64_t domain;          /* of keys.h */
+	const char *tags;        /* JSON object: policy tags */
+	const char *on_conflict; /* "version" or "reject" */
+	int64_t created_us;
+};
+
+/* One (issuer, patient id) of a domain -> subject.  Several may share one subject. */
+struct nx_subject_row {
+	int64_t domain;
+	const char *issuer;
+	const char *patient_id; /* blank id: "\x01study:<uid>", one subject per study */
+	int64_t subject;
+	int64_t created_us;
+};
+
+struct nx_study {
+	int64_t id;
+	int64_t collection;
+	int64_t subject;
+	const char *uid;
+	const char *patient_id;
+	const char *issuer;
+	const char *patient_name; /* alphabetic=ideographic=phonetic, UTF-8 */
+	const char *name_key;     /* upper case, for prefix search */
+	const char *birth_date;
+	const char *sex;
+	const char *date;
+	const char *time;
+	const char *accession;
+	const char *referring;
+	const char *description;
+	const char *study_id;
+	const char *modalities; /* "CT\\SR" */
+	int64_t n_series;
+	int64_t n_instances;
+	int64_t received_us; /* first instance */
+	int64_t updated_us;  /* last instance */
+};
+
+struct nx_series {
+	int64_t id;
+	int64_t study;
+	const char *uid;
+	const char *modality;
+	const char *number;
+	const char *description;
+	const char *body_part;
+	const char *date;
+	const char *time;
+	const char *station;
+	const char *pps_date; /* Performed Procedure Step Start Date */
+	const char *pps_time;
+	int64_t n_instances;
+	int64_t updated_us;
+};
+
+enum nx_item_state {
+	NX_ITEM_LIVE = 1,
+	NX_ITEM_OLD = 2 /* a newer version exists */,
+	NX_ITEM_DELETED = 3,
+	NX_ITEM_ERASED = 4
+};
+
+struct nx_item {
+	int64_t id;
+	int64_t collection;
+	int64_t subject; /* 0: none */
+	int64_t domain;
+	int64_t series;   /* 0: not DICOM */
+	const char *name; /* SOP Instance UID or object key */
+	int64_t version;  /* 1, 2, ... */
+	int64_t state;
+	const char *type; /* SOP Class UID or media type */
+	const char *ts_uid;
+	int64_t number; /* Instance Number; 0 when absent */
+	int64_t rows;
+	int64_t columns;
+	int64_t frames;
+	int64_t size; /* bytes as received */
+	int64_t received_us;
+	struct nx_slice
+		sealed; /* recipe with blob keys, sealed under the subject's key (archive) */
+};
+
+struct nx_blob_row {
+	int64_t id;
+	int64_t refs;
+	struct nx_slice extents; /* packed list of struct nx_extent (archive) */
+};
+
+struct nx_pack_row {
+	int64_t id;
+	int64_t domain;
+	int64_t cls;   /* 1 small, 2 bulk */
+	int64_t state; /* 1 active, 2 sealed */
+	int64_t first_seq;
+	int64_t created_us;
+};
+
+struct nx_principal_row {
+	const char *name;
+	const char *role;           /* "admin", ... */
+	struct nx_slice token_hash; /* SHA-256 of the bearer token */
+	int64_t expires_us;         /* 0: never */
+	int64_t created_us;
+	int64_t revoked_us; /* 0: not */
+};
+
+struct nx_ae_row {
+	const char *ae;      /* calling AE title */
+	const char *called;  /* called AE title = binding */
+	const char *address; /* allowed peer address; "" any */
+	const char *collection;
+	int64_t created_us;
+};
+
+/* ---- look-ups; NX_E_NOENT when there is none ---- */
+
+NX_NODISCARD nx_rc nx_cat_kv_get(struct nx_cat *cat, const char *key, struct nx_arena *arena,
+	struct nx_slice *ret, struct nx_err *err);
+NX_NODISCARD nx_rc nx_cat_collection(struct nx_cat *cat, const char *name, struct nx_arena *arena,
+	struct nx_collection *ret, struct nx_err *err);
+NX_NODISCARD nx_rc nx_cat_collection_by_id(struct nx_cat *cat, int64_t id, struct nx_arena *arena,
+	struct nx_collection *ret, struct nx_err *err);
+NX_NODISCARD nx_rc nx_cat_subject_find(struct nx_cat *cat, int64_t domain, const char *issuer,
+	const char *patient_id, uint64_t *ret_subject, struct nx_err *err);
+NX_NODISCARD nx_rc nx_cat_study(struct nx_cat *cat, int64_t collection, const char *uid,
+	struct nx_arena *arena, struct nx_study *ret, struct nx_err *err);
+NX_NODISCARD nx_rc nx_cat_study_by_id(struct nx_cat *cat, int64_t id, struct nx_arena *arena,
+	struct nx_study *ret, struct nx_err *err);
+NX_NODISCARD nx_rc nx_cat_series(struct nx_cat *cat, int64_t study, const char *uid,
+	struct nx_arena *arena, struct nx_series *ret, struct nx_err *err);
+NX_NODISCARD nx_rc nx_cat_series_by_id(struct nx_cat *cat, int64_t id, struct nx_arena *arena,
+	struct nx_series *ret, struct nx_err *err);
+/* The latest version whatever its state, of a subject in a collection (index on (collection,
+ * subject, name)). */
+NX_NODISCARD nx_rc nx_cat_item_latest(struct nx_cat *cat, int64_t collection, uint64_t subject,
+	const char *name, struct nx_arena *arena, struct nx_item *ret, struct nx_err *err);
+NX_NODISCARD nx_rc nx_cat_item_by_id(struct nx_cat *cat, int64_t id, struct nx_arena *arena,
+	struct nx_item *ret, struct nx_err *err);
+/* The live version with this name in a series (WADO-RS). */
+NX_NODISCARD nx_rc nx_cat_item_in_series(struct nx_cat *cat, int64_t series, const char *name,
+	struct nx_arena *arena, struct nx_item *ret, struct nx_err *err);
+NX_NODISCARD nx_rc nx_cat_blob(struct nx_cat *cat, int64_t id, struct nx_arena *arena,
+	struct nx_blob_row *ret, struct nx_err *err);
+NX_NODISCARD nx_rc nx_cat_tag(struct nx_cat *cat, const uint8_t tag[16], uint64_t *ret_count,
+	uint64_t *ret_last, struct nx_err *err);
+/* Tags whose first two bytes are `bucket`, ascending. */
+NX_NODISCARD nx_rc nx_cat_tags_in(struct nx_cat *cat, uint16_t bucket,
+	nx_rc (*fn)(void *payload, const uint8_t tag[16], uint64_t count, uint64_t last),
+	void *payload, struct nx_err *err);
+NX_NODISCARD nx_rc nx_cat_principal(struct nx_cat *cat, const uint8_t token_hash[32],
+	struct nx_arena *arena, struct nx_principal_row *ret, struct nx_err *err);
+NX_NODISCARD nx_rc nx_cat_ae(struct nx_cat *cat, const char *calling, const char *called,
+	struct nx_arena *arena, struct nx_ae_row *ret, struct nx_err *err);
+
+/* ---- lists: `fn` per row, in order; a failure of fn stops and is returned.  Row memory lasts for
+ * the call of fn unless it copies. ---- */
+
+typedef nx_rc (*nx_cat_row_fn)(void *payload, const void *row, struct nx_err *err);
+
+NX_NODISCARD nx_rc nx_cat_collections(
+	struct nx_cat *cat, nx_cat_row_fn fn, void *payload, struct nx_err *err);
+/* struct nx_series of a study by number; struct nx_item (live) of a series by (number, name). */
+NX_NODISCARD nx_rc nx_cat_series_of(
+	struct nx_cat *cat, int64_t study, nx_cat_row_fn fn, void *payload, struct nx_err *err);
+NX_NODISCARD nx_rc nx_cat_items_of(
+	struct nx_cat *cat, int64_t series, nx_cat_row_fn fn, void *payload, struct nx_err *err);
+/* struct nx_item: every version of every item of a subject in any domain (erase), of a collection
+ * by name from `after` (NULL: start). */
+NX_NODISCARD nx_rc nx_cat_items_of_subject(
+	struct nx_cat *cat, uint64_t subject, nx_cat_row_fn fn, void *payload, struct nx_err *err);
+NX_NODISCARD nx_rc nx_cat_objects(struct nx_cat *cat, int64_t collection, const char *prefix,
+	const char *after, unsigned limit, nx_cat_row_fn fn, void *payload, struct nx_err *err);
+/* struct nx_item, every row there is, by id from `after_id` (scrub, fsck). */
+NX_NODISCARD nx_rc nx_cat_items_all(struct nx_cat *cat, int64_t after_id, unsigned limit,
+	nx_cat_row_fn fn, void *payload, struct nx_err *err);
+NX_NODISCARD nx_rc nx_cat_packs(
+	struct nx_cat *cat, nx_cat_row_fn fn, void *payload, struct nx_err *err);
+
+/*
+ * Any table by equality on leading columns, as generic rows (struct nx_op with verb PUT): for the
+ * small tables (events, leases, releases, jobs, vault, ...).  `where` gives `n_where` values for
+ * the first columns of the primary key or, where `index` > 0, of that secondary index as listed in
+ * the table's description.
+ */
+NX_NODISCARD nx_rc nx_cat_rows(struct nx_cat *cat, enum nx_table table, unsigned index,
+	const struct nx_val *where, size_t n_where, bool descending, unsigned limit,
+	struct nx_arena *arena, struct nx_op **ret_rows, size_t *ret_n, struct nx_err *err);
+
+/* ---- QIDO-RS / C-FIND ---- */
+
+enum nx_query_level {
+	NX_LEVEL_STUDY = 1,
+	NX_LEVEL_SERIES,
+	NX_LEVEL_INSTANCE
+};
+
+/* Columns that can be matched, with the DICOM attribute they stand for in catalog.c's table. */
+struct nx_query_key {
+	uint32_t tag;      /* DICOM tag: 0x00100020 */
+	const char *value; /* UTF-8: single value, "*" and "?" wildcards, "a-b" date/time range, UID
+			      list with "\\" */
+};
+
+struct nx_query {
+	enum nx_query_level level;
+	const int64_t *collections; /* those the caller may see; none: no result */
+	size_t n_collections;
+	const struct nx_query_key *keys;
+	size_t n_keys;
+	bool fuzzy;     /* PN: words in any order, prefix of each, case and accents ignored */
+	unsigned limit; /* 0: NX_LIMIT_QUERY_ROWS */
+	unsigned offset;
+};
+
+/* One result; series and item are NULL above their level. */
+struct nx_match {
+	const struct nx_study *study;
+	const struct nx_series *series;
+	const struct nx_item *item;
+};
+
+/* NX_E_INVAL for a key that cannot be matched at this level (its tag is in the text).  *ret_more:
+ * there are rows past the limit. */
+NX_NODISCARD nx_rc nx_cat_query(struct nx_cat *cat, const struct nx_query *query,
+	nx_rc (*fn)(void *payload, const struct nx_match *match, struct nx_err *err), void *payload,
+	bool *ret_more, struct nx_err *err);
+bool nx_cat_query_key_known(enum nx_query_level level, uint32_t tag);
+
+struct nx_cat_counts {
+	uint64_t subjects;
+	uint64_t studies;
+	uint64_t series;
+	uint64_t items;
+	uint64_t bytes; /* as received */
+};
+NX_NODISCARD nx_rc nx_cat_counts(struct nx_cat *cat, struct nx_cat_counts *ret, struct nx_err *err);
+
+/* Helpers to make PUT operations of the typed rows: values from `arena`, strings borrowed. */
+NX_NODISCARD nx_rc nx_op_put_collection(
+	const struct nx_collection *row, struct nx_arena *arena, struct nx_op *ret);
+NX_NODISCARD nx_rc nx_op_put_subject(
+	const struct nx_subject_row *row, struct nx_arena *arena, struct nx_op *ret);
+NX_NODISCARD nx_rc nx_op_put_study(
+	const struct nx_study *row, uint32_t domain, struct nx_arena *arena, struct nx_op *ret);
+NX_NODISCARD nx_rc nx_op_put_series(const struct nx_series *row, uint32_t domain, uint64_t subject,
+	struct nx_arena *arena, struct nx_op *ret);
+NX_NODISCARD nx_rc nx_op_put_item(
+	const struct nx_item *row, struct nx_arena *arena, struct nx_op *ret);
+NX_NODISCARD nx_rc nx_op_put_blob(
+	const struct nx_blob_row *row, struct nx_arena *arena, struct nx_op *ret);
+NX_NODISCARD nx_rc nx_op_put_pack(
+	const struct nx_pack_row *row, struct nx_arena *arena, struct nx_op *ret);
+NX_NODISCARD nx_rc nx_op_put_principal(
+	const struct nx_principal_row *row, struct nx_arena *arena, struct nx_op *ret);
+NX_NODISCARD nx_rc nx_op_put_ae(
+	const struct nx_ae_row *row, struct nx_arena *arena, struct nx_op *ret);
+
+#endif
