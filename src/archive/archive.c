@@ -127,7 +127,11 @@ nx_rc nx_archive_open(
 	if (!rc)
 		rc = ids_load(a, err);
 	if (!rc)
+		rc = nx_keys_sync(a->keys, err); /* site keys may be new */
+	if (!rc)
 		rc = threads_start(a, err);
+	if (!rc)
+		rc = erase_sweep(a, err);
 	if (rc)
 		return rc;
 	*ret_archive = NX_STEAL(a);

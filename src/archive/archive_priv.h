@@ -133,6 +133,9 @@ struct nx_blob {
 void recipe_digest(const struct nx_recipe *recipe, uint8_t ret[32]);
 NX_NODISCARD nx_rc recipe_seal(const struct nx_recipe *recipe, const struct nx_key *key,
 	uint64_t item, struct nx_buf *out, struct nx_err *err);
+/* Open the sealed recipe of a row with a key at hand. */
+NX_NODISCARD nx_rc recipe_open(const struct nx_item *item, const struct nx_key *key,
+	struct nx_arena *arena, struct nx_recipe **ret, struct nx_err *err);
 void extents_format(const struct nx_extent *e, size_t n, struct nx_buf *out);
 NX_NODISCARD nx_rc extents_parse(struct nx_slice packed, struct nx_arena *arena,
 	struct nx_extent **ret, size_t *ret_n, struct nx_err *err);
@@ -159,7 +162,7 @@ struct nx_change {
 	struct change_put *puts, **puts_tail;
 	struct change_op *ops, **ops_tail;
 	struct change_entry *entries, **entries_tail;
-	uint64_t erase_subject;
+	bool erase; /* a group of its own, after which no cached row is trusted */
 	size_t small_bytes;
 	sem_t done;
 	bool submitted;
@@ -270,7 +273,8 @@ NX_NODISCARD nx_rc prepare_counters(struct nx_archive *a, struct group *g, struc
 void cache_init(struct lookup_cache *cache);
 NX_NODISCARD bool cache_ready(const struct lookup_cache *cache);
 void cache_clear(struct lookup_cache *cache);
-void cache_trim(struct lookup_cache *cache); /* between groups, when it has grown past its bound */
+/* Between groups: emptied when it has grown past its bound, or when `now`. */
+void cache_trim(struct lookup_cache *cache, bool now);
 
 /* The record of a group: plaintext, before sealing (record.c). */
 NX_NODISCARD nx_rc record_format(
@@ -299,5 +303,7 @@ NX_NODISCARD nx_rc head_ops(const struct nx_tag_head *heads, size_t n, struct nx
 void *committer_main(void *archive);
 void *keeper_main(void *archive);
 NX_NODISCARD nx_rc replay(struct nx_archive *a, bool rebuild, struct nx_err *err);
+/* Rows that an interrupted erasure, or a restore from before it, left behind. */
+NX_NODISCARD nx_rc erase_sweep(struct nx_archive *a, struct nx_err *err);
 
 #endif

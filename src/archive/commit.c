@@ -67,10 +67,6 @@ static nx_rc prepare_change(
 	if (rc)
 		return rc;
 	g->poisoned = true;
-	if (change->erase_subject) {
-		cache_clear(&a->cache);
-		cache_init(&a->cache);
-	}
 	for (struct change_op *o = change->ops; o && !rc; o = o->next)
 		rc = group_op(g, &o->op, err);
 	for (struct change_entry *e = change->entries; e && !rc; e = e->next)
@@ -347,7 +343,7 @@ static nx_rc group_fill(struct nx_archive *a, struct group *g, struct nx_change 
 		struct nx_err why = {.rc = NX_OK};
 		nx_rc rc;
 
-		if (!claimed && *ret_good)
+		if (*ret_good && (!claimed || change->erase || (*ret_good)->erase))
 			break;
 		*list = change->next;
 		change->next = NULL;
@@ -391,6 +387,7 @@ static void group_run(struct nx_archive *a, struct nx_change **list)
 	size_t n_heads = 0, n_changes = 0;
 	struct nx_err err = {.rc = NX_OK};
 	int64_t began_us = nx_mono_us();
+	bool erase = false;
 	struct group g;
 	nx_rc rc = group_init(a, &g, &err);
 
@@ -414,6 +411,7 @@ static void group_run(struct nx_archive *a, struct nx_change **list)
 		group_done(&g);
 		return;
 	}
+	erase = good->erase;
 	for (const struct nx_change *c = good; c; c = c->next)
 		n_changes++;
 	nx_ledger_commit(a->ledger, g.seq);
@@ -421,7 +419,7 @@ static void group_run(struct nx_archive *a, struct nx_change **list)
 	answer_list(good, NX_OK, NULL);
 	group_apply(a, &g, heads, n_heads);
 	group_done(&g);
-	cache_trim(&a->cache);
+	cache_trim(&a->cache, erase);
 }
 
 /* ---- the thread, and its queue ---- */

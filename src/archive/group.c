@@ -116,9 +116,9 @@ void cache_clear(struct lookup_cache *cache)
 	cache->series = map_drop(cache->series);
 }
 
-void cache_trim(struct lookup_cache *cache)
+void cache_trim(struct lookup_cache *cache, bool now)
 {
-	if (cache_ready(cache) && nx_map_len(cache->subjects) <= CACHE_MAX &&
+	if (!now && cache_ready(cache) && nx_map_len(cache->subjects) <= CACHE_MAX &&
 		nx_map_len(cache->studies) <= CACHE_MAX && nx_map_len(cache->series) <= CACHE_MAX)
 		return;
 	cache_clear(cache);

@@ -146,11 +146,10 @@ static nx_rc recipe_parse(
 	return rd.n ? nx_err_set(err, NX_E_CORRUPT, "recipe: %zu bytes too many", rd.n) : NX_OK;
 }
 
-nx_rc nx_archive_recipe(struct nx_archive *archive, const struct nx_item *item,
-	struct nx_arena *arena, struct nx_recipe **ret, struct nx_err *err)
+nx_rc recipe_open(const struct nx_item *item, const struct nx_key *key, struct nx_arena *arena,
+	struct nx_recipe **ret, struct nx_err *err)
 {
 	struct nx_recipe *r = nx_arena_alloc(arena, sizeof(*r));
-	NX_AUTO_DONE(nx_key) key;
 	uint8_t aad[14];
 	uint8_t *plain;
 	size_t n;
@@ -163,11 +162,8 @@ nx_rc nx_archive_recipe(struct nx_archive *archive, const struct nx_item *item,
 	plain = nx_arena_alloc(arena, n);
 	if (!r || !plain)
 		return nx_err_set(err, NX_E_NOMEM, "no memory for a recipe");
-	rc = nx_keys_subject(
-		archive->keys, (uint32_t)item->domain, (uint64_t)item->subject, &key, err);
-	if (!rc)
-		rc = nx_seal_open(&key, recipe_aad((uint64_t)item->id, aad), item->sealed.p,
-			item->sealed.n, plain, err);
+	rc = nx_seal_open(key, recipe_aad((uint64_t)item->id, aad), item->sealed.p, item->sealed.n,
+		plain, err);
 	if (!rc)
 		rc = recipe_parse(nx_slice(plain, n), arena, r, err);
 	if (rc)
@@ -175,6 +171,18 @@ nx_rc nx_archive_recipe(struct nx_archive *archive, const struct nx_item *item,
 	recipe_digest(r, r->digest);
 	*ret = r;
 	return NX_OK;
+}
+
+nx_rc nx_archive_recipe(struct nx_archive *archive, const struct nx_item *item,
+	struct nx_arena *arena, struct nx_recipe **ret, struct nx_err *err)
+{
+	NX_AUTO_DONE(nx_key) key = {{0}};
+	nx_rc rc = nx_keys_subject(
+		archive->keys, (uint32_t)item->domain, (uint64_t)item->subject, &key, err);
+
+	if (rc)
+		return nx_err_prefix(err, rc, "item %lld", (long long)item->id);
+	return recipe_open(item, &key, arena, ret, err);
 }
 
 /* Packed: per extent varint pack, varint offset, varint length, u8 (0: small header, 1: bulk
