@@ -174,7 +174,11 @@ struct nx_put {
 	size_t n_shared;
 	const struct nx_recipe_part *parts;
 	size_t n_parts;
-	bool no_compare; /* object PUT: replace without asking */
+	/* What makes two items the same, 32 bytes; NULL: the recipe's digest. */
+	const uint8_t *content;
+	/* RFC 9110 13.1, checked against the item that is there: NX_E_PRECONDITION. */
+	const char *if_match;   /* ETag without quotes; NULL: any or none */
+	bool if_none_match_any; /* it must not exist */
 
 	/* set by the commit */
 	enum nx_put_outcome outcome;
@@ -183,6 +187,7 @@ struct nx_put {
 	int64_t ret_version;
 	int64_t ret_study;
 	int64_t ret_series;
+	uint8_t ret_digest[32]; /* of the recipe stored or found: the ETag */
 };
 
 struct nx_change;

@@ -16,7 +16,6 @@ enum {
 	DOMAINS_MAX = 64,
 	SUBJECT_BY_SUBJECT = 1, /* indexes as listed in the catalog's schema */
 	STUDY_BY_SUBJECT = 6,
-	BLOB_REFS = 1,
 };
 
 /* Copies of the subject's keys, made before they are destroyed, to learn which blobs its recipes
@@ -143,7 +142,7 @@ static void blob_release(struct nx_slice key, void *value, void *payload)
 		return;
 	}
 	vals[0] = nx_val_int((int64_t)id);
-	vals[1] = nx_val_int(BLOB_REFS);
+	vals[1] = nx_val_int(NX_C_BLOB_REFS);
 	vals[2] = nx_val_int(-(int64_t)*n);
 	w->rc = nx_change_op(w->e->change,
 		&(struct nx_op){.verb = NX_OP_ADD, .table = NX_T_BLOB, .n = 3, .vals = vals},

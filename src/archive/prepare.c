@@ -8,22 +8,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/enc.h"
 #include "base/map.h"
 
 enum {
 	KEY_MAX = 8 + 1 + 2 * 1024
-};
-
-/* Column numbers of SET and ADD = position in the row's struct (catalog.h). */
-enum {
-	STUDY_MODALITIES = 16,
-	STUDY_N_SERIES = 17,
-	STUDY_N_INSTANCES = 18,
-	STUDY_UPDATED = 20,
-	SERIES_N_INSTANCES = 12,
-	SERIES_UPDATED = 13,
-	ITEM_STATE = 7,
-	BLOB_REFS = 1,
 };
 
 static const char *or_empty(const char *s)
@@ -337,6 +326,7 @@ static nx_rc recipe_of(
 	for (size_t i = 0; i < put->n_shared; i++)
 		r->blobs[put->n_blobs + i] = put->shared[i];
 	recipe_digest(r, r->digest);
+	memcpy(r->content, put->content ? put->content : r->digest, 32);
 	return NX_OK;
 }
 
@@ -353,27 +343,46 @@ static nx_rc old_find(struct nx_archive *a, struct group *g, struct target *t, s
 	return rc;
 }
 
+static nx_rc precondition(
+	const struct nx_put *put, const struct nx_recipe *there, struct nx_err *err)
+{
+	char etag[65];
+
+	if (there && put->if_none_match_any)
+		return nx_err_set(err, NX_E_PRECONDITION, "the object exists");
+	if (!put->if_match)
+		return NX_OK;
+	if (there)
+		nx_hex_format(there->digest, 32, etag);
+	if (there && (strcmp(put->if_match, "*") == 0 || strcmp(put->if_match, etag) == 0))
+		return NX_OK;
+	return nx_err_set(err, NX_E_PRECONDITION, "the object is not the one named by If-Match");
+}
+
 /* What the put is, given what is there. */
 static nx_rc outcome_of(struct nx_archive *a, struct group *g, struct target *t,
 	const struct nx_recipe *r, struct nx_err *err)
 {
 	struct nx_put *put = t->put;
-	struct nx_recipe *there;
-	nx_rc rc;
+	struct nx_recipe *there = NULL;
+	nx_rc rc = NX_OK;
 
 	put->outcome = NX_PUT_STORED;
-	if (!t->old.id || t->old.state == NX_ITEM_DELETED || t->old.state == NX_ITEM_ERASED)
-		return NX_OK;
-	put->outcome = NX_PUT_VERSION;
-	if (put->no_compare)
-		return NX_OK;
-	rc = nx_archive_recipe(a, &t->old, g->arena, &there, err);
-	if (rc)
+	memcpy(put->ret_digest, r->digest, 32);
+	if (t->old.id && t->old.state == NX_ITEM_LIVE)
+		rc = nx_archive_recipe(a, &t->old, g->arena, &there, err);
+	if (!rc)
+		rc = precondition(put, there, err);
+	if (rc || !there)
 		return rc;
-	if (memcmp(there->digest, r->digest, sizeof(r->digest)) == 0)
+	if (memcmp(there->content, r->content, sizeof(r->content)) == 0) {
 		put->outcome = NX_PUT_DUPLICATE;
-	else if (strcmp(or_empty(put->collection->on_conflict), "reject") == 0)
+		memcpy(put->ret_digest, there->digest, 32);
+	} else if (put->study && strcmp(or_empty(put->collection->on_conflict), "reject") == 0) {
 		put->outcome = NX_PUT_REJECTED;
+	} else {
+		put->outcome = NX_PUT_VERSION;
+	}
 	return NX_OK;
 }
 
@@ -429,7 +438,7 @@ static nx_rc blob_rows(struct nx_archive *a, struct group *g, const struct nx_pu
 	}
 	for (size_t i = 0; i < put->n_shared && !rc; i++) {
 		struct nx_val vals[] = {nx_val_int((int64_t)put->shared[i].id),
-			nx_val_int(BLOB_REFS), nx_val_int(1)};
+			nx_val_int(NX_C_BLOB_REFS), nx_val_int(1)};
 
 		rc = group_op(g,
 			&(struct nx_op){
@@ -471,7 +480,7 @@ static nx_rc item_row(struct nx_archive *a, struct group *g, struct target *t,
 static nx_rc old_retire(struct group *g, const struct target *t, struct nx_err *err)
 {
 	struct nx_val vals[] = {
-		nx_val_int(t->old.id), nx_val_int(ITEM_STATE), nx_val_int(NX_ITEM_OLD)};
+		nx_val_int(t->old.id), nx_val_int(NX_C_ITEM_STATE), nx_val_int(NX_ITEM_OLD)};
 	struct nx_op op = {
 		.verb = NX_OP_SET, .table = NX_T_ITEM, .n = 3, .domain = t->domain, .vals = vals};
 
@@ -556,15 +565,15 @@ static nx_rc study_counters(struct group *g, struct cached_study *c, struct nx_e
 {
 	struct nx_val add[] = {
 		nx_val_int(c->id),
-		nx_val_int(STUDY_N_SERIES),
+		nx_val_int(NX_C_STUDY_N_SERIES),
 		nx_val_int(c->add_series),
-		nx_val_int(STUDY_N_INSTANCES),
+		nx_val_int(NX_C_STUDY_N_INSTANCES),
 		nx_val_int(c->add_instances),
-		nx_val_int(STUDY_UPDATED),
+		nx_val_int(NX_C_STUDY_UPDATED_US),
 		nx_val_int(c->new_updated_us ? c->new_updated_us - c->updated_us : 0),
 	};
 	struct nx_val set[] = {
-		nx_val_int(c->id), nx_val_int(STUDY_MODALITIES), nx_val_text(c->modalities)};
+		nx_val_int(c->id), nx_val_int(NX_C_STUDY_MODALITIES), nx_val_text(c->modalities)};
 	struct nx_op op = {.verb = NX_OP_ADD,
 		.table = NX_T_STUDY,
 		.n = 7,
@@ -585,9 +594,9 @@ static nx_rc series_counters(struct group *g, struct cached_series *c, struct nx
 {
 	struct nx_val add[] = {
 		nx_val_int(c->id),
-		nx_val_int(SERIES_N_INSTANCES),
+		nx_val_int(NX_C_SERIES_N_INSTANCES),
 		nx_val_int(c->add_instances),
-		nx_val_int(SERIES_UPDATED),
+		nx_val_int(NX_C_SERIES_UPDATED_US),
 		nx_val_int(c->new_updated_us ? c->new_updated_us - c->updated_us : 0),
 	};
 

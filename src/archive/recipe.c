@@ -1,6 +1,6 @@
 /*
  * An item's recipe, as it is sealed in its row (docs/PACK-FORMAT.md, "Recipes"):
- *   varint version 1
+ *   varint version 1, content digest (32)
  *   varint number of blobs; each: varint id, key (32), root (32), varint length, varint stored
  * length, u8 codec varint number of parts; each: u8 kind; 0: varint blob index, varint offset,
  * varint length; 1: literal (varint length, bytes) Sealed with AES-256-GCM under the subject's key,
@@ -53,6 +53,7 @@ void recipe_digest(const struct nx_recipe *recipe, uint8_t ret[32])
 static void recipe_format(const struct nx_recipe *recipe, struct nx_buf *out)
 {
 	nx_buf_put_varint(out, RECIPE_VERSION);
+	nx_buf_put(out, recipe->content, 32);
 	nx_buf_put_varint(out, recipe->n_blobs);
 	for (size_t i = 0; i < recipe->n_blobs; i++) {
 		const struct nx_recipe_blob *b = &recipe->blobs[i];
@@ -125,6 +126,8 @@ static nx_rc recipe_parse(
 
 	if (!nx_rd_varint(&rd, &version) || version != RECIPE_VERSION)
 		return nx_err_set(err, NX_E_VERSION, "recipe version");
+	if (!nx_rd_copy(&rd, r->content, 32))
+		return nx_err_set(err, NX_E_CORRUPT, "recipe: content digest");
 	if (!nx_rd_varint(&rd, &n) || n > NX_LIMIT_RECIPE_PARTS)
 		return nx_err_set(err, NX_E_CORRUPT, "recipe: number of blobs");
 	r->n_blobs = (size_t)n;
