@@ -3,6 +3,8 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "base/enc_priv.h"
+
 void nx_hex_format(const void *p, size_t n, char *ret)
 {
 	static const char digits[] = "0123456789abcdef";
@@ -122,7 +124,7 @@ static void crc_table_make(void)
 				crc_table[t - 1][i] >> 8 ^ crc_table[0][crc_table[t - 1][i] & 255];
 }
 
-static uint32_t crc_soft(uint32_t crc, const uint8_t *b, size_t n)
+uint32_t nx_crc32c_soft(uint32_t crc, const uint8_t *b, size_t n)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 
@@ -167,5 +169,5 @@ uint32_t nx_crc32c(uint32_t crc, const void *p, size_t n)
 	if (__builtin_cpu_supports("sse4.2"))
 		return ~crc_hard(crc, p, n);
 #endif
-	return ~crc_soft(crc, p, n);
+	return ~nx_crc32c_soft(crc, p, n);
 }
