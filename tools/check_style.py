@@ -132,7 +132,8 @@ def project_flags(build):
 
 def check_alone(root, path, folder, flags):
     include = f'#include "{path}"\n'
-    done = subprocess.run([*flags, "-I", str(root / "src"), "-Werror", "-fdiagnostics-color=never", "-fsyntax-only", "-x", "c", "-"],
+    strict = ["-I", str(root / "src"), "-Werror", "-fdiagnostics-color=never", "-fsyntax-only", "-x", "c", "-"]
+    done = subprocess.run([*flags, *strict],
                           cwd=folder, input=include, capture_output=True, text=True, check=False)
     if done.returncode:
         yield f"{path.relative_to(root)}: does not compile alone:\n{done.stderr}"
