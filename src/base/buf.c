@@ -46,10 +46,11 @@ static bool buf_grow(struct nx_buf *buf, size_t need)
 		buf->failed = NX_E_NOMEM;
 		return false;
 	}
-	if (buf->len)
+	if (buf->data) {
 		memcpy(data, buf->data, buf->len);
-	if (buf->data && (buf->flags & NX_BUF_WIPE))
-		explicit_bzero(buf->data, buf->cap);
+		if (buf->flags & NX_BUF_WIPE)
+			explicit_bzero(buf->data, buf->cap);
+	}
 	free(buf->data);
 	buf->data = data;
 	buf->cap = cap;

@@ -45,8 +45,12 @@ bool nx_hex_parse(const char *s, void *ret, size_t n)
 	return true;
 }
 
+enum {
+	BASE64_PAD = 64
+};
+
 static const char base64_digits[] =
-	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=";
 
 void nx_base64_format(const void *p, size_t n, char *ret)
 {
@@ -62,8 +66,8 @@ void nx_base64_format(const void *p, size_t n, char *ret)
 			v |= b[i + 2];
 		*ret++ = base64_digits[v >> 18];
 		*ret++ = base64_digits[v >> 12 & 63];
-		*ret++ = left > 1 ? base64_digits[v >> 6 & 63] : '=';
-		*ret++ = left > 2 ? base64_digits[v & 63] : '=';
+		*ret++ = base64_digits[left > 1 ? v >> 6 & 63 : BASE64_PAD];
+		*ret++ = base64_digits[left > 2 ? v & 63 : BASE64_PAD];
 	}
 	*ret = 0;
 }
@@ -72,7 +76,7 @@ static int base64_digit(char c)
 {
 	const char *at = c ? strchr(base64_digits, c) : NULL;
 
-	return at ? (int)(at - base64_digits) : -1;
+	return at && *at != '=' ? (int)(at - base64_digits) : -1;
 }
 
 bool nx_base64_parse(const char *s, size_t n, void *ret, size_t cap, size_t *ret_n)

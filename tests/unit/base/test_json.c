@@ -20,7 +20,7 @@ static void test_nesting_and_commas(void **state)
 	nx_json_bool(&json, true);
 	nx_json_null(&json);
 	nx_json_double(&json, 0.1);
-	nx_json_double(&json, NAN);
+	nx_json_double(&json, (double)NAN);
 	nx_json_array_end(&json);
 	nx_json_kv_hex(&json, "c", "\x01\xff", 2);
 	nx_json_object_end(&json);
@@ -60,8 +60,8 @@ static void test_numbers_read_back_as_themselves(void **state)
 	nx_json_array_begin(&json);
 	nx_json_int(&json, INT64_MIN);
 	nx_json_uint(&json, UINT64_MAX);
-	nx_json_double(&json, INFINITY);
-	nx_json_double(&json, -INFINITY);
+	nx_json_double(&json, (double)INFINITY);
+	nx_json_double(&json, -(double)INFINITY);
 	nx_json_array_end(&json);
 	assert_string_equal(
 		nx_buf_cstr(&buf), "[-9223372036854775808,18446744073709551615,\"inf\",\"-inf\"]");
