@@ -1,6 +1,5 @@
 # Short names for the commands of CONTRIBUTING.md.  The build itself is Meson's.
 SHELL := /bin/bash
-PYTHON := /usr/bin/python3
 JOBS ?= $(shell nproc)
 RELEASE := build/release
 
