@@ -94,7 +94,7 @@ static void evict(struct dir_pool *dir)
 static nx_rc file_add(
 	struct dir_pool *dir, nx_pack_id pack, struct dir_file **ret, struct nx_err *err)
 {
-	struct dir_file *file;
+	struct dir_file *file = NULL;
 	nx_rc rc = file_open(dir, pack, &file, err);
 
 	if (rc)

@@ -1,6 +1,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/uio.h>
 
 #include "base/file.h"
@@ -13,7 +14,7 @@ enum {
 	/* Reads of this length and more that miss the page cache go round it: a scan must not push
 	 * out what clinicians read, and the device is busy enough with one request. */
 	DIRECT_READ_MIN = NX_MIB,
-	BOUNCE_LEN = 4 * NX_MIB,
+	BOUNCE_LEN = 4 * NX_MIB, /* of one read; longer ones go in parts */
 };
 
 /* Drop `done` bytes from the front of the vector. */
@@ -214,22 +215,25 @@ nx_rc nx_dir_sync(struct nx_pool *pool, const nx_pack_id *packs, size_t n, struc
 	return rc;
 }
 
-/* As much as the page cache has right now. */
-static size_t read_cached(int fd, uint8_t *p, size_t n, uint64_t off)
+/*
+ * Are all these pages in the page cache?  Asking with preadv2(RWF_NOWAIT) would start readahead for
+ * those that are not, and the read past the cache would then fetch them a second time: half the
+ * rate.  n <= BOUNCE_LEN.
+ */
+static bool cached(int fd, uint64_t off, size_t n)
 {
-	size_t done = 0;
+	unsigned char pages[BOUNCE_LEN / NX_PACK_ALIGN + 1];
+	uint64_t begin = off - off % NX_PACK_ALIGN;
+	size_t len = (size_t)(off + n - begin);
+	size_t count = (len + NX_PACK_ALIGN - 1) / NX_PACK_ALIGN;
+	void *map = mmap(NULL, len, PROT_READ, MAP_SHARED, fd, (off_t)begin);
+	bool all = map != MAP_FAILED && mincore(map, len, pages) == 0;
 
-	while (done < n) {
-		struct iovec iov = {p + done, n - done};
-		ssize_t got = preadv2(fd, &iov, 1, (off_t)(off + done), RWF_NOWAIT);
-
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got <= 0)
-			break;
-		done += (size_t)got;
-	}
-	return done;
+	for (size_t i = 0; i < count && all; i++)
+		all = pages[i] & 1;
+	if (map != MAP_FAILED)
+		(void)munmap(map, len);
+	return all;
 }
 
 /* At least `need` of the aligned `n` bytes at `off`; the file may end after `need`. */
@@ -254,32 +258,38 @@ static nx_rc direct_full(
 	return NX_OK;
 }
 
-/* Past the page cache, through an aligned buffer where the caller's is not. */
+static bool aligned(const uint8_t *p, uint64_t off, size_t n)
+{
+	return (uintptr_t)p % NX_PACK_ALIGN == 0 && off % NX_PACK_ALIGN == 0 &&
+		n % NX_PACK_ALIGN == 0;
+}
+
+/* Past the page cache, through an aligned buffer where the range is not.  n <= BOUNCE_LEN. */
 static nx_rc read_direct(int fd, uint8_t *p, size_t n, uint64_t off, struct nx_err *err)
 {
-	uint8_t *bounce = nx_aligned_get(BOUNCE_LEN);
-	nx_rc rc = NX_OK;
+	size_t skip = off % NX_PACK_ALIGN;
+	size_t span = (skip + n + NX_PACK_ALIGN - 1) / NX_PACK_ALIGN * NX_PACK_ALIGN;
+	uint8_t *bounce;
+	nx_rc rc;
 
+	if (aligned(p, off, n))
+		return direct_full(fd, p, n, n, off, err);
+	bounce = nx_aligned_get(span);
 	if (!bounce)
 		return nx_err_set(err, NX_E_NOMEM, "no memory to read %zu bytes", n);
-	while (n > 0 && !rc) {
-		size_t skip = off % NX_PACK_ALIGN;
-		bool in_place =
-			skip == 0 && (uintptr_t)p % NX_PACK_ALIGN == 0 && n >= NX_PACK_ALIGN;
-		size_t take = in_place          ? n - n % NX_PACK_ALIGN
-			: n < BOUNCE_LEN - skip ? n
-						: BOUNCE_LEN - skip;
-		size_t span = (skip + take + NX_PACK_ALIGN - 1) / NX_PACK_ALIGN * NX_PACK_ALIGN;
-
-		rc = direct_full(fd, in_place ? p : bounce, span, skip + take, off - skip, err);
-		if (!rc && !in_place)
-			memcpy(p, bounce + skip, take);
-		p += take;
-		off += take;
-		n -= take;
-	}
-	nx_aligned_put(bounce, BOUNCE_LEN);
+	rc = direct_full(fd, bounce, span, skip + n, off - skip, err);
+	if (!rc)
+		memcpy(p, bounce + skip, n);
+	nx_aligned_put(bounce, span);
 	return rc;
+}
+
+static nx_rc read_part(
+	const struct dir_file *file, uint8_t *p, size_t n, uint64_t off, struct nx_err *err)
+{
+	if (file->direct_fd < 0 || n < DIRECT_READ_MIN || cached(file->fd, off, n))
+		return nx_pread_full(file->fd, p, n, off, err);
+	return read_direct(file->direct_fd, p, n, off, err);
 }
 
 nx_rc nx_dir_read(
@@ -288,16 +298,18 @@ nx_rc nx_dir_read(
 	struct dir_pool *dir = NX_CONTAINER_OF(pool, struct dir_pool, base);
 	struct dir_file *file;
 	uint8_t *to = p;
-	size_t done;
 	nx_rc rc = nx_dir_file_get(dir, pack, &file, err);
 
 	if (rc)
 		return rc;
-	done = read_cached(file->fd, to, n, off);
-	if (file->direct_fd >= 0 && n - done >= DIRECT_READ_MIN)
-		rc = read_direct(file->direct_fd, to + done, n - done, off + done, err);
-	else
-		rc = nx_pread_full(file->fd, to + done, n - done, off + done, err);
+	while (n > 0 && !rc) {
+		size_t part = n < BOUNCE_LEN ? n : BOUNCE_LEN;
+
+		rc = read_part(file, to, part, off, err);
+		to += part;
+		off += part;
+		n -= part;
+	}
 	nx_dir_file_put(dir, file);
 	return rc ? nx_err_prefix(err, rc, "pack %016llx", (unsigned long long)pack) : NX_OK;
 }

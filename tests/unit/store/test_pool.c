@@ -1,6 +1,7 @@
 /* One conformance suite over every driver, then what is particular to each. */
 #include "nx_test.h"
 
+#include <assert.h>
 #include <fcntl.h>
 #include <ftw.h>
 #include <limits.h>
@@ -563,32 +564,59 @@ static void test_aligned_buffers_are_aligned_and_reused(void **state)
 	assert_null(nx_aligned_get(SIZE_MAX));
 }
 
-#define CASE(f, fx)                                                                           \
-	{                                                                                     \
-		.name = #f, .test_func = (f), .setup_func = setup, .teardown_func = teardown, \
-		.initial_state = (fx),                                                        \
-	}
+static const struct CMUnitTest conformance[] = {
+	cmocka_unit_test(test_new_pack_is_empty_and_exists_once),
+	cmocka_unit_test(test_written_is_read_at_any_alignment),
+	cmocka_unit_test(test_aligned_reads_past_the_cache_are_exact),
+	cmocka_unit_test(test_buffers_of_one_write_are_laid_end_to_end),
+	cmocka_unit_test(test_holes_read_as_zeros),
+	cmocka_unit_test(test_past_the_end_is_short),
+	cmocka_unit_test(test_missing_pack_is_noent),
+	cmocka_unit_test(test_removed_pack_is_gone),
+	cmocka_unit_test(test_list_is_ascending_and_stops_when_told),
+	cmocka_unit_test(test_discarded_range_reads_as_zeros),
+	cmocka_unit_test(test_many_packs_sync_in_one_call),
+	cmocka_unit_test(test_two_writers_of_disjoint_ranges_do_not_disturb),
+	cmocka_unit_test(test_free_bytes_and_path_answer),
+};
+static const struct CMUnitTest power_cuts[] = {
+	cmocka_unit_test(test_power_cut_keeps_what_was_synced),
+	cmocka_unit_test(test_power_cut_loses_tears_and_reorders),
+};
+static const struct CMUnitTest faults[] = {
+	cmocka_unit_test(test_fault_fails_the_nth_call_of_its_kind),
+	cmocka_unit_test(test_fault_may_lose_only_the_answer),
+	cmocka_unit_test(test_nosync_is_caught_by_a_power_cut),
+};
+static const struct CMUnitTest files[] = {
+	cmocka_unit_test(test_dir_survives_reopening_and_ignores_strangers),
+	cmocka_unit_test(test_dir_serves_more_packs_than_it_keeps_open),
+};
+static const struct CMUnitTest alone[] = {
+	cmocka_unit_test(test_unknown_pools_are_refused),
+	cmocka_unit_test(test_aligned_buffers_are_aligned_and_reused),
+};
 
-static int conform(const char *name, struct fixture *fx)
+/* All in one group, because a TAP stream has one plan. */
+static struct CMUnitTest all[128];
+static char names[128][96];
+static size_t n_all;
+
+static void add(const struct CMUnitTest *tests, size_t n, struct fixture *fx)
 {
-	const struct CMUnitTest tests[] = {
-		CASE(test_new_pack_is_empty_and_exists_once, fx),
-		CASE(test_written_is_read_at_any_alignment, fx),
-		CASE(test_aligned_reads_past_the_cache_are_exact, fx),
-		CASE(test_buffers_of_one_write_are_laid_end_to_end, fx),
-		CASE(test_holes_read_as_zeros, fx),
-		CASE(test_past_the_end_is_short, fx),
-		CASE(test_missing_pack_is_noent, fx),
-		CASE(test_removed_pack_is_gone, fx),
-		CASE(test_list_is_ascending_and_stops_when_told, fx),
-		CASE(test_discarded_range_reads_as_zeros, fx),
-		CASE(test_many_packs_sync_in_one_call, fx),
-		CASE(test_two_writers_of_disjoint_ranges_do_not_disturb, fx),
-		CASE(test_free_bytes_and_path_answer, fx),
-	};
-
-	return _cmocka_run_group_tests(name, tests, NX_ARRAY_LEN(tests), NULL, NULL);
+	for (size_t i = 0; i < n; i++, n_all++) {
+		assert(n_all < NX_ARRAY_LEN(all));
+		all[n_all] = tests[i];
+		if (!fx)
+			continue;
+		(void)snprintf(names[n_all], sizeof(names[0]), "%s %s", fx->form, tests[i].name);
+		all[n_all].name = names[n_all];
+		all[n_all].setup_func = setup;
+		all[n_all].teardown_func = teardown;
+		all[n_all].initial_state = fx;
+	}
 }
+#define ADD(tests, fx) add(tests, NX_ARRAY_LEN(tests), fx)
 
 int main(void)
 {
@@ -596,22 +624,17 @@ int main(void)
 	static struct fixture dir = {.form = "dir:"};
 	static struct fixture fault_mem = {.form = "fault:mem:"};
 	static struct fixture fault_dir = {.form = "fault:dir:"};
-	const struct CMUnitTest own[] = {
-		cmocka_unit_test(test_unknown_pools_are_refused),
-		cmocka_unit_test(test_aligned_buffers_are_aligned_and_reused),
-		CASE(test_dir_survives_reopening_and_ignores_strangers, &dir),
-		CASE(test_dir_serves_more_packs_than_it_keeps_open, &dir),
-		CASE(test_fault_fails_the_nth_call_of_its_kind, &fault_mem),
-		CASE(test_fault_may_lose_only_the_answer, &fault_mem),
-		CASE(test_power_cut_keeps_what_was_synced, &mem),
-		CASE(test_power_cut_keeps_what_was_synced, &fault_mem),
-		CASE(test_power_cut_keeps_what_was_synced, &fault_dir),
-		CASE(test_power_cut_loses_tears_and_reorders, &mem),
-		CASE(test_power_cut_loses_tears_and_reorders, &fault_dir),
-		CASE(test_nosync_is_caught_by_a_power_cut, &fault_mem),
-		CASE(test_nosync_is_caught_by_a_power_cut, &fault_dir),
-	};
 
-	return conform("mem", &mem) + conform("dir", &dir) + conform("fault:mem", &fault_mem) +
-		conform("fault:dir", &fault_dir) + cmocka_run_group_tests(own, NULL, NULL);
+	ADD(alone, NULL);
+	ADD(conformance, &mem);
+	ADD(conformance, &dir);
+	ADD(conformance, &fault_mem);
+	ADD(conformance, &fault_dir);
+	ADD(files, &dir);
+	ADD(faults, &fault_mem);
+	ADD(faults, &fault_dir);
+	ADD(power_cuts, &mem);
+	ADD(power_cuts, &fault_mem);
+	ADD(power_cuts, &fault_dir);
+	return _cmocka_run_group_tests("pool", all, n_all, NULL, NULL);
 }
