@@ -291,9 +291,9 @@ struct nx_kv_row {
 struct nx_event_row { /* what automation may react to; deleted when delivered */
 	int64_t id;
 	int64_t time_us;
-	const char *kind; /* "study.complete" */
-	int64_t subject;  /* 0: none */
-	int64_t study;    /* 0: none */
+	const char *kind;   /* "study.complete" */
+	int64_t subject;    /* 0: none */
+	int64_t study;      /* 0: none */
 	const char *detail; /* JSON object */
 };
 

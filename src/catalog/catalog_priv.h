@@ -9,8 +9,8 @@
 #define NX_CATALOG_CATALOG_PRIV_H
 
 #include <pthread.h>
-#include <stdatomic.h>
 #include <sqlite3.h>
+#include <stdatomic.h>
 
 #include "base/buf.h"
 #include "catalog/catalog.h"
@@ -30,7 +30,7 @@ enum {
 	CAT_CHECKPOINT_CACHE_KIB = 256,
 	CAT_WAL_CHECKPOINT_BYTES = 16 * 1024 * 1024,
 	CAT_WAL_KEEP_BYTES = 64 * 1024 * 1024, /* -wal file size that outlives a checkpoint */
-	CAT_IDLE_US = 2000000,                 /* without a commit: the -wal is truncated */
+	CAT_IDLE_S = 2,                        /* without a commit: the -wal is truncated */
 	CAT_BUSY_MS = 10000,
 };
 
@@ -60,7 +60,7 @@ struct cat_table {
 	uint16_t row_size;
 	uint8_t n_cols;
 	uint8_t n_indexes;
-	uint8_t n_pk;     /* leading columns */
+	uint8_t n_pk; /* leading columns */
 	uint8_t since;
 	bool clustered; /* WITHOUT ROWID; else the one key column is the rowid */
 };
@@ -134,6 +134,7 @@ struct conn *nx_conn_free(struct conn *conn);
 /* Our code for an SQLite result, with `what` (constant words) and the result number as text. */
 nx_rc nx_sql_err(struct nx_err *err, int sqlite_rc, const char *what);
 NX_NODISCARD nx_rc nx_sql_exec(sqlite3 *db, const char *sql, struct nx_err *err);
+void nx_sql_rollback(sqlite3 *db);
 NX_NODISCARD nx_rc nx_sql_prepare(
 	sqlite3 *db, struct nx_buf *sql, bool keep, sqlite3_stmt **ret_stmt, struct nx_err *err);
 NX_NODISCARD nx_rc nx_sql_int(sqlite3 *db, const char *sql, int64_t *ret, struct nx_err *err);
@@ -163,7 +164,8 @@ struct checkpointer {
 	struct conn *conn;
 	bool running;
 	bool stop;
-	uint64_t wal_bytes; /* in the log after the last commit */
+	uint64_t wal_bytes;  /* in the log after the last commit */
+	uint64_t done_bytes; /* of these, at the last pass */
 	uint64_t commits;
 };
 
@@ -192,6 +194,7 @@ void nx_cat_give_reader(struct nx_cat *cat, struct conn *conn);
 NX_NODISCARD nx_rc nx_applier_new(
 	struct conn *writer, struct applier **ret_applier, struct nx_err *err);
 struct applier *nx_applier_free(struct applier *applier);
+NX_NODISCARD nx_rc nx_cat_watermark_load(struct nx_cat *cat, struct nx_err *err);
 
 /* ---- checkpoint.c ---- */
 
@@ -214,8 +217,8 @@ NX_NODISCARD int nx_fold_register(sqlite3 *db); /* SQL functions nx_fold(), nx_h
 /* ---- vfs_crypt.c ---- */
 
 /* An SQLite VFS of its own name that encrypts under `key` over the VFS `under` (NULL: default). */
-NX_NODISCARD nx_rc nx_cat_vfs_new(const struct nx_key *key, const char *under,
-	struct cat_vfs **ret_vfs, struct nx_err *err);
+NX_NODISCARD nx_rc nx_cat_vfs_new(
+	const struct nx_key *key, const char *under, struct cat_vfs **ret_vfs, struct nx_err *err);
 struct cat_vfs *nx_cat_vfs_free(struct cat_vfs *vfs);
 
 const char *nx_cat_vfs_name(const struct cat_vfs *vfs);

@@ -121,9 +121,8 @@ nx_rc nx_op_check(const struct nx_op *op, struct nx_err *err)
 	leading = op->verb == NX_OP_PUT ? op->n : table->n_pk;
 	for (unsigned i = 0; i < leading; i++)
 		if (!type_fits(&op->vals[i], &table->cols[i]))
-			return nx_err_set(err, NX_E_MALFORMED,
-				"row operation on %s: type of %s", table->name,
-				table->cols[i].name);
+			return nx_err_set(err, NX_E_MALFORMED, "row operation on %s: type of %s",
+				table->name, table->cols[i].name);
 	return NX_OK;
 }
 
@@ -204,7 +203,8 @@ nx_rc nx_op_row(const struct nx_op *op, struct nx_arena *arena, void *ret_row, s
 	memset(ret_row, 0, table->row_size);
 	for (unsigned i = 0; i < table->n_cols; i++)
 		if (!member_set(ret_row, &table->cols[i], i < op->n ? &op->vals[i] : NULL, arena))
-			return nx_err_set(err, NX_E_NOMEM, "no memory for a row of %s", table->name);
+			return nx_err_set(
+				err, NX_E_NOMEM, "no memory for a row of %s", table->name);
 	return NX_OK;
 }
 
@@ -217,10 +217,8 @@ static nx_rc put(enum nx_table number, const void *row, struct nx_arena *arena, 
 		return NX_E_NOMEM;
 	for (unsigned i = 0; i < table->n_cols; i++)
 		vals[i] = member_get(row, &table->cols[i]);
-	*ret = (struct nx_op){.verb = NX_OP_PUT,
-		.table = (uint8_t)number,
-		.n = table->n_cols,
-		.vals = vals};
+	*ret = (struct nx_op){
+		.verb = NX_OP_PUT, .table = (uint8_t)number, .n = table->n_cols, .vals = vals};
 	return NX_OK;
 }
 
@@ -237,11 +235,10 @@ static nx_rc put_of_subject(enum nx_table number, const void *row, uint32_t doma
 	return NX_OK;
 }
 
-nx_rc nx_op_put_subject(
-	const struct nx_subject_row *row, struct nx_arena *arena, struct nx_op *ret)
+nx_rc nx_op_put_subject(const struct nx_subject_row *row, struct nx_arena *arena, struct nx_op *ret)
 {
-	return put_of_subject(NX_T_SUBJECT, row, (uint32_t)row->domain, (uint64_t)row->subject,
-		arena, ret);
+	return put_of_subject(
+		NX_T_SUBJECT, row, (uint32_t)row->domain, (uint64_t)row->subject, arena, ret);
 }
 
 nx_rc nx_op_put_study(
@@ -262,11 +259,11 @@ nx_rc nx_op_put_item(const struct nx_item *row, struct nx_arena *arena, struct n
 		NX_T_ITEM, row, (uint32_t)row->domain, (uint64_t)row->subject, arena, ret);
 }
 
-#define DEFINE_PUT(name, row_struct, table)                                             \
-	nx_rc nx_op_put_##name(                                                         \
+#define DEFINE_PUT(name, row_struct, table)                                              \
+	nx_rc nx_op_put_##name(                                                          \
 		const struct row_struct *row, struct nx_arena *arena, struct nx_op *ret) \
-	{                                                                               \
-		return put(table, row, arena, ret);                                     \
+	{                                                                                \
+		return put(table, row, arena, ret);                                      \
 	}
 
 DEFINE_PUT(collection, nx_collection, NX_T_COLLECTION)

@@ -7,9 +7,18 @@
  * only: a later version adds tables, columns at the end, and indexes, each with its `since`; the
  * statements that make or upgrade a catalog are printed from here.
  */
-#define INT(row, m)  {#m, offsetof(struct row, m), NX_VAL_INT, 1}
-#define TEXT(row, m) {#m, offsetof(struct row, m), NX_VAL_TEXT, 1}
-#define BLOB(row, m) {#m, offsetof(struct row, m), NX_VAL_BLOB, 1}
+#define INT(row, m)                                        \
+	{                                                  \
+#m, offsetof(struct row, m), NX_VAL_INT, 1 \
+	}
+#define TEXT(row, m)                                        \
+	{                                                   \
+#m, offsetof(struct row, m), NX_VAL_TEXT, 1 \
+	}
+#define BLOB(row, m)                                        \
+	{                                                   \
+#m, offsetof(struct row, m), NX_VAL_BLOB, 1 \
+	}
 
 static const struct cat_column kv_cols[] = {TEXT(nx_kv_row, key), BLOB(nx_kv_row, value)};
 
@@ -118,11 +127,7 @@ static const struct cat_column item_cols[] = {
  * only cost a look at the row.  Objects outside DICOM are listed in order of name and pay for it.
  */
 static const struct cat_index item_idx[] = {
-	{.name = "item_subject",
-		.cols = {2, 1},
-		.n_cols = 2,
-		.since = 1,
-		.expr = "nx_hash(name)"},
+	{.name = "item_subject", .cols = {2, 1}, .n_cols = 2, .since = 1, .expr = "nx_hash(name)"},
 	{.name = "item_series",
 		.cols = {4},
 		.n_cols = 1,
@@ -279,8 +284,8 @@ static const struct cat_index conflict_idx[] = {
 };
 
 /* `word` names the table, its columns and its struct. */
-#define TABLE(word, row, pk, cluster)                                                             \
-	.name = #word, .cols = word##_cols, .n_cols = NX_ARRAY_LEN(word##_cols),                  \
+#define TABLE(word, row, pk, cluster)                                            \
+	.name = #word, .cols = word##_cols, .n_cols = NX_ARRAY_LEN(word##_cols), \
 	.row_size = sizeof(struct row), .n_pk = (pk), .clustered = (cluster), .since = 1
 #define INDEXED(word) .indexes = word##_idx, .n_indexes = NX_ARRAY_LEN(word##_idx)
 
