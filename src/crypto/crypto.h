@@ -1,9 +1,11 @@
 /*
  * crypto.h - digests, authenticated encryption, key wrap, signatures and the blob hash tree.
  *
- * Layer:   1 (crypto).  Uses base.  GnuTLS for all; Intel ipsec-mb for batched SHA-256 leaves where
- * the processor has it.  No algorithm of our own. Threads: functions are safe; a context belongs to
- * one thread at a time. PHI:     plaintext passes through; nothing is kept.
+ * Layer:   1 (crypto).  Uses base.  Nettle (under GnuTLS) for digests, key wrap and signatures,
+ *          GnuTLS for AES-GCM, libargon2; Intel ipsec-mb for batched leaves and AES-GCM where the
+ *          processor has the instructions.  No algorithm of our own.
+ * Threads: functions are safe; a context belongs to one thread at a time.
+ * PHI:     plaintext passes through; what is staged is wiped, nothing is kept.
  */
 #ifndef NX_CRYPTO_CRYPTO_H
 #define NX_CRYPTO_CRYPTO_H
