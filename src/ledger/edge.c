@@ -26,7 +26,8 @@ nx_rc nx_edge_append(struct nx_edge *edge, const uint8_t leaf[NX_SHA256_LEN], nx
 		if (width + 1 < TILE_WIDTH)
 			break;
 		if (fn)
-			rc = fn(payload, level, nx_edge_number(size, level), edge->hash[level], err);
+			rc = fn(payload, level, nx_edge_number(size, level), edge->hash[level],
+				err);
 		if (rc)
 			return rc;
 		nx_edge_fold(edge->hash[level], TILE_WIDTH, hash);

@@ -66,8 +66,7 @@ static bool outcome_known(uint8_t v)
 		v == NX_OUTCOME_MAJOR;
 }
 
-static nx_rc chain_parse(
-	struct nx_rd *rd, struct nx_entry *entry, unsigned i, struct nx_err *err)
+static nx_rc chain_parse(struct nx_rd *rd, struct nx_entry *entry, unsigned i, struct nx_err *err)
 {
 	uint8_t kind_before = i ? entry->chains[i - 1].kind : 0;
 	unsigned long long index = entry->index;
@@ -83,8 +82,9 @@ static nx_rc chain_parse(
 	if (entry->chains[i].count == 0 ||
 		(entry->chains[i].count == 1) != (entry->chains[i].prev == UINT64_MAX) ||
 		(entry->chains[i].count > 1 && entry->chains[i].prev >= entry->index))
-		return nx_err_set(err, NX_E_CORRUPT, "entry %llu: chain %u: count %llu, previous %llu",
-			index, i, (unsigned long long)entry->chains[i].count,
+		return nx_err_set(err, NX_E_CORRUPT,
+			"entry %llu: chain %u: count %llu, previous %llu", index, i,
+			(unsigned long long)entry->chains[i].count,
 			(unsigned long long)entry->chains[i].prev);
 	return NX_OK;
 }
@@ -103,8 +103,9 @@ nx_rc nx_entry_parse(
 		return nx_err_set(err, NX_E_CORRUPT, "entry %llu has %zu bytes",
 			(unsigned long long)index, bytes.n);
 	if (version != ENTRY_VERSION || !outcome_known(outcome) || n_chains > NX_LEDGER_CHAINS)
-		return nx_err_set(err, NX_E_CORRUPT, "entry %llu: version %u, outcome %u, %u chains",
-			(unsigned long long)index, version, outcome, n_chains);
+		return nx_err_set(err, NX_E_CORRUPT,
+			"entry %llu: version %u, outcome %u, %u chains", (unsigned long long)index,
+			version, outcome, n_chains);
 	entry.action = action;
 	entry.outcome = outcome;
 	entry.time_us = (int64_t)time_us;

@@ -21,8 +21,8 @@ void nx_tile_path(unsigned level, uint64_t number, unsigned width, char ret[PATH
 	at = level == LEVEL_ENTRIES ? snprintf(ret, PATH_LEN, "tile/entries/")
 				    : snprintf(ret, PATH_LEN, "tile/%u/", level);
 	while (n)
-		at += snprintf(
-			ret + at, PATH_LEN - (size_t)at, "x%03llu/", (unsigned long long)above[--n]);
+		at += snprintf(ret + at, PATH_LEN - (size_t)at, "x%03llu/",
+			(unsigned long long)above[--n]);
 	at += snprintf(
 		ret + at, PATH_LEN - (size_t)at, "%03llu", (unsigned long long)(number % 1000));
 	if (width)

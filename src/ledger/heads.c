@@ -197,8 +197,8 @@ void nx_bucket_done(struct nx_bucket *bucket)
 	*bucket = (struct nx_bucket){0};
 }
 
-static nx_rc bucket_push(struct nx_bucket *bucket, const uint8_t tag[NX_TAG_LEN],
-	struct nx_head stored)
+static nx_rc bucket_push(
+	struct nx_bucket *bucket, const uint8_t tag[NX_TAG_LEN], struct nx_head stored)
 {
 	if (bucket->n == bucket->cap) {
 		size_t cap = bucket->cap ? 2 * bucket->cap : 32;
@@ -210,15 +210,14 @@ static nx_rc bucket_push(struct nx_bucket *bucket, const uint8_t tag[NX_TAG_LEN]
 		bucket->heads = heads;
 		bucket->cap = cap;
 	}
-	bucket->heads[bucket->n] = (struct nx_bucket_head){
-		.now = stored, .flushed = stored, .stored = stored};
+	bucket->heads[bucket->n] =
+		(struct nx_bucket_head){.now = stored, .flushed = stored, .stored = stored};
 	memcpy(bucket->heads[bucket->n++].tag, tag, NX_TAG_LEN);
 	return NX_OK;
 }
 
 /* From the catalog; it may hold locks of its own, so ours is not taken here. */
-static nx_rc bucket_stored(
-	void *arg, const uint8_t tag[NX_TAG_LEN], uint64_t count, uint64_t last)
+static nx_rc bucket_stored(void *arg, const uint8_t tag[NX_TAG_LEN], uint64_t count, uint64_t last)
 {
 	return bucket_push(arg, tag, (struct nx_head){count, last});
 }

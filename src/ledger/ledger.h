@@ -186,10 +186,10 @@ NX_NODISCARD nx_rc nx_ledger_range(struct nx_ledger *ledger, uint64_t from, uint
 	struct nx_err *err);
 
 struct nx_ledger_query {
-	int64_t from_us;  /* from_us <= time < to_us */
-	int64_t to_us;    /* 0: no end */
-	unsigned action;  /* 0: any */
-	int outcome;      /* enum nx_outcome; -1: any */
+	int64_t from_us; /* from_us <= time < to_us */
+	int64_t to_us;   /* 0: no end */
+	unsigned action; /* 0: any */
+	int outcome;     /* enum nx_outcome; -1: any */
 };
 /* Entries that match, oldest first; times never go back, so that the first is found by halving. */
 NX_NODISCARD nx_rc nx_ledger_search(struct nx_ledger *ledger, const struct nx_ledger_query *query,

@@ -2,9 +2,9 @@
  * ledger_priv.h - the parts a ledger is made of.
  *
  * Layer:   2 (ledger).
- * Threads: `lock` guards what says so; `flush_lock` is taken before it, never after.  The catalog is
- *          called with `lock` held, so no callback from it may take `lock`.
- * PHI:     none, but for `body` while an entry is staged (wiped).
+ * Threads: `lock` guards what says so; `flush_lock` is taken before it, never after.  The catalog
+ * is called with `lock` held, so no callback from it may take `lock`. PHI:     none, but for `body`
+ * while an entry is staged (wiped).
  */
 #ifndef NX_LEDGER_PRIV_H
 #define NX_LEDGER_PRIV_H
@@ -86,6 +86,8 @@ NX_NODISCARD nx_rc nx_note_parse(struct nx_slice text, const char *origin,
 	const uint8_t pub[NX_ED25519_PUBLIC_LEN], struct nx_checkpoint *ret, struct nx_err *err);
 
 /* ---- files.c ---- */
+
+#define STATE_LINE "narthex-ledger-state/1 " /* then the group sequence; then the checkpoint */
 
 enum {
 	PATH_LEN = 96,
@@ -243,6 +245,7 @@ struct nx_map_change {
 
 NX_NODISCARD nx_rc nx_tagmap_init(struct nx_tagmap *map, struct nx_err *err);
 void nx_tagmap_done(struct nx_tagmap *map);
+void nx_tagmap_clear(struct nx_tagmap *map); /* every bucket empty */
 /* Put the changes (ascending) in; what was there comes back in them, so a second call undoes. */
 void nx_tagmap_swap(struct nx_tagmap *map, struct nx_map_change *changes, size_t n);
 void nx_tagmap_rebuild(struct nx_tagmap *map); /* all inner nodes from the buckets */
@@ -294,13 +297,13 @@ struct nx_ledger {
 	uint64_t group_seq;
 	uint64_t durable; /* in files */
 	uint64_t durable_group;
-	struct nx_edge *edge;              /* as of durable */
-	struct nx_checkpoint checkpoint;   /* the newest */
-	uint8_t note[CHECKPOINT_MAX];      /* its text */
-	size_t note_len;                   /* 0: none yet */
+	struct nx_edge *edge;            /* as of durable */
+	struct nx_checkpoint checkpoint; /* the newest */
+	uint8_t note[CHECKPOINT_MAX];    /* its text */
+	size_t note_len;                 /* 0: none yet */
 
-	struct nx_tagmap map;              /* as of the newest checkpoint */
-	uint8_t pending[MAP_BUCKETS / 8];  /* buckets that differ from it */
+	struct nx_tagmap map;             /* as of the newest checkpoint */
+	uint8_t pending[MAP_BUCKETS / 8]; /* buckets that differ from it */
 
 	/* committer only */
 	struct nx_id_slot *ids;
@@ -327,6 +330,14 @@ NX_NODISCARD nx_rc nx_bundle_load(struct nx_ledger *ledger, uint64_t number, uns
 	struct nx_buf *out, struct nx_err *err);
 /* The next entry of a bundle; false at its end or where it is damaged. */
 bool nx_bundle_next(struct nx_slice *bundle, struct nx_slice *ret_entry);
+
+NX_NODISCARD nx_rc nx_entry_bytes(struct nx_ledger *ledger, uint64_t index, struct nx_arena *arena,
+	struct nx_slice *ret, struct nx_err *err);
+/* From `head` back to the chain's first entry. */
+NX_NODISCARD nx_rc nx_chain_walk(struct nx_ledger *ledger, const uint8_t tag[NX_TAG_LEN],
+	struct nx_head head,
+	nx_rc (*fn)(void *payload, const struct nx_entry *entry, struct nx_err *err), void *payload,
+	struct nx_err *err);
 
 /* prove.c: inclusion path in the tree of `edge`. */
 NX_NODISCARD nx_rc nx_prove_in(struct nx_ledger *ledger, const struct nx_edge *edge, uint64_t index,

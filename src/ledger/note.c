@@ -104,8 +104,7 @@ static bool size_parse(struct nx_slice digits, uint64_t *ret)
 	if (digits.n == 0 || digits.n > SIZE_DIGITS || (digits.n > 1 && digits.p[0] == '0'))
 		return false;
 	for (size_t i = 0; i < digits.n; i++) {
-		if (digits.p[i] < '0' || digits.p[i] > '9' ||
-			__builtin_mul_overflow(v, 10, &v) ||
+		if (digits.p[i] < '0' || digits.p[i] > '9' || __builtin_mul_overflow(v, 10, &v) ||
 			__builtin_add_overflow(v, (uint64_t)(digits.p[i] - '0'), &v))
 			return false;
 	}

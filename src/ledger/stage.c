@@ -13,8 +13,8 @@ enum {
 
 /* ---- tags ---- */
 
-static void tag_compute(const struct nx_key *key, uint8_t kind, struct nx_slice id,
-	uint8_t ret[NX_TAG_LEN])
+static void tag_compute(
+	const struct nx_key *key, uint8_t kind, struct nx_slice id, uint8_t ret[NX_TAG_LEN])
 {
 	uint8_t msg[1 + NX_LIMIT_UID];
 	uint8_t mac[NX_SHA256_LEN];
@@ -135,8 +135,7 @@ static nx_rc chains_add(struct nx_ledger *ledger, const struct nx_entry_draft *d
 	nx_rc rc = nx_heads_reserve(&ledger->heads, NX_LEDGER_CHAINS, err);
 
 	if (!rc && draft->subject)
-		rc = chain_add(
-			ledger, st, NX_CHAIN_SUBJECT, subject_id(draft->subject, id), err);
+		rc = chain_add(ledger, st, NX_CHAIN_SUBJECT, subject_id(draft->subject, id), err);
 	if (!rc && draft->study && draft->study[0])
 		rc = chain_add(ledger, st, NX_CHAIN_STUDY, nx_slice_str(draft->study), err);
 	if (!rc && draft->principal[0])
@@ -145,8 +144,8 @@ static nx_rc chains_add(struct nx_ledger *ledger, const struct nx_entry_draft *d
 }
 
 /* The entry's bytes behind what is in `out`: nonce, ciphertext and tag as nx_seal() has them. */
-static nx_rc entry_seal(struct nx_ledger *ledger, const struct staging *st, struct nx_buf *out,
-	struct nx_err *err)
+static nx_rc entry_seal(
+	struct nx_ledger *ledger, const struct staging *st, struct nx_buf *out, struct nx_err *err)
 {
 	size_t n = ledger->body.len;
 	struct nx_slice aad;
@@ -305,7 +304,8 @@ nx_rc nx_ledger_replay(struct nx_ledger *ledger, uint64_t group_seq, uint64_t in
 	if (rc)
 		return rc;
 	if (entry.time_us < ledger->staged_time_us)
-		return nx_err_set(err, NX_E_CORRUPT, "ledger entry %llu is older than the one before",
+		return nx_err_set(err, NX_E_CORRUPT,
+			"ledger entry %llu is older than the one before",
 			(unsigned long long)index);
 	(void)pthread_mutex_lock(&ledger->lock);
 	rc = replay_locked(ledger, &entry, bytes, err);

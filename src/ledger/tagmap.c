@@ -1,26 +1,30 @@
 #include "ledger/ledger_priv.h"
 
 enum {
-	BUCKET_PREFIX = 2,        /* first byte of what a bucket's hash is over */
-	BUCKET_BYTES = 64u << 20  /* two million heads in one bucket */
+	BUCKET_PREFIX = 2,       /* first byte of what a bucket's hash is over */
+	BUCKET_BYTES = 64u << 20 /* two million heads in one bucket */
 };
 
 nx_rc nx_tagmap_init(struct nx_tagmap *map, struct nx_err *err)
 {
-	static const uint8_t prefix = BUCKET_PREFIX;
-	uint8_t empty[NX_SHA256_LEN];
-
-	map->node = calloc(2 * MAP_BUCKETS, NX_SHA256_LEN);
+	map->node = calloc((size_t)2 * MAP_BUCKETS, NX_SHA256_LEN);
 	if (!map->node)
 		return nx_err_set(err, NX_E_NOMEM, "no memory for the tag map");
 	map->built = false;
+	return NX_OK;
+}
+
+void nx_tagmap_clear(struct nx_tagmap *map)
+{
+	static const uint8_t prefix = BUCKET_PREFIX;
+	uint8_t empty[NX_SHA256_LEN];
+
 	nx_sha256(&prefix, 1, empty);
 	for (size_t row = MAP_BUCKETS; row; row /= 2) {
 		for (size_t i = row; i < 2 * row; i++)
 			memcpy(map->node[i], empty, NX_SHA256_LEN);
 		nx_merkle_node(empty, empty, empty);
 	}
-	return NX_OK;
 }
 
 void nx_tagmap_done(struct nx_tagmap *map)
