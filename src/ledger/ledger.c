@@ -191,8 +191,7 @@ static nx_rc files_load(struct nx_ledger *ledger, struct nx_err *err)
 
 /* ---- open and free ---- */
 
-/* Everything but a last flush. */
-static struct nx_ledger *ledger_drop(struct nx_ledger *ledger)
+struct nx_ledger *nx_ledger_abandon(struct nx_ledger *ledger)
 {
 	nx_tail_done(&ledger->tail);
 	nx_heads_done(&ledger->heads);
@@ -252,7 +251,7 @@ nx_rc nx_ledger_open(
 	locks_init(ledger);
 	rc = ledger_init(ledger, opts, err);
 	if (rc) {
-		(void)ledger_drop(ledger);
+		(void)nx_ledger_abandon(ledger);
 		return nx_err_prefix(err, rc, "open ledger");
 	}
 	*ret_ledger = ledger;
@@ -264,8 +263,9 @@ struct nx_ledger *nx_ledger_free(struct nx_ledger *ledger)
 	if (!ledger)
 		return NULL;
 	if (nx_ledger_flush(ledger, NULL))
-		return ledger_drop(ledger); /* what the files lack is replayed from group records */
-	return ledger_drop(ledger);
+		return nx_ledger_abandon(
+			ledger); /* what the files lack is replayed from group records */
+	return nx_ledger_abandon(ledger);
 }
 
 /* ---- small questions ---- */
