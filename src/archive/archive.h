@@ -118,9 +118,9 @@ struct nx_recipe {
 	size_t n_blobs;
 	struct nx_recipe_part *parts;
 	size_t n_parts;
-	uint64_t size;      /* sum of the parts */
-	uint8_t digest[32]; /* SHA-256 over parts and roots: equal recipes of equal bytes; the ETag
-			     */
+	uint64_t size;	     /* sum of the parts */
+	uint8_t digest[32];  /* SHA-256 over parts and roots: the ETag */
+	uint8_t content[32]; /* what makes two items the same (nx_put.content) */
 };
 
 /* Open an item's recipe (its subject's key must live: NX_E_ERASED).  From `arena`, which must be
