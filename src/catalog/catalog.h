@@ -57,6 +57,9 @@ enum nx_op_verb {
 	NX_OP_SET = 3, /* primary key, then pairs (column number, value) */
 	NX_OP_ADD = 4, /* primary key, then pairs (column number, integer delta) */
 };
+/* DEL, SET and ADD of a row that is not there do nothing.  A NULL value stands for "", 0 or no
+ * bytes: the catalog holds no NULLs.  A column once given its number keeps it; a PUT from before a
+ * column was added may end early. */
 
 /* Numbers are on disk: append only. */
 enum nx_table {
@@ -82,6 +85,26 @@ enum nx_table {
 		       domain */
 	NX_T_CONFLICT,
 	NX_T_COUNT_
+};
+
+/* Where a column number is needed (NX_OP_SET, NX_OP_ADD): the position in the table's struct. */
+enum nx_column {
+	NX_C_STUDY_UPDATED_US = 20,
+	NX_C_STUDY_MODALITIES = 16,
+	NX_C_STUDY_N_SERIES = 17,
+	NX_C_STUDY_N_INSTANCES = 18,
+	NX_C_SERIES_N_INSTANCES = 12,
+	NX_C_SERIES_UPDATED_US = 13,
+	NX_C_ITEM_STATE = 7,
+	NX_C_ITEM_SEALED = 16,
+	NX_C_BLOB_REFS = 1,
+	NX_C_BLOB_EXTENTS = 2,
+	NX_C_PACK_STATE = 3,
+	NX_C_PRINCIPAL_REVOKED_US = 5,
+	NX_C_QUARANTINE_STATE = 6,
+	NX_C_LEASE_STATE = 5,
+	NX_C_JOB_STATE = 2,
+	NX_C_CONFLICT_STATE = 6,
 };
 
 struct nx_op {
@@ -260,6 +283,100 @@ struct nx_ae_row {
 	int64_t created_us;
 };
 
+struct nx_kv_row {
+	const char *key;
+	struct nx_slice value;
+};
+
+struct nx_event_row { /* what automation may react to; deleted when delivered */
+	int64_t id;
+	int64_t time_us;
+	const char *kind;   /* "study.complete" */
+	int64_t subject;    /* 0: none */
+	int64_t study;      /* 0: none */
+	const char *detail; /* JSON object */
+};
+
+struct nx_quarantine_row {
+	int64_t id;
+	int64_t time_us;
+	int64_t collection;
+	const char *source; /* calling AE title or principal */
+	int64_t reason;     /* nx_rc */
+	int64_t size;
+	int64_t state;          /* 1 waiting, 2 accepted, 3 discarded */
+	struct nx_slice sealed; /* recipe, sealed under the collection's key (archive) */
+};
+
+struct nx_tag_row {
+	struct nx_slice tag; /* 16 bytes */
+	int64_t count;
+	int64_t last;
+};
+
+struct nx_forget_row {
+	int64_t subject;
+	int64_t time_us;
+};
+
+struct nx_release_row {
+	int64_t id;
+	const char *name;
+	int64_t version;
+	int64_t collection;
+	int64_t state;        /* 1 building, 2 published, 3 withdrawn */
+	struct nx_slice root; /* of the manifest; empty while building */
+	int64_t manifest;     /* item id; 0 while building */
+	int64_t n_items;
+	const char *principal; /* who made it */
+	int64_t created_us;
+};
+
+struct nx_release_item_row {
+	int64_t release;
+	int64_t position; /* in the manifest, from 0 */
+	int64_t item;
+};
+
+struct nx_lease_row {
+	const char *id;
+	int64_t release;
+	const char *principal;
+	const char *purpose;
+	int64_t expires_us;
+	int64_t state; /* 1 running, 2 ended, 3 revoked */
+	int64_t created_us;
+};
+
+struct nx_job_row {
+	int64_t id;
+	const char *kind;
+	int64_t state; /* 1 waiting, 2 running, 3 done, 4 failed, 5 cancelled */
+	int64_t collection;
+	const char *principal;
+	const char *spec; /* JSON object: what to do */
+	int64_t done;     /* steps */
+	int64_t total;
+	const char *error; /* wire name and text of the failure; "" */
+	int64_t created_us;
+	int64_t updated_us;
+};
+
+struct nx_vault_row {
+	struct nx_slice key;   /* keyed tag */
+	struct nx_slice value; /* sealed by the vault domain */
+};
+
+struct nx_conflict_row { /* a second object under a name that was taken */
+	int64_t id;
+	int64_t collection;
+	const char *name;
+	int64_t old_item;
+	int64_t new_item; /* 0: refused */
+	int64_t time_us;
+	int64_t state; /* 1 open, 2 settled */
+};
+
 /* ---- look-ups; NX_E_NOENT when there is none ---- */
 
 NX_NODISCARD nx_rc nx_cat_kv_get(struct nx_cat *cat, const char *key, struct nx_arena *arena,
@@ -402,5 +519,34 @@ NX_NODISCARD nx_rc nx_op_put_principal(
 	const struct nx_principal_row *row, struct nx_arena *arena, struct nx_op *ret);
 NX_NODISCARD nx_rc nx_op_put_ae(
 	const struct nx_ae_row *row, struct nx_arena *arena, struct nx_op *ret);
+NX_NODISCARD nx_rc nx_op_put_kv(
+	const struct nx_kv_row *row, struct nx_arena *arena, struct nx_op *ret);
+NX_NODISCARD nx_rc nx_op_put_event(
+	const struct nx_event_row *row, struct nx_arena *arena, struct nx_op *ret);
+NX_NODISCARD nx_rc nx_op_put_quarantine(
+	const struct nx_quarantine_row *row, struct nx_arena *arena, struct nx_op *ret);
+NX_NODISCARD nx_rc nx_op_put_tag(
+	const struct nx_tag_row *row, struct nx_arena *arena, struct nx_op *ret);
+NX_NODISCARD nx_rc nx_op_put_forget(
+	const struct nx_forget_row *row, struct nx_arena *arena, struct nx_op *ret);
+NX_NODISCARD nx_rc nx_op_put_release(
+	const struct nx_release_row *row, struct nx_arena *arena, struct nx_op *ret);
+NX_NODISCARD nx_rc nx_op_put_release_item(
+	const struct nx_release_item_row *row, struct nx_arena *arena, struct nx_op *ret);
+NX_NODISCARD nx_rc nx_op_put_lease(
+	const struct nx_lease_row *row, struct nx_arena *arena, struct nx_op *ret);
+NX_NODISCARD nx_rc nx_op_put_job(
+	const struct nx_job_row *row, struct nx_arena *arena, struct nx_op *ret);
+NX_NODISCARD nx_rc nx_op_put_vault(
+	const struct nx_vault_row *row, struct nx_arena *arena, struct nx_op *ret);
+NX_NODISCARD nx_rc nx_op_put_conflict(
+	const struct nx_conflict_row *row, struct nx_arena *arena, struct nx_op *ret);
+/* The struct of a generic row (nx_cat_rows, nx_op_parse) of that table; `ret_row` is the struct
+ * named for the table above. */
+NX_NODISCARD nx_rc nx_op_row(
+	const struct nx_op *op, struct nx_arena *arena, void *ret_row, struct nx_err *err);
+
+/* name_key of a patient name: upper case, accents and trailing delimiters gone. */
+NX_NODISCARD char *nx_cat_name_key(const char *name, struct nx_arena *arena);
 
 #endif
