@@ -88,6 +88,7 @@ struct nx_dicom_elem {
 	uint64_t offset; /* of the tag */
 	uint32_t length; /* UINT32_MAX: undefined */
 	uint64_t value_offset;
+	bool vr_implied; /* the stream does not say: vr is the dictionary's */
 };
 
 struct nx_dicom_cb {
@@ -149,23 +150,27 @@ struct nx_dataset;
 struct nx_elem {
 	nx_tag tag;
 	uint16_t vr;
-	bool is_bulk; /* value absent here: bulk_offset and bulk_length say where it is in the
-			 stream */
+	bool is_bulk;          /* value absent here: see bulk_offset and bulk_length */
+	bool is_encapsulated;  /* the value is items and a delimiter, PS3.5 A.4 */
 	struct nx_slice value; /* little endian for binary VRs, whatever the stream was */
-	uint64_t bulk_offset;
+	uint64_t bulk_offset;  /* of any value in the stream, bulk or not */
 	uint64_t bulk_length;
 	struct nx_dataset **items; /* SQ */
 	size_t n_items;
 };
 
 struct nx_dataset {
-	struct nx_elem *elems; /* ascending tags */
+	struct nx_elem *elems; /* ascending tags, each once: the last one in the stream */
 	size_t n;
+	/* (0008,0005) in force: its own, or that of the data set around it (PS3.5 6.1.2.5.3). */
+	struct nx_slice charset;
 };
 
 /*
- * Build the tree of a stream that is fed to the returned builder's parser; memory from `arena`.
- * Group 0002 elements are in it.  Values at or past bulk_min become bulk references.
+ * The tree of a whole stream; memory from `arena`, nothing refers to `stream` afterwards.  Group
+ * 0002 elements are in it.  Values at or past bulk_min become bulk references.  Public elements of
+ * VR UN get the VR of the dictionary (PS3.5 6.2.2); what is US or SS follows (0028,0103) where the
+ * stream does not say.
  */
 NX_NODISCARD nx_rc nx_dataset_parse(struct nx_slice stream, const char *ts_uid, uint32_t bulk_min,
 	struct nx_arena *arena, struct nx_dataset **ret_ds, struct nx_err *err);
@@ -188,9 +193,14 @@ const char *nx_dataset_text(const struct nx_dataset *ds, nx_tag tag, struct nx_a
 /* First value as an integer (IS, US, UL, SS, SL); false when absent or not a number. */
 bool nx_dataset_int(const struct nx_dataset *ds, nx_tag tag, int64_t *ret);
 
-/* Write the tree as `ts` says (explicit little endian only today), Part 10 with preamble and meta
- * group when it has group 0002.  Bulk elements are written as their header only and reported in
- * order to on_bulk with the position in `out` after which the bulk bytes belong. */
+/*
+ * Write the tree in explicit or implicit VR little endian (`ts` NULL: explicit; else
+ * NX_E_UNSUPPORTED for big endian and deflated ones), Part 10 with preamble and meta group when it
+ * has group 0002: then (0002,0010) becomes that of `ts`.  Sequences get undefined lengths; group
+ * lengths but that of group 0002 are left out.  Bulk elements are written as their header only and
+ * reported in order to on_bulk with the position in `out` after which the bulk bytes belong (in
+ * little endian).
+ */
 NX_NODISCARD nx_rc nx_dataset_write(const struct nx_dataset *ds, const struct nx_ts *ts,
 	struct nx_buf *out,
 	nx_rc (*on_bulk)(void *payload, const struct nx_elem *e, size_t at, struct nx_err *err),
@@ -199,6 +209,10 @@ NX_NODISCARD nx_rc nx_dataset_write(const struct nx_dataset *ds, const struct nx
 /* Preamble and File Meta Information (PS3.10 7.1) for a data set that came over C-STORE. */
 NX_NODISCARD nx_rc nx_dicom_meta_write(const char *sop_class, const char *sop_instance,
 	const char *ts_uid, const char *source_ae, struct nx_buf *out, struct nx_err *err);
+
+/* How this implementation names itself (PS3.7 D.3.3.2). */
+#define NX_DICOM_IMPLEMENTATION_CLASS_UID    "2.25.152466290311837402187193407187561924867"
+#define NX_DICOM_IMPLEMENTATION_VERSION_NAME "NARTHEX_0_1"
 
 /* ---- text (PS3.3 C.12.1.1.2, PS3.5 6.1) ---- */
 

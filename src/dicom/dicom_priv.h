@@ -76,6 +76,21 @@ static inline uint32_t nx_get_u32(const uint8_t *p, bool be)
 	return be ? a << 16 | b : b << 16 | a;
 }
 
+/* ---- text ---- */
+
+struct nx_buf;
+
+/* The whole value of a text element in UTF-8; lies in `scratch`, which is cleared first. */
+NX_NODISCARD nx_rc nx_text_get(const struct nx_dataset *ds, const struct nx_elem *elem,
+	struct nx_buf *scratch, struct nx_slice *ret, struct nx_err *err);
+/* Cut the next of the values of `rest`, without padding; false after the last.  Start with
+ * *more = true. */
+bool nx_text_next(
+	const struct nx_vr_info *info, struct nx_slice *rest, bool *more, struct nx_slice *ret);
+bool nx_text_int(struct nx_slice text, int64_t *ret);
+/* The `i`th value of US, UL, SS, SL, UV below 2^63, SV. */
+bool nx_binary_int(const struct nx_elem *elem, size_t i, int64_t *ret);
+
 /* ---- parser internals ---- */
 
 /*

@@ -144,12 +144,10 @@ static nx_rc seq_open(struct nx_dicom_parser *ps, struct nx_err *err)
 static nx_rc value_deliver(struct nx_dicom_parser *ps, struct nx_slice value, struct nx_err *err)
 {
 	if (ps->in_meta && ps->elem.tag == NX_TAG_TRANSFER_SYNTAX_UID) {
-		while (value.n && (value.p[value.n - 1] == '\0' || value.p[value.n - 1] == ' '))
-			value.n--;
-		if (!nx_uid_valid((const char *)value.p, value.n))
-			return nx_parser_fail(ps, NX_E_MALFORMED, "bad transfer syntax UID", err);
-		memcpy(ps->ts_uid, value.p, value.n);
-		ps->ts_uid[value.n] = '\0';
+		nx_rc rc = nx_part10_ts(ps, value, err);
+
+		if (rc)
+			return rc;
 	}
 	ps->state = STATE_ELEM;
 	return CALL(ps, on_value, &ps->elem, value);
@@ -319,6 +317,7 @@ struct head {
 	uint16_t vr;
 	uint32_t length;
 	size_t size;
+	bool implied;
 };
 
 static void head_implicit(const uint8_t *p, bool be, struct head *head)
@@ -326,6 +325,7 @@ static void head_implicit(const uint8_t *p, bool be, struct head *head)
 	head->vr = nx_vr_implicit(head->tag);
 	head->length = nx_get_u32(p + 4, be);
 	head->size = ELEM_HEAD_MIN;
+	head->implied = true;
 }
 
 /*
@@ -346,6 +346,7 @@ static void head_odd_vr(const uint8_t *p, bool be, struct head *head)
 	if (zero || head->length == NX_DICOM_UNDEFINED)
 		return;
 	head->vr = NX_VR('U', 'N');
+	head->implied = false;
 	head->length = nx_get_u16(p + 6, be);
 }
 
@@ -363,6 +364,7 @@ static bool head_read(struct nx_dicom_parser *ps, struct head *head)
 		head_implicit(p, be, head);
 		return true;
 	}
+	head->implied = false;
 	head->vr = NX_VR(p[4], p[5]);
 	info = nx_vr_info(head->vr);
 	if (!info && !vr_is_word(p)) {
@@ -391,6 +393,7 @@ static void elem_set(struct nx_dicom_parser *ps, const struct head *head)
 		.offset = ps->pos,
 		.length = head->length,
 		.value_offset = ps->pos + head->size,
+		.vr_implied = head->implied,
 	};
 }
 
@@ -661,6 +664,8 @@ nx_rc nx_dicom_feed_hole(struct nx_dicom_parser *ps, uint64_t n, struct nx_err *
 		ps->left == ps->elem.length && n == ps->left;
 	nx_rc rc = NX_OK;
 
+	if (!ps->failed && ps->state == STATE_START)
+		return nx_part10_hole(ps, n, err);
 	if (ps->failed || ps->inflated || (!encap && !known) || n > room(ps)) {
 		ps->failed = nx_parser_fail(
 			ps, NX_E_MALFORMED, "a value stored apart does not fit its header", err);

@@ -122,6 +122,11 @@ NX_NODISCARD nx_rc nx_parser_fail(
 /* part10.c */
 NX_NODISCARD nx_rc nx_part10_feed(
 	struct nx_dicom_parser *ps, struct nx_slice data, struct nx_err *err);
+/* The value of (0002,0010); an empty one is none. */
+NX_NODISCARD nx_rc nx_part10_ts(
+	struct nx_dicom_parser *ps, struct nx_slice value, struct nx_err *err);
+/* nx_dicom_feed_hole() while the start of the stream is still kept back. */
+NX_NODISCARD nx_rc nx_part10_hole(struct nx_dicom_parser *ps, uint64_t n, struct nx_err *err);
 /* The first tag that is not of group 2 is at hand (or the stream ended). */
 NX_NODISCARD nx_rc nx_part10_meta_end(struct nx_dicom_parser *ps, struct nx_err *err);
 /* The first element of the data set is at hand: does it look as announced? */

@@ -27,6 +27,17 @@ static void syntax_set(struct nx_dicom_parser *ps, const char *uid)
 	ps->deflated = ts && ts->deflated;
 }
 
+nx_rc nx_part10_ts(struct nx_dicom_parser *ps, struct nx_slice value, struct nx_err *err)
+{
+	while (value.n && (value.p[value.n - 1] == '\0' || value.p[value.n - 1] == ' '))
+		value.n--;
+	if (value.n && !nx_uid_valid((const char *)value.p, value.n))
+		return nx_parser_fail(ps, NX_E_MALFORMED, "bad transfer syntax UID", err);
+	memcpy(ps->ts_uid, value.p, value.n);
+	ps->ts_uid[value.n] = '\0';
+	return NX_OK;
+}
+
 nx_rc nx_part10_meta_end(struct nx_dicom_parser *ps, struct nx_err *err)
 {
 	ps->in_meta = false;
@@ -226,6 +237,12 @@ nx_rc nx_part10_feed(struct nx_dicom_parser *ps, struct nx_slice data, struct nx
 		return start_feed(ps, data, err);
 	rc = ps->in_meta || ps->guess ? NX_OK : announce(ps, err);
 	return rc ? rc : feed_one(ps, data, err);
+}
+
+nx_rc nx_part10_hole(struct nx_dicom_parser *ps, uint64_t n, struct nx_err *err)
+{
+	ps->failed = start_replay(ps, err);
+	return ps->failed ? ps->failed : nx_dicom_feed_hole(ps, n, err);
 }
 
 /* ---- end ---- */
