@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/arena.h"
+#include "base/buf.h"
 #include "base/limits.h"
 
 enum {
@@ -27,6 +28,7 @@ struct frame {
 struct builder {
 	struct nx_arena *arena;
 	struct nx_dicom_parser *parser;
+	uint64_t base; /* offset in the stream of what the parser is fed */
 	struct frame frames[LEVELS];
 };
 
@@ -111,12 +113,28 @@ static struct nx_elem *elem_push(struct builder *b, const struct nx_dicom_elem *
 		.tag = e->tag,
 		.vr = vr_settle(frame, e),
 		.is_encapsulated = e->length == NX_DICOM_UNDEFINED && e->vr != NX_VR('S', 'Q'),
-		.bulk_offset = e->value_offset,
+		.bulk_offset = b->base + e->value_offset,
 	};
+	if (elem->is_encapsulated)
+		elem->vr = NX_VR('O', 'B'); /* PS3.5 A.4, whatever the stream says */
 	return elem;
 }
 
 /* ---- callbacks ---- */
+
+/*
+ * A sequence that passed through a system without its VR in the dictionary: the value of UN is the
+ * sequence in implicit VR little endian (PS3.5 6.2.2).
+ */
+static bool is_un_sequence(const struct nx_dicom_elem *e, struct nx_slice value)
+{
+	return e->vr == NX_VR('U', 'N') && !e->vr_implied && value.n >= 8 &&
+		memcmp(value.p, "\xfe\xff\x00\xe0", 4) == 0 &&
+		nx_vr_implicit(e->tag) == NX_VR('S', 'Q');
+}
+
+static nx_rc un_sequence(struct builder *b, const struct nx_dicom_elem *e, struct nx_slice value,
+	struct nx_elem *elem, struct nx_err *err);
 
 static nx_rc on_value(
 	void *payload, const struct nx_dicom_elem *e, struct nx_slice value, struct nx_err *err)
@@ -128,6 +146,8 @@ static nx_rc on_value(
 	if (!elem || !value_copy(b, elem, value, &elem->value))
 		return no_memory(err);
 	elem->bulk_length = value.n;
+	if (is_un_sequence(e, value))
+		return un_sequence(b, e, value, elem, err);
 	if (elem->tag == NX_TAG_SPECIFIC_CHARACTER_SET)
 		frame->charset = elem->value;
 	if (elem->tag == NX_TAG_PIXEL_REPRESENTATION)
@@ -283,25 +303,66 @@ static void builder_done(struct builder *b)
 	}
 }
 
-static nx_rc build(struct nx_slice header, const struct nx_bulk_ref *bulks, size_t n_bulks,
-	const struct nx_dicom_parser_opts *opts, struct nx_arena *arena, struct nx_dataset **ret_ds,
+/* What the caller has set in `b` before is the context of a data set inside another one. */
+static nx_rc build_in(struct builder *b, struct nx_slice header, const struct nx_bulk_ref *bulks,
+	size_t n_bulks, const struct nx_dicom_parser_opts *opts, struct nx_dataset **ret_ds,
 	struct nx_err *err)
 {
-	struct builder b = {.arena = arena};
 	struct nx_dataset *ds;
-	nx_rc rc = nx_dicom_parser_new(opts, &callbacks, &b, &b.parser, err);
+	nx_rc rc = nx_dicom_parser_new(opts, &callbacks, b, &b->parser, err);
 
 	if (!rc)
-		rc = feed_split(b.parser, header, bulks, n_bulks, err);
+		rc = feed_split(b->parser, header, bulks, n_bulks, err);
 	if (!rc) {
-		ds = dataset_close(&b, &b.frames[0]);
+		ds = dataset_close(b, &b->frames[0]);
 		if (ds)
 			*ret_ds = ds;
 		else
 			rc = no_memory(err);
 	}
-	builder_done(&b);
+	builder_done(b);
 	return rc;
+}
+
+static nx_rc build(struct nx_slice header, const struct nx_bulk_ref *bulks, size_t n_bulks,
+	const struct nx_dicom_parser_opts *opts, struct nx_arena *arena, struct nx_dataset **ret_ds,
+	struct nx_err *err)
+{
+	struct builder b = {.arena = arena};
+
+	return build_in(&b, header, bulks, n_bulks, opts, ret_ds, err);
+}
+
+/* A value that does not parse stays what it was, bytes. */
+static nx_rc un_sequence(struct builder *b, const struct nx_dicom_elem *e, struct nx_slice value,
+	struct nx_elem *elem, struct nx_err *err)
+{
+	const struct nx_dicom_parser_opts opts = {.ts_uid = NX_UID_IMPLICIT_VR_LITTLE_ENDIAN};
+	struct builder inner = {.arena = b->arena, .base = b->base + e->value_offset - 8};
+	NX_AUTO_DONE(nx_buf) stream;
+	struct nx_dataset *ds;
+	nx_rc rc;
+
+	nx_buf_init(&stream, value.n + 8, NX_BUF_WIPE);
+	nx_buf_put_u16le(&stream, nx_tag_group(e->tag));
+	nx_buf_put_u16le(&stream, (uint16_t)(e->tag & 0xffff));
+	nx_buf_put_u32le(&stream, (uint32_t)value.n);
+	nx_buf_put_slice(&stream, value);
+	rc = nx_buf_check(&stream, err);
+	if (rc)
+		return rc;
+	inner.frames[0].charset = b->frames[e->depth].charset;
+	inner.frames[0].is_signed = b->frames[e->depth].is_signed;
+	rc = build_in(&inner, nx_buf_slice(&stream), NULL, 0, &opts, &ds, err);
+	if (rc == NX_E_NOMEM)
+		return rc;
+	if (!rc && ds->n == 1 && ds->elems[0].vr == NX_VR('S', 'Q')) {
+		elem->vr = NX_VR('S', 'Q');
+		elem->value = nx_slice(NULL, 0);
+		elem->items = ds->elems[0].items;
+		elem->n_items = ds->elems[0].n_items;
+	}
+	return NX_OK;
 }
 
 nx_rc nx_dataset_parse(struct nx_slice stream, const char *ts_uid, uint32_t bulk_min,
