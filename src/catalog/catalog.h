@@ -52,10 +52,11 @@ static inline struct nx_val nx_val_blob(struct nx_slice s)
 }
 
 enum nx_op_verb {
-	NX_OP_PUT = 1, /* insert or replace; all columns in order */
-	NX_OP_DEL = 2, /* by primary key columns */
-	NX_OP_SET = 3, /* primary key, then pairs (column number, value) */
-	NX_OP_ADD = 4, /* primary key, then pairs (column number, integer delta) */
+	NX_OP_PUT = 1,   /* insert or replace; all columns in order */
+	NX_OP_DEL = 2,   /* by primary key columns */
+	NX_OP_SET = 3,   /* primary key, then pairs (column number, value) */
+	NX_OP_ADD = 4,   /* primary key, then pairs (column number, integer delta) */
+	NX_OP_PURGE = 5, /* one value: every row whose column `subject` has it (erasure) */
 };
 /* DEL, SET and ADD of a row that is not there do nothing.  A NULL value stands for "", 0 or no
  * bytes: the catalog holds no NULLs.  A column once given its number keeps it; a PUT from before a

@@ -68,6 +68,8 @@ struct cat_table {
 /* NULL for a number that is no table. */
 const struct cat_table *nx_cat_table(unsigned table);
 /* "st.id, st.collection, ..."; `alias` may be NULL. */
+/* Number of a column; -1 when the table has none of that name. */
+int nx_cat_column(const struct cat_table *table, const char *name);
 void nx_cat_put_columns(struct nx_buf *sql, const struct cat_table *table, const char *alias);
 /* Statements that bring a schema of version `from` (0: empty) to CAT_SCHEMA. */
 void nx_cat_put_ddl(struct nx_buf *sql, unsigned from);
