@@ -36,6 +36,14 @@
 #define NX_LIMIT_UID        64u   /* PS3.5 9.1 */
 #define NX_LIMIT_ERR_TEXT   256u
 
+/* Key store (docs/formats/KEY-STORE.md). */
+#define NX_LIMIT_KEY_PLACES    8u
+#define NX_LIMIT_KEY_LOG       (8192ull * NX_MIB) /* keys.nxk: a hundred million subjects */
+#define NX_LIMIT_KEY_NAMES     1024u              /* site keys, and purposes of a domain */
+#define NX_LIMIT_KEY_DOMAINS   65536u
+#define NX_LIMIT_ARGON2_KIB    (4096u * NX_KIB)
+#define NX_LIMIT_ARGON2_PASSES 64u
+
 /* Network. */
 #define NX_LIMIT_CONNECTIONS      4096u
 #define NX_LIMIT_PDU              (1u * NX_MIB)   /* P-DATA-TF we accept and announce at most */

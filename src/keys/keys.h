@@ -78,6 +78,9 @@ bool nx_keys_pending(struct nx_keys *keys); /* appended and not yet synced */
 NX_NODISCARD nx_rc nx_keys_erase(
 	struct nx_keys *keys, nx_subject subject, size_t *ret_places, struct nx_err *err);
 bool nx_keys_erased(struct nx_keys *keys, nx_subject subject);
+/* The i-th erased subject, 0 <= i < nx_keys_status.n_erased. */
+NX_NODISCARD nx_rc nx_keys_erased_at(
+	struct nx_keys *keys, uint64_t i, nx_subject *ret_subject, struct nx_err *err);
 
 /* New domain key; rewraps its nodes; touches no subject key and no data. */
 NX_NODISCARD nx_rc nx_keys_rotate_domain(struct nx_keys *keys, uint32_t domain, struct nx_err *err);

@@ -59,20 +59,30 @@ enum nx_chain_kind {
 struct nx_entry_draft {
 	unsigned action;
 	enum nx_outcome outcome;
-	int64_t time_us;        /* 0: now */
-	const char *principal;  /* "" : the system itself */
+	int64_t time_us;        /* 0: now; never before the newest entry's, which is taken then */
+	const char *principal;  /* "" : the system itself, which has no chain */
 	uint64_t subject;       /* 0: none */
 	const char *study;      /* Study Instance UID; NULL: none */
 	struct nx_slice detail; /* JSON object, sealed; may hold identifiers; at most 16 KiB */
 };
 
-/* Chain heads live in the catalog; the archive gives access. */
+/*
+ * Chain heads live in the catalog; the archive gives access.  Called from the committer's thread
+ * and from those that flush, prove, export and verify, some of them with the ledger's lock held: an
+ * implementation must not call the ledger back.  The catalog may apply a group's heads any time
+ * after its commit; newer heads than asked for do no harm.
+ */
 struct nx_ledger_tags {
 	void *payload;
 	/* NX_E_NOENT for a new tag. */
 	nx_rc (*get)(void *payload, const uint8_t tag[NX_TAG_LEN], uint64_t *ret_count,
 		uint64_t *ret_last, struct nx_err *err);
 	nx_rc (*bucket)(void *payload, uint16_t bucket,
+		nx_rc (*fn)(
+			void *arg, const uint8_t tag[NX_TAG_LEN], uint64_t count, uint64_t last),
+		void *arg, struct nx_err *err);
+	/* Optional: all tags, ascending; faster than 65,536 calls of bucket() after a start. */
+	nx_rc (*all)(void *payload,
 		nx_rc (*fn)(
 			void *arg, const uint8_t tag[NX_TAG_LEN], uint64_t count, uint64_t last),
 		void *arg, struct nx_err *err);
@@ -87,8 +97,10 @@ struct nx_ledger_opts {
 	struct nx_ledger_tags tags;
 };
 
-/* The files hold the first nx_ledger_durable() entries; the archive replays the rest from group
- * records. */
+/*
+ * The files hold the first nx_ledger_durable() entries; the archive replays the rest from group
+ * records, and brings the catalog's heads up to date, before the first stage or flush.
+ */
 NX_NODISCARD nx_rc nx_ledger_open(
 	const struct nx_ledger_opts *opts, struct nx_ledger **ret_ledger, struct nx_err *err);
 struct nx_ledger *nx_ledger_free(struct nx_ledger *ledger); /* flushes */
@@ -110,8 +122,12 @@ NX_NODISCARD nx_rc nx_ledger_stage(struct nx_ledger *ledger, const struct nx_ent
 /* Heads of all tags touched since the last commit or rollback. */
 NX_NODISCARD nx_rc nx_ledger_heads(struct nx_ledger *ledger, struct nx_arena *arena,
 	struct nx_tag_head **ret, size_t *ret_n, struct nx_err *err);
-void nx_ledger_commit(struct nx_ledger *ledger,
-	uint64_t group_seq); /* what was staged is in group `group_seq`, durable */
+/*
+ * What was staged is in group `group_seq`, durable.  With more than 65,536 entries not in files the
+ * call flushes, so that memory stays bounded when housekeeping cannot keep up; should that fail,
+ * nx_ledger_flush() will say so.
+ */
+void nx_ledger_commit(struct nx_ledger *ledger, uint64_t group_seq);
 void nx_ledger_rollback(struct nx_ledger *ledger); /* what was staged never happened */
 /* At start-up, in order: an entry found in a group record.  Indices below nx_ledger_size() are
  * ignored, a gap is NX_E_CORRUPT. */
@@ -150,7 +166,8 @@ struct nx_entry {
 
 NX_NODISCARD nx_rc nx_entry_parse(
 	uint64_t index, struct nx_slice bytes, struct nx_entry *ret, struct nx_err *err);
-/* The body opened: JSON {"principal":..., "subject":..., "study":..., "detail":{...}}. */
+/* The body opened: JSON {"principal":"...", "subject":"16 hex digits" or null, "study":"..." or
+ * null, "detail":{...}}. */
 NX_NODISCARD nx_rc nx_ledger_body(struct nx_ledger *ledger, const struct nx_entry *entry,
 	struct nx_arena *arena, struct nx_slice *ret_json, struct nx_err *err);
 NX_NODISCARD nx_rc nx_ledger_entry(struct nx_ledger *ledger, uint64_t index, struct nx_arena *arena,
@@ -165,6 +182,17 @@ NX_NODISCARD nx_rc nx_ledger_chain(struct nx_ledger *ledger, const uint8_t tag[N
 	struct nx_err *err);
 /* Entries with from <= index < to. */
 NX_NODISCARD nx_rc nx_ledger_range(struct nx_ledger *ledger, uint64_t from, uint64_t to,
+	nx_rc (*fn)(void *payload, const struct nx_entry *entry, struct nx_err *err), void *payload,
+	struct nx_err *err);
+
+struct nx_ledger_query {
+	int64_t from_us; /* from_us <= time < to_us */
+	int64_t to_us;   /* 0: no end */
+	unsigned action; /* 0: any */
+	int outcome;     /* enum nx_outcome; -1: any */
+};
+/* Entries that match, oldest first; times never go back, so that the first is found by halving. */
+NX_NODISCARD nx_rc nx_ledger_search(struct nx_ledger *ledger, const struct nx_ledger_query *query,
 	nx_rc (*fn)(void *payload, const struct nx_entry *entry, struct nx_err *err), void *payload,
 	struct nx_err *err);
 

@@ -98,6 +98,15 @@ struct nx_extent_writer *nx_extent_writer_free(
 NX_DEFINE_AUTO(nx_extent_writer);
 NX_NODISCARD nx_rc nx_extent_writer_put(
 	struct nx_extent_writer *w, const void *p, size_t n, struct nx_err *err);
+/*
+ * The same without a copy: up to *ret_n bytes (at least 1) may be put at *ret_p, and commit says
+ * how many were; 0 is fine.  NX_E_LIMIT when the extent has `cap` bytes already.  Nothing else may
+ * be called between the two.
+ */
+NX_NODISCARD nx_rc nx_extent_writer_reserve(
+	struct nx_extent_writer *w, uint8_t **ret_p, size_t *ret_n, struct nx_err *err);
+NX_NODISCARD nx_rc nx_extent_writer_commit(
+	struct nx_extent_writer *w, size_t n, struct nx_err *err);
 /* The rest is written (not synced).  *ret gets place and length, *ret_crc the CRC-32C of all stored
  * bytes, padding included, *ret_stored their number. */
 NX_NODISCARD nx_rc nx_extent_writer_finish(struct nx_extent_writer *w, struct nx_extent *ret,

@@ -1,0 +1,309 @@
+/*
+ * archive_priv.h - what the files of this module share.
+ *
+ * Layer:   2b (archive).
+ * Threads: each struct says what guards it.
+ * PHI:     yes.
+ */
+#ifndef NX_ARCHIVE_ARCHIVE_PRIV_H
+#define NX_ARCHIVE_ARCHIVE_PRIV_H
+
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+
+#include "archive/archive.h"
+#include "base/arena.h"
+#include "base/buf.h"
+#include "catalog/catalog.h"
+#include "crypto/crypto.h"
+#include "keys/keys.h"
+#include "ledger/ledger.h"
+#include "store/extent.h"
+#include "store/pool.h"
+
+struct nx_map;
+
+enum {
+	PACK_HEADER_LEN = 64,
+	UNIT_HEADER_LEN = 64,
+	SMALL_MAX = 64 * 1024, /* a blob of at most this goes into the unit of its group */
+	GROUP_SMALL_BYTES = 4 * 1024 * 1024, /* a group takes no further change beyond this */
+	COMPRESS_MIN = 256,
+	UNIT_RESERVE =
+		128 * 1024 * 1024, /* more than any unit takes; trimmed when its length is known */
+};
+
+enum pack_class {
+	PACK_SMALL = 1,
+	PACK_BULK = 2
+};
+
+/* ---- pack and unit headers (unit.c; docs/PACK-FORMAT.md) ---- */
+
+struct pack_header {
+	uint64_t pack;
+	uint32_t domain;
+	uint8_t cls;
+	int64_t created_us;
+};
+
+enum unit_kind {
+	UNIT_GROUP = 1,
+	UNIT_DATA = 2
+};
+
+struct unit_header {
+	uint8_t kind;
+	uint64_t seq;
+	uint64_t total_len; /* header, extents, record, padding; a multiple of NX_PACK_ALIGN */
+	uint64_t extents_len;
+	uint64_t record_len;
+	int64_t time_us;
+	uint32_t extents_crc;
+	uint32_t record_crc;
+};
+
+void pack_header_format(const struct pack_header *h, uint8_t ret[PACK_HEADER_LEN]);
+NX_NODISCARD nx_rc pack_header_parse(
+	const uint8_t b[PACK_HEADER_LEN], struct pack_header *ret, struct nx_err *err);
+void unit_header_format(const struct unit_header *h, uint8_t ret[UNIT_HEADER_LEN]);
+/* NX_E_NOENT: zeros (end of the pack); NX_E_CORRUPT: anything else that is not a header. */
+NX_NODISCARD nx_rc unit_header_parse(
+	const uint8_t b[UNIT_HEADER_LEN], struct unit_header *ret, struct nx_err *err);
+
+static inline uint64_t align_up(uint64_t n)
+{
+	return (n + NX_PACK_ALIGN - 1) & ~(uint64_t)(NX_PACK_ALIGN - 1);
+}
+
+/* ---- space in packs (space.c) ---- */
+
+struct active_pack {
+	struct active_pack *next;
+	uint32_t domain;
+	enum pack_class cls;
+	uint64_t pack;
+	uint64_t end;   /* next free offset */
+	bool announced; /* its row is in a committed group */
+};
+
+struct space {
+	pthread_mutex_t lock; /* guards everything here */
+	struct active_pack *active;
+	uint64_t next_pack;
+};
+
+/* A place for `len` bytes (rounded up to NX_PACK_ALIGN) in the active pack, which is opened when
+ * there is none or it is full. */
+NX_NODISCARD nx_rc space_alloc(struct nx_archive *a, uint32_t domain, enum pack_class cls,
+	uint64_t len, uint64_t *ret_pack, uint64_t *ret_off, struct nx_err *err);
+/* [off + used, off + len) was not needed; given back when nothing came after it. */
+void space_trim(struct nx_archive *a, uint64_t pack, uint64_t off, uint64_t len, uint64_t used);
+/* Nothing of [off, off + len) will ever be named by a row. */
+void space_abandon(struct nx_archive *a, uint64_t pack, uint64_t off, uint64_t len);
+/* Never append to this pack again (its sync failed). */
+void space_retire(struct nx_archive *a, uint64_t pack);
+void space_free(struct nx_archive *a);
+
+/* ---- blobs (blob.c) ---- */
+
+struct blob_range {
+	uint64_t pack;
+	uint64_t off;
+	uint64_t len;
+	uint32_t crc;
+};
+
+struct nx_blob {
+	struct nx_archive *archive;
+	struct nx_recipe_blob info;
+	uint32_t domain;
+	bool committed;
+	uint8_t *small; /* a whole sealed extent, when it goes into the group's unit */
+	size_t small_len;
+	struct nx_extent *extents;
+	struct blob_range *ranges; /* one per extent of a bulk blob */
+	size_t n_extents;
+	size_t cap_extents;
+};
+
+/* ---- recipes (recipe.c) ---- */
+
+void recipe_digest(const struct nx_recipe *recipe, uint8_t ret[32]);
+NX_NODISCARD nx_rc recipe_seal(const struct nx_recipe *recipe, const struct nx_key *key,
+	uint64_t item, struct nx_buf *out, struct nx_err *err);
+/* Open the sealed recipe of a row with a key at hand. */
+NX_NODISCARD nx_rc recipe_open(const struct nx_item *item, const struct nx_key *key,
+	struct nx_arena *arena, struct nx_recipe **ret, struct nx_err *err);
+void extents_format(const struct nx_extent *e, size_t n, struct nx_buf *out);
+NX_NODISCARD nx_rc extents_parse(struct nx_slice packed, struct nx_arena *arena,
+	struct nx_extent **ret, size_t *ret_n, struct nx_err *err);
+
+/* ---- changes (change.c) ---- */
+
+struct change_entry {
+	struct change_entry *next;
+	struct nx_entry_draft draft;
+	const struct nx_put *put;
+};
+struct change_op {
+	struct change_op *next;
+	struct nx_op op;
+};
+struct change_put {
+	struct change_put *next;
+	struct nx_put *put;
+};
+
+struct nx_change {
+	struct nx_change *next; /* in the queue */
+	struct nx_arena *arena;
+	struct change_put *puts, **puts_tail;
+	struct change_op *ops, **ops_tail;
+	struct change_entry *entries, **entries_tail;
+	bool erase; /* a group of its own, after which no cached row is trusted */
+	size_t small_bytes;
+	sem_t done;
+	bool submitted;
+	nx_rc rc;
+	struct nx_err err;
+};
+
+/* ---- groups (group.c, prepare.c, commit.c) ---- */
+
+struct group_unit { /* what goes into one small pack of a domain */
+	struct group_unit *next;
+	uint32_t domain;
+	uint64_t pack;
+	uint64_t off;
+	struct nx_buf extents;
+};
+
+struct cached_study {
+	int64_t id;
+	uint64_t subject;
+	uint32_t domain;
+	int64_t updated_us;
+	char modalities[256];
+	bool modalities_dirty;
+	int64_t add_series;
+	int64_t add_instances;
+	int64_t new_updated_us;
+	struct cached_study *dirty_next;
+	bool dirty;
+};
+
+struct cached_series {
+	int64_t id;
+	uint64_t subject;
+	uint32_t domain;
+	int64_t updated_us;
+	int64_t add_instances;
+	int64_t new_updated_us;
+	struct cached_series *dirty_next;
+	bool dirty;
+};
+
+/* Look-ups of the committer; entries not yet in the catalog belong to the group at hand. */
+struct lookup_cache {
+	struct nx_map *subjects; /* (domain, issuer, patient id) -> heap uint64_t */
+	struct nx_map *studies;  /* (collection, uid) -> struct cached_study */
+	struct nx_map *series;   /* (study id, uid) -> struct cached_series */
+};
+
+struct group {
+	struct nx_arena *arena;
+	uint64_t seq;
+	int64_t now_us;
+	struct nx_op *ops;
+	size_t n_ops;
+	size_t cap_ops;
+	struct blob_range *ranges;
+	size_t n_ranges;
+	size_t cap_ranges;
+	struct group_unit *units; /* first = home, which carries the record */
+	struct nx_buf entries;    /* blobs: varint length, bytes */
+	uint64_t first_entry;
+	uint64_t n_entries;
+	struct nx_map *names; /* items put in this group */
+	struct cached_study *dirty_studies;
+	struct cached_series *dirty_series;
+	bool poisoned; /* caches hold what failed half way: the whole group fails */
+};
+
+struct nx_archive {
+	struct nx_pool *pool;
+	struct nx_keys *keys;
+	struct nx_cat *cat;
+	struct nx_ledger *ledger;
+	struct nx_key log_key;
+	struct space space;
+	struct lookup_cache cache; /* committer only */
+	_Atomic uint64_t next_id[NX_T_COUNT_];
+
+	pthread_mutex_t lock; /* guards queue, stopping, applied, stats */
+	pthread_cond_t wake;
+	pthread_cond_t applied_cond;
+	struct nx_change *queue, **queue_tail;
+	size_t queue_len;
+	_Atomic bool stopping;
+	uint64_t durable_seq; /* last group answered */
+	uint64_t applied_seq;
+	uint64_t last_pack, last_off; /* previous group's unit; committer only */
+	struct nx_archive_stats stats;
+
+	bool running;
+	pthread_t committer;
+	pthread_t keeper;
+	pthread_cond_t keeper_wake;
+};
+
+NX_NODISCARD nx_rc group_init(struct nx_archive *a, struct group *g, struct nx_err *err);
+void group_done(struct group *g);
+/* Append an operation; its values are copied into the group's arena. */
+NX_NODISCARD nx_rc group_op(struct group *g, const struct nx_op *op, struct nx_err *err);
+NX_NODISCARD nx_rc group_range(struct group *g, const struct blob_range *range, struct nx_err *err);
+/* The unit of `domain`; made when it is the first of the group. */
+NX_NODISCARD nx_rc group_unit(struct nx_archive *a, struct group *g, uint32_t domain,
+	struct group_unit **ret, struct nx_err *err);
+NX_NODISCARD nx_rc prepare_put(
+	struct nx_archive *a, struct group *g, struct nx_put *put, struct nx_err *err);
+NX_NODISCARD nx_rc prepare_counters(struct nx_archive *a, struct group *g, struct nx_err *err);
+void cache_init(struct lookup_cache *cache);
+NX_NODISCARD bool cache_ready(const struct lookup_cache *cache);
+void cache_clear(struct lookup_cache *cache);
+/* Between groups: emptied when it has grown past its bound, or when `now`. */
+void cache_trim(struct lookup_cache *cache, bool now);
+
+/* The record of a group: plaintext, before sealing (record.c). */
+NX_NODISCARD nx_rc record_format(
+	struct nx_archive *a, const struct group *g, struct nx_buf *out, struct nx_err *err);
+struct record {
+	uint64_t prev_pack;
+	uint64_t prev_off;
+	struct blob_range *ranges;
+	size_t n_ranges;
+	uint64_t first_entry;
+	struct nx_slice *entries;
+	size_t n_entries;
+	struct nx_op *ops; /* those whose subject's key lives */
+	size_t n_ops;
+};
+NX_NODISCARD nx_rc record_parse(struct nx_archive *a, uint64_t seq, struct nx_slice plain,
+	struct nx_arena *arena, struct record *ret, struct nx_err *err);
+NX_NODISCARD nx_rc record_seal(struct nx_archive *a, const struct group_unit *home, uint64_t seq,
+	struct nx_slice plain, uint8_t *ret, struct nx_err *err);
+NX_NODISCARD nx_rc record_open(struct nx_archive *a, uint64_t pack, uint64_t off, uint64_t seq,
+	struct nx_slice sealed, uint8_t *ret_plain, struct nx_err *err);
+/* Rows of the chain heads that these entries leave behind. */
+NX_NODISCARD nx_rc head_ops(const struct nx_tag_head *heads, size_t n, struct nx_arena *arena,
+	struct nx_op **ret, struct nx_err *err);
+
+void *committer_main(void *archive);
+void *keeper_main(void *archive);
+NX_NODISCARD nx_rc replay(struct nx_archive *a, bool rebuild, struct nx_err *err);
+/* Rows that an interrupted erasure, or a restore from before it, left behind. */
+NX_NODISCARD nx_rc erase_sweep(struct nx_archive *a, struct nx_err *err);
+
+#endif

@@ -1,0 +1,516 @@
+/*
+ * The committer: one thread that turns what waits into a group, makes it durable, answers, applies
+ * it to the catalog. There is no window: while one group is being synced the next one gathers.
+ */
+#include "archive/archive_priv.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <sys/uio.h>
+
+#include "base/clock.h"
+#include "base/enc.h"
+#include "base/log.h"
+#include "base/map.h"
+
+enum {
+	GROUP_PACKS_MAX = 64, /* packs that one group may touch */
+	APPLY_RETRY_US = 200000,
+};
+
+/* ---- preparing ---- */
+
+static nx_rc entry_stage(
+	struct nx_archive *a, struct group *g, const struct change_entry *e, struct nx_err *err)
+{
+	static const unsigned actions[] = {
+		[NX_PUT_STORED] = 0, /* as drafted */
+		[NX_PUT_DUPLICATE] = NX_ACTION_INSTANCE_DUPLICATE,
+		[NX_PUT_VERSION] = NX_ACTION_INSTANCE_VERSION,
+		[NX_PUT_REJECTED] = NX_ACTION_INSTANCE_REJECT,
+	};
+	struct nx_entry_draft draft = e->draft;
+	NX_AUTO_DONE(nx_buf) bytes;
+	uint64_t index = 0;
+	nx_rc rc;
+
+	if (e->put) {
+		draft.subject = e->put->ret_subject;
+		if (actions[e->put->outcome] && e->put->study)
+			draft.action = actions[e->put->outcome];
+		if (e->put->outcome == NX_PUT_REJECTED)
+			draft.outcome = NX_OUTCOME_MINOR;
+	}
+	nx_buf_init(&bytes, NX_LIMIT_GROUP_RECORD, 0);
+	rc = nx_ledger_stage(a->ledger, &draft, &bytes, &index, err);
+	if (!rc)
+		rc = nx_buf_check(&bytes, err);
+	if (rc)
+		return rc;
+	if (!g->n_entries)
+		g->first_entry = index;
+	g->n_entries++;
+	nx_buf_put_blob(&g->entries, nx_buf_slice(&bytes));
+	return nx_buf_check(&g->entries, err);
+}
+
+static nx_rc prepare_change(
+	struct nx_archive *a, struct group *g, struct nx_change *change, struct nx_err *err)
+{
+	nx_rc rc = NX_OK;
+
+	for (struct change_put *p = change->puts; p && !rc; p = p->next) {
+		rc = prepare_put(a, g, p->put, err);
+		if (rc && p != change->puts)
+			g->poisoned = true; /* the rows of its first puts are in the group */
+	}
+	if (rc)
+		return rc;
+	g->poisoned = true;
+	for (struct change_op *o = change->ops; o && !rc; o = o->next)
+		rc = group_op(g, &o->op, err);
+	for (struct change_entry *e = change->entries; e && !rc; e = e->next)
+		rc = entry_stage(a, g, e, err);
+	g->poisoned = rc != NX_OK;
+	return rc;
+}
+
+/* Items of one name in one group would not see each other: the later change waits for the next
+ * group. */
+static bool names_claim(struct group *g, const struct nx_change *change)
+{
+	for (const struct change_put *p = change->puts; p; p = p->next) {
+		uint8_t key[8 + NX_LIMIT_OBJECT_KEY + 1];
+		size_t n = strlen(p->put->item->name);
+		uint64_t id = (uint64_t)p->put->collection->id;
+
+		assert(n <= NX_LIMIT_OBJECT_KEY);
+		memcpy(key, &id, 8);
+		memcpy(key + 8, p->put->item->name, n);
+		if (nx_map_get(g->names, nx_slice(key, 8 + n)) ||
+			!nx_map_put(g->names, nx_slice(key, 8 + n), g, NULL))
+			return false;
+	}
+	return true;
+}
+
+/* ---- writing ---- */
+
+struct unit_image {
+	uint8_t *data;
+	size_t len;
+};
+
+static nx_rc unit_build(struct nx_archive *a, const struct group *g, const struct group_unit *unit,
+	struct nx_slice record, struct unit_image *ret, struct nx_err *err)
+{
+	struct unit_header h = {
+		.kind = record.n ? UNIT_GROUP : UNIT_DATA,
+		.seq = g->seq,
+		.extents_len = unit->extents.len,
+		.record_len = record.n ? record.n + NX_SEAL_OVERHEAD : 0,
+		.time_us = g->now_us,
+	};
+	size_t used = UNIT_HEADER_LEN + unit->extents.len + (size_t)h.record_len;
+	uint8_t *at;
+	nx_rc rc = NX_OK;
+
+	h.total_len = align_up(used);
+	ret->len = (size_t)h.total_len;
+	ret->data = nx_aligned_get(ret->len);
+	if (!ret->data)
+		return nx_err_set(err, NX_E_NOMEM, "no memory for a unit of %zu bytes", ret->len);
+	at = ret->data + UNIT_HEADER_LEN;
+	if (unit->extents.len)
+		memcpy(at, unit->extents.data, unit->extents.len);
+	h.extents_crc = nx_crc32c(0, at, unit->extents.len);
+	at += unit->extents.len;
+	if (record.n)
+		rc = record_seal(a, unit, g->seq, record, at, err);
+	h.record_crc = nx_crc32c(0, at, (size_t)h.record_len);
+	memset(ret->data + used, 0, ret->len - used);
+	unit_header_format(&h, ret->data);
+	return rc;
+}
+
+static nx_rc unit_write(struct nx_archive *a, const struct group *g, const struct group_unit *unit,
+	struct nx_slice record, struct nx_err *err)
+{
+	struct unit_image image = {NULL, 0};
+	nx_rc rc = unit_build(a, g, unit, record, &image, err);
+
+	if (!rc) {
+		struct iovec iov = {image.data, image.len};
+
+		space_trim(a, unit->pack, unit->off, UNIT_RESERVE, image.len);
+		rc = nx_pool_write(a->pool, unit->pack, unit->off, &iov, 1, err);
+	}
+	if (image.data)
+		nx_aligned_put(image.data, image.len);
+	return rc;
+}
+
+struct pack_set {
+	nx_pack_id ids[GROUP_PACKS_MAX];
+	size_t n;
+};
+
+static bool set_add(struct pack_set *set, uint64_t pack)
+{
+	for (size_t i = 0; i < set->n; i++)
+		if (set->ids[i] == pack)
+			return true;
+	if (set->n == GROUP_PACKS_MAX)
+		return false;
+	set->ids[set->n++] = pack;
+	return true;
+}
+
+static nx_rc group_packs(const struct group *g, struct pack_set *set, struct nx_err *err)
+{
+	bool fits = true;
+
+	set->n = 0;
+	for (const struct group_unit *u = g->units; u && fits; u = u->next)
+		fits = set_add(set, u->pack);
+	for (size_t i = 0; i < g->n_ranges && fits; i++)
+		fits = set_add(set, g->ranges[i].pack);
+	return fits
+		? NX_OK
+		: nx_err_set(err, NX_E_LIMIT, "group touches more than %d packs", GROUP_PACKS_MAX);
+}
+
+/* Rows of packs that no committed group has named yet. */
+static nx_rc pack_rows(
+	struct nx_archive *a, struct group *g, const struct pack_set *set, struct nx_err *err)
+{
+	nx_rc rc = NX_OK;
+
+	(void)pthread_mutex_lock(&a->space.lock);
+	for (struct active_pack *p = a->space.active; p && !rc; p = p->next) {
+		struct nx_pack_row row = {
+			.id = (int64_t)p->pack, .domain = p->domain, .cls = p->cls, .state = 1};
+		struct nx_op op;
+		bool named = false;
+
+		for (size_t i = 0; i < set->n; i++)
+			named = named || set->ids[i] == p->pack;
+		if (p->announced || !named)
+			continue;
+		row.first_seq = (int64_t)g->seq;
+		row.created_us = g->now_us;
+		rc = nx_op_put_pack(&row, g->arena, &op)
+			? nx_err_set(err, NX_E_NOMEM, "no memory for a pack row")
+			: group_op(g, &op, err);
+	}
+	(void)pthread_mutex_unlock(&a->space.lock);
+	return rc;
+}
+
+static void packs_announced(struct nx_archive *a, const struct pack_set *set)
+{
+	(void)pthread_mutex_lock(&a->space.lock);
+	for (struct active_pack *p = a->space.active; p; p = p->next)
+		for (size_t i = 0; i < set->n; i++)
+			p->announced = p->announced || set->ids[i] == p->pack;
+	(void)pthread_mutex_unlock(&a->space.lock);
+}
+
+static nx_rc group_write(struct nx_archive *a, struct group *g, struct nx_err *err)
+{
+	NX_AUTO_DONE(nx_buf) record;
+	struct group_unit *home;
+	struct pack_set set;
+	nx_rc rc = NX_OK;
+
+	nx_buf_init(&record, NX_LIMIT_GROUP_RECORD, NX_BUF_WIPE);
+	if (!g->units)
+		rc = group_unit(a, g, 0, &home, err);
+	if (!rc)
+		rc = group_packs(g, &set, err);
+	if (!rc)
+		rc = pack_rows(a, g, &set, err);
+	if (!rc)
+		rc = record_format(a, g, &record, err);
+	home = g->units;
+	for (struct group_unit *u = home ? home->next : NULL; u && !rc; u = u->next)
+		rc = unit_write(a, g, u, nx_slice(NULL, 0), err);
+	if (!rc)
+		rc = unit_write(a, g, home, nx_buf_slice(&record), err);
+	if (!rc && nx_keys_pending(a->keys))
+		rc = nx_keys_sync(a->keys, err);
+	if (!rc)
+		rc = nx_pool_sync(a->pool, set.ids, set.n, err);
+	if (!rc) {
+		a->last_pack = home->pack;
+		a->last_off = home->off;
+		packs_announced(a, &set);
+		return NX_OK;
+	}
+	/* What is on the medium now is not known: these packs are never appended to again. */
+	for (const struct group_unit *u = g->units; u; u = u->next)
+		space_retire(a, u->pack);
+	for (size_t i = 0; i < g->n_ranges; i++)
+		space_retire(a, g->ranges[i].pack);
+	return rc;
+}
+
+/* ---- answering ---- */
+
+static void answer(struct nx_change *change, nx_rc rc, const struct nx_err *err)
+{
+	change->rc = rc;
+	if (rc)
+		change->err = *err;
+	for (struct change_put *p = change->puts; p && !rc; p = p->next) {
+		bool stored = p->put->outcome == NX_PUT_STORED || p->put->outcome == NX_PUT_VERSION;
+
+		for (size_t i = 0; i < p->put->n_blobs; i++)
+			p->put->blobs[i]->committed = stored;
+	}
+	(void)sem_post(&change->done); /* the change is the waiter's from here on */
+}
+
+static void answer_list(struct nx_change *list, nx_rc rc, const struct nx_err *err)
+{
+	while (list) {
+		struct nx_change *next = list->next;
+
+		answer(list, rc, err);
+		list = next;
+	}
+}
+
+/* ---- applying ---- */
+
+static void applied(struct nx_archive *a, uint64_t seq)
+{
+	(void)pthread_mutex_lock(&a->lock);
+	a->applied_seq = seq;
+	(void)pthread_cond_broadcast(&a->applied_cond);
+	(void)pthread_mutex_unlock(&a->lock);
+}
+
+/* The group is durable and answered: it must get into the catalog, however long that takes. */
+static void group_apply(
+	struct nx_archive *a, struct group *g, const struct nx_tag_head *heads, size_t n_heads)
+{
+	struct nx_op *tags = NULL;
+	struct nx_err err = {.rc = NX_OK};
+	nx_rc rc = head_ops(heads, n_heads, g->arena, &tags, &err);
+	bool failed = false;
+
+	for (size_t i = 0; i < n_heads && !rc; i++)
+		rc = group_op(g, &tags[i], &err);
+	while (!rc) {
+		rc = nx_cat_apply(a->cat, g->seq, g->ops, g->n_ops, &err);
+		if (!rc || a->stopping)
+			break;
+		if (!failed)
+			nx_log_err(NX_LOG_ERROR, "archive", "catalog.apply", &err);
+		failed = true;
+		(void)usleep(APPLY_RETRY_US);
+		rc = NX_OK;
+	}
+	if (rc) /* replayed from the pack at the next start */
+		nx_log_err(NX_LOG_ERROR, "archive", "catalog.apply", &err);
+	applied(a, g->seq);
+}
+
+/* ---- one group ---- */
+
+static void group_fail(
+	struct nx_archive *a, struct nx_change *list, nx_rc rc, const struct nx_err *err)
+{
+	nx_ledger_rollback(a->ledger);
+	cache_clear(&a->cache);
+	cache_init(&a->cache);
+	nx_log_err(NX_LOG_ERROR, "archive", "group.fail", err);
+	answer_list(list, rc, err);
+}
+
+/* Prepare as much of *list as belongs into one group; what does not is left in it.  The good ones
+ * go to *ret_good. */
+static nx_rc group_fill(struct nx_archive *a, struct group *g, struct nx_change **list,
+	struct nx_change **ret_good, struct nx_err *err)
+{
+	struct nx_change **good = ret_good;
+	size_t small = 0;
+
+	while (*list && small < GROUP_SMALL_BYTES) {
+		struct nx_change *change = *list;
+		bool claimed = names_claim(g, change);
+		struct nx_err why = {.rc = NX_OK};
+		nx_rc rc;
+
+		if (*ret_good && (!claimed || change->erase || (*ret_good)->erase))
+			break;
+		*list = change->next;
+		change->next = NULL;
+		rc = claimed ? prepare_change(a, g, change, &why)
+			     : nx_err_set(&why, NX_E_INVAL, "one item twice in one change");
+		if (rc && g->poisoned) {
+			*good = change;
+			*err = why;
+			return rc;
+		}
+		if (rc) {
+			answer(change, rc, &why);
+			continue;
+		}
+		small += change->small_bytes;
+		*good = change;
+		good = &change->next;
+	}
+	return prepare_counters(a, g, err);
+}
+
+static void count_group(
+	struct nx_archive *a, const struct group *g, size_t changes, int64_t began_us)
+{
+	(void)pthread_mutex_lock(&a->lock);
+	a->stats.groups++;
+	a->stats.changes += changes;
+	for (const struct group_unit *u = g->units; u; u = u->next)
+		a->stats.bytes_written += u->extents.len;
+	for (size_t i = 0; i < g->n_ranges; i++)
+		a->stats.bytes_written += g->ranges[i].len;
+	a->stats.last_group_us = nx_mono_us() - began_us;
+	a->durable_seq = g->seq;
+	(void)pthread_mutex_unlock(&a->lock);
+}
+
+static void group_run(struct nx_archive *a, struct nx_change **list)
+{
+	struct nx_change *good = NULL;
+	struct nx_tag_head *heads = NULL;
+	size_t n_heads = 0, n_changes = 0;
+	struct nx_err err = {.rc = NX_OK};
+	int64_t began_us = nx_mono_us();
+	bool erase = false;
+	struct group g;
+	nx_rc rc = group_init(a, &g, &err);
+
+	if (rc) {
+		group_fail(a, *list, rc, &err);
+		*list = NULL;
+		return;
+	}
+	rc = group_fill(a, &g, list, &good, &err);
+	if (!rc && !good) { /* every change was answered with its own error */
+		nx_ledger_rollback(a->ledger);
+		group_done(&g);
+		return;
+	}
+	if (!rc)
+		rc = nx_ledger_heads(a->ledger, g.arena, &heads, &n_heads, &err);
+	if (!rc)
+		rc = group_write(a, &g, &err);
+	if (rc) {
+		group_fail(a, good, rc, &err);
+		group_done(&g);
+		return;
+	}
+	erase = good->erase;
+	for (const struct nx_change *c = good; c; c = c->next)
+		n_changes++;
+	nx_ledger_commit(a->ledger, g.seq);
+	count_group(a, &g, n_changes, began_us);
+	answer_list(good, NX_OK, NULL);
+	group_apply(a, &g, heads, n_heads);
+	group_done(&g);
+	cache_trim(&a->cache, erase);
+}
+
+/* ---- the thread, and its queue ---- */
+
+static struct nx_change *queue_take(struct nx_archive *a)
+{
+	struct nx_change *list;
+
+	(void)pthread_mutex_lock(&a->lock);
+	while (!a->queue && !a->stopping)
+		(void)pthread_cond_wait(&a->wake, &a->lock);
+	list = a->queue;
+	a->queue = NULL;
+	a->queue_tail = &a->queue;
+	a->queue_len = 0;
+	(void)pthread_mutex_unlock(&a->lock);
+	return list;
+}
+
+void *committer_main(void *archive)
+{
+	struct nx_archive *a = archive;
+	struct nx_change *list;
+
+	while ((list = queue_take(a))) {
+		while (list)
+			group_run(a, &list);
+	}
+	return NULL;
+}
+
+nx_rc nx_archive_submit(struct nx_archive *archive, struct nx_change *change, struct nx_err *err)
+{
+	nx_rc rc = NX_OK;
+
+	assert(!change->submitted);
+	(void)pthread_mutex_lock(&archive->lock);
+	if (archive->stopping) {
+		rc = nx_err_set(err, NX_E_CLOSED, "the archive is closing");
+	} else if (archive->queue_len >= NX_LIMIT_GROUP_WAITERS) {
+		rc = nx_err_set(
+			err, NX_E_BUSY, "more than %u changes wait", NX_LIMIT_GROUP_WAITERS);
+	} else {
+		change->submitted = true;
+		change->next = NULL;
+		*archive->queue_tail = change;
+		archive->queue_tail = &change->next;
+		archive->queue_len++;
+		(void)pthread_cond_signal(&archive->wake);
+	}
+	(void)pthread_mutex_unlock(&archive->lock);
+	return rc;
+}
+
+nx_rc nx_change_wait(struct nx_change *change, struct nx_err *err)
+{
+	assert(change->submitted);
+	while (sem_wait(&change->done) < 0)
+		;
+	change->submitted = false;
+	if (change->rc && err)
+		*err = change->err;
+	return change->rc;
+}
+
+nx_rc nx_archive_commit(struct nx_archive *archive, struct nx_change *change, struct nx_err *err)
+{
+	nx_rc rc = nx_archive_submit(archive, change, err);
+
+	return rc ? rc : nx_change_wait(change, err);
+}
+
+nx_rc nx_archive_record(
+	struct nx_archive *archive, const struct nx_entry_draft *draft, struct nx_err *err)
+{
+	NX_AUTO(nx_change) *change = nx_change_new();
+	nx_rc rc;
+
+	if (!change)
+		return nx_err_set(err, NX_E_NOMEM, "no memory for a change");
+	rc = nx_change_entry(change, draft, NULL, err);
+	return rc ? rc : nx_archive_commit(archive, change, err);
+}
+
+void nx_archive_barrier(struct nx_archive *archive)
+{
+	uint64_t want;
+
+	(void)pthread_mutex_lock(&archive->lock);
+	want = archive->durable_seq;
+	while (archive->applied_seq < want)
+		(void)pthread_cond_wait(&archive->applied_cond, &archive->lock);
+	(void)pthread_mutex_unlock(&archive->lock);
+}

@@ -1,0 +1,290 @@
+/*
+ * Erasing a subject.  Its keys go first: from then on nothing of it opens, in any version, tier or
+ * copy.  What follows is tidying: rows deleted, blobs that nobody else needs unnamed.  Should that
+ * be cut short, the next start does it again from the key store's list of erased subjects (sweep).
+ */
+#include "archive/archive_priv.h"
+
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/map.h"
+
+enum {
+	ERASE_ARENA_MAX = 512 * 1024 * 1024,
+	DOMAINS_MAX = 64,
+	SUBJECT_BY_SUBJECT = 1, /* indexes as listed in the catalog's schema */
+	STUDY_BY_SUBJECT = 6,
+};
+
+/* Copies of the subject's keys, made before they are destroyed, to learn which blobs its recipes
+ * name. */
+struct keyring {
+	size_t n;
+	uint32_t domains[DOMAINS_MAX];
+	struct nx_key keys[DOMAINS_MAX];
+};
+
+struct erasure {
+	struct nx_archive *a;
+	uint64_t subject;
+	struct nx_change *change;
+	struct nx_arena *arena;
+	struct keyring ring;
+	struct nx_map *refs; /* blob id -> uint64_t in arena: times named by what is deleted */
+	uint64_t items;
+};
+
+static nx_rc ring_fill(
+	struct nx_archive *a, uint64_t subject, struct keyring *ring, struct nx_err *err)
+{
+	struct nx_keys_status status;
+
+	nx_keys_status(a->keys, &status);
+	for (uint32_t i = 0; i < status.n_domains && ring->n < DOMAINS_MAX; i++) {
+		char name[64];
+		uint32_t id, version;
+		nx_rc rc = nx_keys_domain_at(a->keys, i, &id, name, &version, err);
+
+		if (rc)
+			return rc;
+		rc = nx_keys_subject(a->keys, id, subject, &ring->keys[ring->n], err);
+		if (rc == NX_E_NOENT || rc == NX_E_ERASED)
+			continue;
+		if (rc)
+			return rc;
+		ring->domains[ring->n++] = id;
+	}
+	return NX_OK;
+}
+
+static const struct nx_key *ring_key(const struct keyring *ring, int64_t domain)
+{
+	for (size_t i = 0; i < ring->n; i++)
+		if (ring->domains[i] == domain)
+			return &ring->keys[i];
+	return NULL;
+}
+
+static nx_rc row_delete(struct erasure *e, enum nx_table table, int64_t id, struct nx_err *err)
+{
+	struct nx_val val = nx_val_int(id);
+
+	return nx_change_op(e->change,
+		&(struct nx_op){.verb = NX_OP_DEL, .table = (uint8_t)table, .n = 1, .vals = &val},
+		err);
+}
+
+static nx_rc blobs_count(struct erasure *e, const struct nx_recipe *recipe, struct nx_err *err)
+{
+	for (size_t i = 0; i < recipe->n_blobs; i++) {
+		struct nx_slice key = nx_slice(&recipe->blobs[i].id, sizeof(recipe->blobs[i].id));
+		uint64_t *n = nx_map_get(e->refs, key);
+
+		if (!n) {
+			n = nx_arena_alloc(e->arena, sizeof(*n));
+			if (!n || !nx_map_put(e->refs, key, n, NULL))
+				return nx_err_set(err, NX_E_NOMEM, "no memory to count blobs");
+		}
+		++*n;
+	}
+	return NX_OK;
+}
+
+static nx_rc item_erase(void *payload, const void *row, struct nx_err *err)
+{
+	struct erasure *e = payload;
+	const struct nx_item *item = row;
+	const struct nx_key *key = ring_key(&e->ring, item->domain);
+	NX_AUTO(nx_arena) *arena = nx_arena_new(ERASE_ARENA_MAX, NX_ARENA_WIPE);
+	struct nx_recipe *recipe;
+	nx_rc rc = NX_OK;
+
+	if (!arena)
+		return nx_err_set(err, NX_E_NOMEM, "no memory to erase an item");
+	e->items++;
+	if (key)
+		rc = recipe_open(item, key, arena, &recipe, err);
+	if (rc == NX_E_CORRUPT) /* it goes anyway; its blobs are found by fsck */
+		rc = NX_OK;
+	else if (!rc && key)
+		rc = blobs_count(e, recipe, err);
+	return rc ? rc : row_delete(e, NX_T_ITEM, item->id, err);
+}
+
+struct blob_walk {
+	struct erasure *e;
+	struct nx_err *err;
+	nx_rc rc;
+};
+
+static void blob_release(struct nx_slice key, void *value, void *payload)
+{
+	struct blob_walk *w = payload;
+	const uint64_t *n = value;
+	struct nx_blob_row row;
+	struct nx_val vals[3];
+	uint64_t id;
+
+	if (w->rc)
+		return;
+	memcpy(&id, key.p, sizeof(id));
+	w->rc = nx_cat_blob(w->e->a->cat, (int64_t)id, w->e->arena, &row, w->err);
+	if (w->rc == NX_E_NOENT) {
+		w->rc = NX_OK;
+		return;
+	}
+	if (w->rc)
+		return;
+	if (row.refs <= (int64_t)*n) {
+		w->rc = row_delete(w->e, NX_T_BLOB, (int64_t)id, w->err);
+		return;
+	}
+	vals[0] = nx_val_int((int64_t)id);
+	vals[1] = nx_val_int(NX_C_BLOB_REFS);
+	vals[2] = nx_val_int(-(int64_t)*n);
+	w->rc = nx_change_op(w->e->change,
+		&(struct nx_op){.verb = NX_OP_ADD, .table = NX_T_BLOB, .n = 3, .vals = vals},
+		w->err);
+}
+
+static nx_rc series_delete(void *payload, const void *row, struct nx_err *err)
+{
+	return row_delete(payload, NX_T_SERIES, ((const struct nx_series *)row)->id, err);
+}
+
+static nx_rc studies_delete(struct erasure *e, struct nx_err *err)
+{
+	struct nx_val where = nx_val_int((int64_t)e->subject);
+	struct nx_op *rows;
+	size_t n = 0;
+	nx_rc rc = nx_cat_rows(e->a->cat, NX_T_STUDY, STUDY_BY_SUBJECT, &where, 1, false, 0,
+		e->arena, &rows, &n, err);
+
+	for (size_t i = 0; i < n && !rc; i++) {
+		rc = nx_cat_series_of(e->a->cat, rows[i].vals[0].i, series_delete, e, err);
+		if (!rc)
+			rc = row_delete(e, NX_T_STUDY, rows[i].vals[0].i, err);
+	}
+	return rc;
+}
+
+static nx_rc names_delete(struct erasure *e, struct nx_err *err)
+{
+	struct nx_val where = nx_val_int((int64_t)e->subject);
+	struct nx_op *rows;
+	size_t n = 0;
+	nx_rc rc = nx_cat_rows(e->a->cat, NX_T_SUBJECT, SUBJECT_BY_SUBJECT, &where, 1, false, 0,
+		e->arena, &rows, &n, err);
+
+	for (size_t i = 0; i < n && !rc; i++)
+		rc = nx_change_op(e->change,
+			&(struct nx_op){.verb = NX_OP_DEL,
+				.table = NX_T_SUBJECT,
+				.n = 3,
+				.vals = rows[i].vals},
+			err);
+	return rc;
+}
+
+static nx_rc forget_row(struct erasure *e, struct nx_err *err)
+{
+	struct nx_val vals[] = {nx_val_int((int64_t)e->subject), nx_val_int(nx_now_us())};
+
+	return nx_change_op(e->change,
+		&(struct nx_op){.verb = NX_OP_PUT, .table = NX_T_FORGET, .n = 2, .vals = vals},
+		err);
+}
+
+static nx_rc rows_delete(struct erasure *e, struct nx_err *err)
+{
+	struct blob_walk walk = {.e = e, .err = err};
+	nx_rc rc;
+
+	rc = nx_cat_items_of_subject(e->a->cat, e->subject, item_erase, e, err);
+	if (!rc) {
+		nx_map_each(e->refs, blob_release, &walk);
+		rc = walk.rc;
+	}
+	if (!rc)
+		rc = studies_delete(e, err);
+	if (!rc)
+		rc = names_delete(e, err);
+	return rc ? rc : forget_row(e, err);
+}
+
+static nx_rc erasure_init(struct erasure *e, struct nx_err *err)
+{
+	e->change = nx_change_new();
+	e->arena = nx_arena_new(ERASE_ARENA_MAX, NX_ARENA_WIPE);
+	e->refs = nx_map_new();
+	if (!e->change || !e->arena || !e->refs)
+		return nx_err_set(err, NX_E_NOMEM, "no memory to erase a subject");
+	e->change->erase = true;
+	return NX_OK;
+}
+
+static void erasure_done(struct erasure *e)
+{
+	nx_change_free(e->change);
+	nx_map_free(e->refs);
+	nx_arena_free(e->arena);
+	explicit_bzero(&e->ring, sizeof(e->ring));
+}
+
+nx_rc nx_archive_erase(struct nx_archive *archive, uint64_t subject,
+	const struct nx_entry_draft *draft, uint64_t *ret_items, struct nx_err *err)
+{
+	struct erasure e = {.a = archive, .subject = subject};
+	size_t places = 0;
+	nx_rc rc = erasure_init(&e, err);
+
+	if (!rc)
+		rc = ring_fill(archive, subject, &e.ring, err);
+	if (!rc)
+		rc = nx_keys_erase(archive->keys, subject, &places, err);
+	nx_archive_barrier(archive); /* what was acknowledged before is in the rows */
+	if (!rc)
+		rc = rows_delete(&e, err);
+	if (!rc && draft)
+		rc = nx_change_entry(e.change, draft, NULL, err);
+	if (!rc)
+		rc = nx_archive_commit(archive, e.change, err);
+	nx_archive_barrier(archive);
+	if (!rc)
+		*ret_items = e.items;
+	erasure_done(&e);
+	return rc;
+}
+
+nx_rc erase_sweep(struct nx_archive *a, struct nx_err *err)
+{
+	struct nx_keys_status status;
+	nx_rc rc = NX_OK;
+
+	nx_keys_status(a->keys, &status);
+	for (uint64_t i = 0; i < status.n_erased && !rc; i++) {
+		NX_AUTO(nx_arena) *arena = nx_arena_new(ERASE_ARENA_MAX, 0);
+		struct nx_val where;
+		struct nx_op *rows;
+		uint64_t subject = 0, items = 0;
+		size_t n = 0;
+
+		if (!arena)
+			return nx_err_set(err, NX_E_NOMEM, "no memory to sweep");
+		rc = nx_keys_erased_at(a->keys, i, &subject, err);
+		where = nx_val_int((int64_t)subject);
+		if (!rc)
+			rc = nx_cat_rows(
+				a->cat, NX_T_FORGET, 0, &where, 1, false, 1, arena, &rows, &n, err);
+		if (rc || n)
+			continue;
+		rc = nx_archive_erase(a, subject, NULL, &items, err);
+		if (!rc)
+			nx_log(NX_LOG_INFO, "archive", "erase.sweep",
+				"%llu items of an erased subject deleted",
+				(unsigned long long)items);
+	}
+	return rc;
+}

@@ -1,0 +1,133 @@
+#include "archive/archive_priv.h"
+
+#include <stdlib.h>
+#include <sys/uio.h>
+
+#include "base/clock.h"
+
+static struct active_pack *find_active(struct nx_archive *a, uint32_t domain, enum pack_class cls)
+{
+	struct active_pack *p = a->space.active;
+
+	while (p && (p->domain != domain || p->cls != cls))
+		p = p->next;
+	return p;
+}
+
+static nx_rc write_pack_header(
+	struct nx_archive *a, const struct pack_header *h, struct nx_err *err)
+{
+	uint8_t *block = nx_aligned_get(NX_PACK_ALIGN);
+	struct iovec iov = {block, NX_PACK_ALIGN};
+	nx_rc rc;
+
+	if (!block)
+		return nx_err_set(err, NX_E_NOMEM, "no memory for a pack header");
+	memset(block, 0, NX_PACK_ALIGN);
+	pack_header_format(h, block);
+	rc = nx_pool_write(a->pool, h->pack, 0, &iov, 1, err);
+	nx_aligned_put(block, NX_PACK_ALIGN);
+	return rc;
+}
+
+/* Caller holds space->lock. */
+static nx_rc open_pack(struct nx_archive *a, uint32_t domain, enum pack_class cls,
+	struct active_pack **ret, struct nx_err *err)
+{
+	struct active_pack *p = find_active(a, domain, cls);
+	struct pack_header h = {.pack = a->space.next_pack, .domain = domain, .cls = (uint8_t)cls};
+	nx_rc rc;
+
+	h.created_us = nx_now_us();
+	rc = nx_pool_create(a->pool, h.pack, err);
+	if (!rc)
+		rc = write_pack_header(a, &h, err);
+	if (rc)
+		return nx_err_prefix(err, rc, "pack %llu", (unsigned long long)h.pack);
+	if (!p) {
+		p = calloc(1, sizeof(*p));
+		if (!p)
+			return nx_err_set(err, NX_E_NOMEM, "no memory for a pack");
+		p->next = a->space.active;
+		a->space.active = p;
+	}
+	a->space.next_pack++;
+	p->domain = domain;
+	p->cls = cls;
+	p->pack = h.pack;
+	p->end = NX_PACK_ALIGN;
+	p->announced = false;
+	*ret = p;
+	return NX_OK;
+}
+
+nx_rc space_alloc(struct nx_archive *a, uint32_t domain, enum pack_class cls, uint64_t len,
+	uint64_t *ret_pack, uint64_t *ret_off, struct nx_err *err)
+{
+	struct active_pack *p;
+	nx_rc rc = NX_OK;
+
+	len = align_up(len);
+	(void)pthread_mutex_lock(&a->space.lock);
+	p = find_active(a, domain, cls);
+	if (!p || !p->pack || p->end + len > NX_PACK_MAX)
+		rc = open_pack(a, domain, cls, &p, err);
+	if (!rc) {
+		*ret_pack = p->pack;
+		*ret_off = p->end;
+		p->end += len;
+	}
+	(void)pthread_mutex_unlock(&a->space.lock);
+	return rc;
+}
+
+static struct active_pack *find_pack(struct nx_archive *a, uint64_t pack)
+{
+	struct active_pack *p = a->space.active;
+
+	while (p && p->pack != pack)
+		p = p->next;
+	return p;
+}
+
+void space_trim(struct nx_archive *a, uint64_t pack, uint64_t off, uint64_t len, uint64_t used)
+{
+	struct active_pack *p;
+
+	(void)pthread_mutex_lock(&a->space.lock);
+	p = find_pack(a, pack);
+	if (p && p->end == off + align_up(len))
+		p->end = off + align_up(used);
+	(void)pthread_mutex_unlock(&a->space.lock);
+}
+
+void space_abandon(struct nx_archive *a, uint64_t pack, uint64_t off, uint64_t len)
+{
+	struct nx_err err;
+
+	/* Best effort: what stays is dead space, which compaction takes.  Not reused: a write may
+	 * be in flight. */
+	if (len && (nx_pool_caps(a->pool) & NX_POOL_DISCARD))
+		(void)!nx_pool_discard(a->pool, pack, off, align_up(len), &err);
+}
+
+void space_retire(struct nx_archive *a, uint64_t pack)
+{
+	struct active_pack *p;
+
+	(void)pthread_mutex_lock(&a->space.lock);
+	p = find_pack(a, pack);
+	if (p)
+		p->pack = 0;
+	(void)pthread_mutex_unlock(&a->space.lock);
+}
+
+void space_free(struct nx_archive *a)
+{
+	while (a->space.active) {
+		struct active_pack *next = a->space.active->next;
+
+		free(a->space.active);
+		a->space.active = next;
+	}
+}

@@ -1,0 +1,300 @@
+#include "ingest/ingest.h"
+
+#include <stdlib.h>
+
+#include "base/enc.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "ingest/ingest_priv.h"
+
+enum {
+	JOB_ARENA_MAX = 4 * 1024 * 1024,
+	DETAIL_MAX = 8192
+};
+
+struct nx_ingest *nx_ingest_new(struct nx_archive *archive)
+{
+	struct nx_ingest *ingest = calloc(1, sizeof(*ingest));
+
+	if (!ingest)
+		return NULL;
+	ingest->archive = archive;
+	(void)pthread_mutex_init(&ingest->lock, NULL);
+	return ingest;
+}
+
+struct nx_ingest *nx_ingest_free(struct nx_ingest *ingest)
+{
+	if (!ingest)
+		return NULL;
+	(void)pthread_mutex_destroy(&ingest->lock);
+	free(ingest);
+	return NULL;
+}
+
+void nx_ingest_stats(struct nx_ingest *ingest, struct nx_ingest_stats *ret)
+{
+	(void)pthread_mutex_lock(&ingest->lock);
+	*ret = ingest->stats;
+	(void)pthread_mutex_unlock(&ingest->lock);
+}
+
+static void count(struct nx_ingest *ingest, nx_rc rc, const struct nx_ingest_result *result)
+{
+	struct nx_ingest_stats *s = &ingest->stats;
+	uint64_t *const counters[] = {
+		[NX_INGEST_STORED] = &s->stored,
+		[NX_INGEST_DUPLICATE] = &s->duplicates,
+		[NX_INGEST_VERSION] = &s->versions,
+		[NX_INGEST_QUARANTINED] = &s->quarantined,
+	};
+
+	(void)pthread_mutex_lock(&ingest->lock);
+	if (rc) {
+		s->refused++;
+	} else {
+		++*counters[result->outcome];
+		s->bytes += result->size;
+	}
+	(void)pthread_mutex_unlock(&ingest->lock);
+}
+
+/* ---- the ledger's view of a job ---- */
+
+static void detail_make(
+	const struct nx_ingest_job *job, const struct nx_err *why, struct nx_buf *out)
+{
+	struct nx_json json;
+
+	nx_json_init(&json, out);
+	nx_json_object_begin(&json);
+	nx_json_kv_str(&json, "door", job->door);
+	nx_json_kv_str(&json, "collection", job->collection.name);
+	nx_json_kv_str(&json, "item", job->item.name);
+	if (job->who.peer[0])
+		nx_json_kv_str(&json, "peer", job->who.peer);
+	if (why) {
+		nx_json_kv_str(&json, "code", nx_rc_wire(why->rc));
+		nx_json_kv_str(&json, "text", nx_err_text(why));
+	}
+	nx_json_object_end(&json);
+}
+
+static void record_refusal(
+	struct nx_ingest *ingest, const struct nx_ingest_job *job, unsigned action)
+{
+	NX_AUTO_DONE(nx_buf) detail;
+	struct nx_entry_draft draft = {
+		.action = action, .outcome = NX_OUTCOME_MINOR, .principal = job->who.name};
+	struct nx_err err;
+
+	nx_buf_init(&detail, DETAIL_MAX, NX_BUF_WIPE);
+	detail_make(job, &job->err, &detail);
+	draft.detail = nx_buf_slice(&detail);
+	draft.study = job->result.study[0] ? job->result.study : NULL;
+	if (nx_archive_record(ingest->archive, &draft, &err))
+		nx_log_err(NX_LOG_ERROR, "ingest", "ledger.record", &err);
+}
+
+/* Remember the first failure; it is recorded when the job ends. */
+static nx_rc job_fail(struct nx_ingest_job *job, nx_rc rc, const struct nx_err *err)
+{
+	if (!rc || job->rc)
+		return rc;
+	job->rc = rc;
+	if (err)
+		job->err = *err;
+	job->err.rc = rc;
+	return rc;
+}
+
+/* ---- life of a job ---- */
+
+static nx_rc access_refused(
+	struct nx_ingest *ingest, struct nx_ingest_job *job, nx_rc rc, struct nx_err *err)
+{
+	job->rc = rc;
+	job->err = *err;
+	record_refusal(ingest, job, NX_ACTION_ACCESS_DENY);
+	job->rc = NX_OK; /* recorded */
+	return rc;
+}
+
+nx_rc job_new(struct nx_ingest *ingest, const struct nx_principal *who, const char *collection,
+	const char *door, struct nx_ingest_job **ret, struct nx_err *err)
+{
+	NX_AUTO(nx_ingest_job) *job = calloc(1, sizeof(*job));
+	nx_rc rc;
+
+	if (!job)
+		return nx_err_set(err, NX_E_NOMEM, "no memory for a job");
+	job->ingest = ingest;
+	job->who = *who;
+	job->door = door;
+	job->arena = nx_arena_new(JOB_ARENA_MAX, NX_ARENA_WIPE);
+	job->change = nx_change_new();
+	if (!job->arena || !job->change)
+		return nx_err_set(err, NX_E_NOMEM, "no memory for a job");
+	job->collection.name = nx_arena_str(job->arena, collection, strlen(collection));
+	rc = nx_access_check(who, NX_PERM_STORE, collection, err);
+	if (rc)
+		return access_refused(ingest, job, rc, err);
+	rc = nx_cat_collection(
+		nx_archive_cat(ingest->archive), collection, job->arena, &job->collection, err);
+	if (rc)
+		return rc;
+	*ret = NX_STEAL(job);
+	return NX_OK;
+}
+
+struct nx_ingest_job *nx_ingest_job_free(struct nx_ingest_job *job)
+{
+	struct nx_err err;
+
+	if (!job)
+		return NULL;
+	if (job->submitted)
+		(void)!nx_change_wait(job->change, &err);
+	if (job->rc && !job->result.outcome)
+		record_refusal(job->ingest, job, NX_ACTION_INSTANCE_REJECT);
+	if (job->rc)
+		count(job->ingest, job->rc, &job->result);
+	nx_change_free(job->change);
+	split_done(&job->split);
+	nx_blob_writer_free(job->writer);
+	nx_blob_free(job->object_blob);
+	nx_arena_free(job->arena);
+	explicit_bzero(job, sizeof(*job));
+	free(job);
+	return NULL;
+}
+
+static nx_rc meta_make(struct nx_ingest_job *job, const struct nx_ingest_opts *opts,
+	struct nx_buf *meta, struct nx_err *err)
+{
+	if (!opts->ts_uid)
+		return NX_OK;
+	/* The sender is in the ledger, not in the file: the same instance from two senders is the
+	 * same instance. */
+	(void)job;
+	return nx_dicom_meta_write(
+		opts->sop_class, opts->sop_instance, opts->ts_uid, NULL, meta, err);
+}
+
+nx_rc nx_ingest_begin(struct nx_ingest *ingest, const struct nx_ingest_opts *opts,
+	struct nx_ingest_job **ret_job, struct nx_err *err)
+{
+	NX_AUTO(nx_ingest_job) *job = NULL;
+	NX_AUTO_DONE(nx_buf) meta;
+	nx_rc rc = job_new(ingest, opts->who, opts->collection, opts->door, &job, err);
+
+	nx_buf_init(&meta, 4096, 0);
+	if (!rc)
+		rc = meta_make(job, opts, &meta, err);
+	if (!rc)
+		rc = split_init(&job->split, ingest->archive, (uint32_t)job->collection.domain,
+			job->arena, opts->ts_uid, nx_buf_slice(&meta), err);
+	if (rc)
+		return rc;
+	if (opts->expect_study)
+		job->expect_study =
+			nx_arena_str(job->arena, opts->expect_study, strlen(opts->expect_study));
+	if (opts->sop_instance)
+		job->sop_instance =
+			nx_arena_str(job->arena, opts->sop_instance, strlen(opts->sop_instance));
+	if (opts->sop_class)
+		job->sop_class = nx_arena_str(job->arena, opts->sop_class, strlen(opts->sop_class));
+	*ret_job = NX_STEAL(job);
+	return NX_OK;
+}
+
+nx_rc nx_ingest_feed(struct nx_ingest_job *job, const void *p, size_t n, struct nx_err *err)
+{
+	nx_rc rc;
+
+	if (job->rc) {
+		if (err)
+			*err = job->err;
+		return job->rc;
+	}
+	if (job->is_object)
+		rc = nx_blob_writer_put(job->writer, p, n, err);
+	else
+		rc = split_feed(&job->split, p, n, err);
+	return job_fail(job, rc, err);
+}
+
+nx_rc job_commit(struct nx_ingest_job *job, unsigned action, struct nx_err *err)
+{
+	NX_AUTO_DONE(nx_buf) detail;
+	struct nx_entry_draft draft = {.action = action, .principal = job->who.name};
+	nx_rc rc;
+
+	nx_buf_init(&detail, DETAIL_MAX, NX_BUF_WIPE);
+	detail_make(job, NULL, &detail);
+	draft.detail = nx_buf_slice(&detail);
+	draft.study = job->put.study ? job->study.uid : NULL;
+	rc = nx_change_put(job->change, &job->put, err);
+	if (!rc)
+		rc = nx_change_entry(job->change, &draft, &job->put, err);
+	if (!rc)
+		rc = nx_archive_submit(job->ingest->archive, job->change, err);
+	job->submitted = !rc;
+	return rc;
+}
+
+nx_rc nx_ingest_submit(struct nx_ingest_job *job, struct nx_err *err)
+{
+	nx_rc rc;
+
+	if (job->rc) {
+		if (err)
+			*err = job->err;
+		return job->rc;
+	}
+	rc = job->is_object ? object_submit(job, err) : dicom_submit(job, err);
+	return job_fail(job, rc, err);
+}
+
+static void result_fill(struct nx_ingest_job *job)
+{
+	static const enum nx_ingest_outcome outcomes[] = {
+		[NX_PUT_STORED] = NX_INGEST_STORED,
+		[NX_PUT_DUPLICATE] = NX_INGEST_DUPLICATE,
+		[NX_PUT_VERSION] = NX_INGEST_VERSION,
+		[NX_PUT_REJECTED] = NX_INGEST_STORED, /* not reached: a rejection is an error */
+	};
+
+	job->result.outcome = outcomes[job->put.outcome];
+	job->result.item = job->put.ret_item;
+	job->result.version = job->put.ret_version;
+	nx_hex_format(job->put.ret_digest, 32, job->result.key_digest);
+}
+
+nx_rc nx_ingest_wait(struct nx_ingest_job *job, struct nx_ingest_result *ret, struct nx_err *err)
+{
+	nx_rc rc = job->rc;
+
+	if (rc) {
+		if (err)
+			*err = job->err;
+		return rc;
+	}
+	rc = nx_change_wait(job->change, err);
+	job->submitted = false;
+	if (!rc && job->put.outcome == NX_PUT_REJECTED) { /* the group recorded it */
+		count(job->ingest, NX_E_CONFLICT, &job->result);
+		return nx_err_set(err, NX_E_CONFLICT, "other bytes are stored under this UID");
+	}
+	if (rc)
+		return job_fail(job, rc, err);
+	result_fill(job);
+	count(job->ingest, NX_OK, &job->result);
+	*ret = job->result;
+	return NX_OK;
+}
+
+void nx_ingest_peek(const struct nx_ingest_job *job, struct nx_ingest_result *ret)
+{
+	*ret = job->result;
+}

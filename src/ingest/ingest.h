@@ -1,0 +1,106 @@
+/*
+ * ingest.h - taking instances and objects in: parse while receiving, split, seal, commit, record.
+ *
+ * Layer:   3 (ingest).  Uses archive, catalog, ledger, access, dicom.
+ * Threads: a struct nx_ingest is shared; a job belongs to one thread at a time.
+ * PHI:     yes.
+ *
+ * Every door (C-STORE, STOW-RS, import, object PUT) comes through here: same checks, ledger,
+ * events.
+ */
+#ifndef NX_INGEST_INGEST_H
+#define NX_INGEST_INGEST_H
+
+#include <stdint.h>
+
+#include "base/auto.h"
+#include "base/err.h"
+#include "base/limits.h"
+
+struct nx_archive;
+struct nx_ingest;
+struct nx_ingest_job;
+struct nx_principal;
+
+struct nx_ingest *nx_ingest_new(struct nx_archive *archive); /* NULL without memory */
+struct nx_ingest *nx_ingest_free(struct nx_ingest *ingest);
+NX_DEFINE_AUTO(nx_ingest);
+
+enum nx_ingest_outcome {
+	NX_INGEST_STORED = 1,
+	NX_INGEST_DUPLICATE, /* success: the same bytes are there already */
+	NX_INGEST_VERSION, /* success: kept as a new version beside the old; an event was raised */
+	NX_INGEST_QUARANTINED, /* storable but wrong: kept aside, not in the collection */
+};
+
+struct nx_ingest_result {
+	enum nx_ingest_outcome outcome;
+	char sop_class[NX_LIMIT_UID + 1];
+	char sop_instance[NX_LIMIT_UID + 1];
+	char study[NX_LIMIT_UID + 1];
+	char series[NX_LIMIT_UID + 1];
+	char key_digest[65]; /* objects: ETag */
+	int64_t item;
+	int64_t version;
+	uint64_t size;
+	int64_t quarantine; /* number, when quarantined */
+};
+
+struct nx_ingest_opts {
+	const struct nx_principal *who;
+	const char *collection;
+	const char *door; /* "c-store", "stow-rs", "import": constant words for the ledger */
+	/* C-STORE: the data set comes bare in this syntax, and these are the command's UIDs; NULL:
+	 * Part 10. */
+	const char *ts_uid;
+	const char *sop_class;
+	const char *sop_instance;
+	const char *calling_ae;
+	/* Study Instance UID that the instance must have (STOW-RS /studies/{study}); NULL: any. */
+	const char *expect_study;
+};
+
+/* Checks access (NX_E_DENIED, recorded) and the collection (NX_E_NOENT). */
+NX_NODISCARD nx_rc nx_ingest_begin(struct nx_ingest *ingest, const struct nx_ingest_opts *opts,
+	struct nx_ingest_job **ret_job, struct nx_err *err);
+/* Bytes as they arrive.  After a failure the caller may stop at once; nothing is kept. */
+NX_NODISCARD nx_rc nx_ingest_feed(
+	struct nx_ingest_job *job, const void *p, size_t n, struct nx_err *err);
+/* All bytes were fed: queue the commit ... */
+NX_NODISCARD nx_rc nx_ingest_submit(struct nx_ingest_job *job, struct nx_err *err);
+/* ... and wait until it is durable.  NX_E_CONFLICT: same UID, other bytes, and the collection
+ * rejects.  Errors of feed and submit are recorded in the ledger by this call or by free. */
+NX_NODISCARD nx_rc nx_ingest_wait(
+	struct nx_ingest_job *job, struct nx_ingest_result *ret, struct nx_err *err);
+/* What is known so far (UIDs), for error reports. */
+void nx_ingest_peek(const struct nx_ingest_job *job, struct nx_ingest_result *ret);
+struct nx_ingest_job *nx_ingest_job_free(
+	struct nx_ingest_job *job); /* not waited for: abandoned, no trace */
+NX_DEFINE_AUTO(nx_ingest_job);
+
+/* An object that is not DICOM: `key` in `collection`.  Feed, submit, wait as above. */
+struct nx_object_opts {
+	const struct nx_principal *who;
+	const char *collection;
+	const char *key;        /* 1-1024 bytes of UTF-8 without control characters */
+	const char *media_type; /* "" : application/octet-stream */
+	uint64_t size;          /* UINT64_MAX: not known */
+	const char *if_match;   /* ETag that must be there; NULL: any */
+	bool if_none_match_any; /* "If-None-Match: *": must not exist */
+	const char *issuer;     /* subject of the object, when it has one; else NULL */
+	const char *patient_id;
+};
+NX_NODISCARD nx_rc nx_ingest_object(struct nx_ingest *ingest, const struct nx_object_opts *opts,
+	struct nx_ingest_job **ret_job, struct nx_err *err);
+
+struct nx_ingest_stats {
+	uint64_t stored;
+	uint64_t duplicates;
+	uint64_t versions;
+	uint64_t quarantined;
+	uint64_t refused;
+	uint64_t bytes;
+};
+void nx_ingest_stats(struct nx_ingest *ingest, struct nx_ingest_stats *ret);
+
+#endif

@@ -1,0 +1,137 @@
+/*
+ * ingest_priv.h - a job, and what its parts share.
+ *
+ * Layer:   3 (ingest).
+ * Threads: a job belongs to one thread at a time.
+ * PHI:     yes.
+ */
+#ifndef NX_INGEST_INGEST_PRIV_H
+#define NX_INGEST_INGEST_PRIV_H
+
+#include <pthread.h>
+
+#include "access/access.h"
+#include "archive/archive.h"
+#include "base/arena.h"
+#include "base/buf.h"
+#include "catalog/catalog.h"
+#include "dicom/dicom.h"
+#include "ingest/ingest.h"
+#include "ledger/ledger.h"
+
+struct nx_ingest {
+	struct nx_archive *archive;
+	pthread_mutex_t lock; /* guards stats */
+	struct nx_ingest_stats stats;
+};
+
+/* Attributes that rows are made of; the order of attrs.c's table. */
+enum attr {
+	A_CHARSET,
+	A_SOP_CLASS,
+	A_SOP_INSTANCE,
+	A_STUDY_DATE,
+	A_SERIES_DATE,
+	A_STUDY_TIME,
+	A_SERIES_TIME,
+	A_ACCESSION,
+	A_MODALITY,
+	A_REFERRING,
+	A_STATION,
+	A_STUDY_DESCRIPTION,
+	A_SERIES_DESCRIPTION,
+	A_PATIENT_NAME,
+	A_PATIENT_ID,
+	A_ISSUER,
+	A_BIRTH_DATE,
+	A_SEX,
+	A_BODY_PART,
+	A_STUDY,
+	A_SERIES,
+	A_STUDY_ID,
+	A_SERIES_NUMBER,
+	A_INSTANCE_NUMBER,
+	A_FRAMES,
+	A_ROWS,
+	A_COLUMNS,
+	A_PPS_DATE,
+	A_PPS_TIME,
+	A_COUNT_
+};
+
+struct attrs {
+	struct nx_slice raw[A_COUNT_]; /* as in the stream; from the job's arena */
+	uint16_t vr[A_COUNT_];
+};
+
+/* Keep the value if it is one of ours.  NX_E_NOMEM, NX_E_LIMIT. */
+NX_NODISCARD nx_rc attrs_take(struct attrs *attrs, const struct nx_dicom_elem *e,
+	struct nx_slice value, struct nx_arena *arena, struct nx_err *err);
+/* UTF-8, trimmed; "" when absent.  NULL without memory. */
+const char *attrs_text(const struct attrs *attrs, enum attr a, struct nx_arena *arena);
+int64_t attrs_int(const struct attrs *attrs, enum attr a, bool big_endian);
+
+/* ---- splitting a stream into header and bulk (split.c) ---- */
+
+struct split {
+	struct nx_archive *archive;
+	uint32_t domain;
+	struct nx_dicom_parser *parser;
+	struct nx_arena *arena; /* the job's */
+	struct attrs attrs;
+	struct nx_buf header;   /* all non-bulk bytes */
+	size_t run_start;       /* of the header bytes not yet in a part */
+	struct nx_blob **blobs; /* [0] is the header's, made at the end */
+	size_t n_blobs;
+	size_t cap_blobs;
+	struct nx_recipe_part *parts;
+	size_t n_parts;
+	size_t cap_parts;
+	struct nx_blob_writer *bulk; /* the value that is arriving */
+	uint64_t size;
+	size_t dataset_at; /* in header: after the meta group */
+	uint8_t content[32];
+};
+
+NX_NODISCARD nx_rc split_init(struct split *s, struct nx_archive *archive, uint32_t domain,
+	struct nx_arena *arena, const char *ts_uid, struct nx_slice meta, struct nx_err *err);
+void split_done(struct split *s);
+NX_NODISCARD nx_rc split_feed(struct split *s, const void *p, size_t n, struct nx_err *err);
+/* The stream is complete: blobs, parts, size and content digest are final. */
+NX_NODISCARD nx_rc split_finish(struct split *s, struct nx_err *err);
+
+/* ---- jobs ---- */
+
+struct nx_ingest_job {
+	struct nx_ingest *ingest;
+	struct nx_arena *arena;
+	struct nx_principal who;
+	struct nx_collection collection;
+	const char *door;
+	const char *expect_study;
+	const char *sop_instance; /* as the command said; NULL */
+	const char *sop_class;
+	bool is_object;
+	struct split split;            /* DICOM */
+	struct nx_blob_writer *writer; /* object */
+	struct nx_blob *object_blob;
+	struct nx_recipe_part object_part;
+	struct nx_study study;
+	struct nx_series series;
+	struct nx_item item;
+	struct nx_put put;
+	struct nx_change *change;
+	bool submitted;
+	nx_rc rc; /* first failure; recorded once */
+	struct nx_err err;
+	struct nx_ingest_result result;
+};
+
+NX_NODISCARD nx_rc dicom_submit(struct nx_ingest_job *job, struct nx_err *err);
+NX_NODISCARD nx_rc object_submit(struct nx_ingest_job *job, struct nx_err *err);
+NX_NODISCARD nx_rc job_new(struct nx_ingest *ingest, const struct nx_principal *who,
+	const char *collection, const char *door, struct nx_ingest_job **ret, struct nx_err *err);
+/* The change of the job with its put and a ledger entry of `action`, queued. */
+NX_NODISCARD nx_rc job_commit(struct nx_ingest_job *job, unsigned action, struct nx_err *err);
+
+#endif

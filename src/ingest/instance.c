@@ -1,0 +1,160 @@
+/*
+ * Rows of an instance from its attributes, and the checks that make it storable (PS3.3 C.12.1,
+ * C.7.2.1, C.7.3.1).
+ */
+#include <stdio.h>
+
+#include "ingest/ingest_priv.h"
+
+static const struct {
+	enum attr attr;
+	size_t at; /* const char * in the row */
+} study_texts[] =
+	{
+		{A_STUDY, offsetof(struct nx_study, uid)},
+		{A_PATIENT_ID, offsetof(struct nx_study, patient_id)},
+		{A_ISSUER, offsetof(struct nx_study, issuer)},
+		{A_PATIENT_NAME, offsetof(struct nx_study, patient_name)},
+		{A_BIRTH_DATE, offsetof(struct nx_study, birth_date)},
+		{A_SEX, offsetof(struct nx_study, sex)},
+		{A_STUDY_DATE, offsetof(struct nx_study, date)},
+		{A_STUDY_TIME, offsetof(struct nx_study, time)},
+		{A_ACCESSION, offsetof(struct nx_study, accession)},
+		{A_REFERRING, offsetof(struct nx_study, referring)},
+		{A_STUDY_DESCRIPTION, offsetof(struct nx_study, description)},
+		{A_STUDY_ID, offsetof(struct nx_study, study_id)},
+},
+  series_texts[] = {
+	  {A_SERIES, offsetof(struct nx_series, uid)},
+	  {A_MODALITY, offsetof(struct nx_series, modality)},
+	  {A_SERIES_NUMBER, offsetof(struct nx_series, number)},
+	  {A_SERIES_DESCRIPTION, offsetof(struct nx_series, description)},
+	  {A_BODY_PART, offsetof(struct nx_series, body_part)},
+	  {A_SERIES_DATE, offsetof(struct nx_series, date)},
+	  {A_SERIES_TIME, offsetof(struct nx_series, time)},
+	  {A_STATION, offsetof(struct nx_series, station)},
+	  {A_PPS_DATE, offsetof(struct nx_series, pps_date)},
+	  {A_PPS_TIME, offsetof(struct nx_series, pps_time)},
+};
+
+static bool texts_fill(struct nx_ingest_job *job)
+{
+	bool ok = true;
+
+	for (size_t i = 0; i < NX_ARRAY_LEN(study_texts) && ok; i++) {
+		const char *text = attrs_text(&job->split.attrs, study_texts[i].attr, job->arena);
+
+		memcpy((char *)&job->study + study_texts[i].at, &text, sizeof(text));
+		ok = text;
+	}
+	for (size_t i = 0; i < NX_ARRAY_LEN(series_texts) && ok; i++) {
+		const char *text = attrs_text(&job->split.attrs, series_texts[i].attr, job->arena);
+
+		memcpy((char *)&job->series + series_texts[i].at, &text, sizeof(text));
+		ok = text;
+	}
+	return ok;
+}
+
+static nx_rc name_key_fill(struct nx_ingest_job *job, struct nx_err *err)
+{
+	NX_AUTO_DONE(nx_buf) folded;
+	nx_rc rc;
+
+	nx_buf_init(&folded, 4096, NX_BUF_WIPE);
+	nx_fold_name(nx_slice_str(job->study.patient_name), &folded);
+	rc = nx_buf_check(&folded, err);
+	if (rc)
+		return rc;
+	job->study.name_key = nx_arena_str(job->arena, (const char *)folded.data, folded.len);
+	return job->study.name_key ? NX_OK : nx_err_set(err, NX_E_NOMEM, "no memory for a name");
+}
+
+static nx_rc uid_check(const char *uid, nx_tag tag, struct nx_err *err)
+{
+	if (uid[0] && nx_uid_valid(uid, strlen(uid)))
+		return NX_OK;
+	return nx_err_set(err, NX_E_MALFORMED, "%s UID at (%04x,%04x)", uid[0] ? "invalid" : "no",
+		tag >> 16, tag & 0xffff);
+}
+
+static nx_rc instance_check(struct nx_ingest_job *job, struct nx_err *err)
+{
+	nx_rc rc = uid_check(job->item.name, NX_TAG_SOP_INSTANCE_UID, err);
+
+	if (!rc)
+		rc = uid_check(job->item.type, NX_TAG_SOP_CLASS_UID, err);
+	if (!rc)
+		rc = uid_check(job->study.uid, NX_TAG_STUDY_INSTANCE_UID, err);
+	if (!rc)
+		rc = uid_check(job->series.uid, NX_TAG_SERIES_INSTANCE_UID, err);
+	if (rc)
+		return rc;
+	if (job->sop_instance && strcmp(job->sop_instance, job->item.name) != 0)
+		return nx_err_set(err, NX_E_MALFORMED,
+			"SOP Instance UID of command and data set differ at (0008,0018)");
+	if (job->sop_class && strcmp(job->sop_class, job->item.type) != 0)
+		return nx_err_set(err, NX_E_MALFORMED,
+			"SOP Class UID of command and data set differ at (0008,0016)");
+	if (job->expect_study && strcmp(job->expect_study, job->study.uid) != 0)
+		return nx_err_set(err, NX_E_CONFLICT, "instance is of another study, (0020,000d)");
+	return NX_OK;
+}
+
+static nx_rc item_fill(struct nx_ingest_job *job, struct nx_err *err)
+{
+	const struct attrs *attrs = &job->split.attrs;
+	const char *uid = nx_dicom_ts_uid(job->split.parser);
+	const struct nx_ts *ts = nx_ts_find(uid);
+	bool big = ts && ts->big_endian;
+
+	job->item.name = attrs_text(attrs, A_SOP_INSTANCE, job->arena);
+	job->item.type = attrs_text(attrs, A_SOP_CLASS, job->arena);
+	job->item.ts_uid = nx_arena_str(job->arena, uid, strlen(uid));
+	if (!job->item.name || !job->item.type || !job->item.ts_uid || !texts_fill(job))
+		return nx_err_set(err, NX_E_NOMEM, "no memory for attributes");
+	job->item.number = attrs_int(attrs, A_INSTANCE_NUMBER, big);
+	job->item.rows = attrs_int(attrs, A_ROWS, big);
+	job->item.columns = attrs_int(attrs, A_COLUMNS, big);
+	job->item.frames = attrs_int(attrs, A_FRAMES, big);
+	job->item.size = (int64_t)job->split.size;
+	return name_key_fill(job, err);
+}
+
+static void result_uids(struct nx_ingest_job *job)
+{
+	struct nx_ingest_result *r = &job->result;
+
+	(void)snprintf(
+		r->sop_class, sizeof(r->sop_class), "%s", job->item.type ? job->item.type : "");
+	(void)snprintf(r->sop_instance, sizeof(r->sop_instance), "%s",
+		job->item.name ? job->item.name : "");
+	(void)snprintf(r->study, sizeof(r->study), "%s", job->study.uid ? job->study.uid : "");
+	(void)snprintf(r->series, sizeof(r->series), "%s", job->series.uid ? job->series.uid : "");
+	r->size = job->split.size;
+}
+
+nx_rc dicom_submit(struct nx_ingest_job *job, struct nx_err *err)
+{
+	nx_rc rc = split_finish(&job->split, err);
+
+	if (!rc)
+		rc = item_fill(job, err);
+	result_uids(job);
+	if (!rc)
+		rc = instance_check(job, err);
+	if (rc)
+		return rc;
+	job->put = (struct nx_put){
+		.collection = &job->collection,
+		.study = &job->study,
+		.series = &job->series,
+		.item = &job->item,
+		.blobs = job->split.blobs,
+		.n_blobs = job->split.n_blobs,
+		.parts = job->split.parts,
+		.n_parts = job->split.n_parts,
+		.content = job->split.content,
+	};
+	return job_commit(job, NX_ACTION_INSTANCE_STORE, err);
+}

@@ -1,0 +1,37 @@
+#include "retrieve/retrieve_priv.h"
+
+enum {
+	FIND_ARENA_MAX = 1024 * 1024
+};
+
+nx_rc nx_retrieve_find(struct nx_retrieve *retrieve, const struct nx_principal *who,
+	const struct nx_find *find,
+	nx_rc (*fn)(void *payload, const struct nx_match *match, struct nx_err *err), void *payload,
+	bool *ret_more, struct nx_err *err)
+{
+	NX_AUTO(nx_arena) *arena = nx_arena_new(FIND_ARENA_MAX, NX_ARENA_WIPE);
+	struct nx_collection collection = {.id = 0};
+	const struct access_note n = {
+		.action = NX_ACTION_QUERY, .collection = find->collection, .what = "find"};
+	struct nx_query query = {
+		.level = find->level,
+		.n_collections = 1,
+		.keys = find->keys,
+		.n_keys = find->n_keys,
+		.fuzzy = find->fuzzy,
+		.limit = find->limit,
+		.offset = find->offset,
+	};
+	nx_rc rc;
+
+	if (!arena)
+		return nx_err_set(err, NX_E_NOMEM, "no memory for a query");
+	rc = guard(retrieve, who, NX_PERM_QUERY, find->collection, &collection, arena, err);
+	if (!rc)
+		rc = note(retrieve, who, &n, true, err);
+	if (rc)
+		return rc;
+	query.collections = &collection.id;
+	nx_archive_barrier(retrieve->archive);
+	return nx_cat_query(nx_archive_cat(retrieve->archive), &query, fn, payload, ret_more, err);
+}

@@ -1,0 +1,155 @@
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "retrieve/retrieve_priv.h"
+
+enum {
+	DETAIL_MAX = 8192,
+	SCOPE_MAX = 2048
+};
+
+static void detail_make(
+	const struct nx_principal *who, const struct access_note *n, struct nx_buf *out)
+{
+	struct nx_json json;
+
+	nx_json_init(&json, out);
+	nx_json_object_begin(&json);
+	if (n->collection)
+		nx_json_kv_str(&json, "collection", n->collection);
+	if (n->what)
+		nx_json_kv_str(&json, "what", n->what);
+	if (who->peer[0])
+		nx_json_kv_str(&json, "peer", who->peer);
+	nx_json_object_end(&json);
+}
+
+static nx_rc entry_write(struct nx_retrieve *r, const struct nx_principal *who,
+	const struct access_note *n, enum nx_outcome outcome, struct nx_err *err)
+{
+	NX_AUTO_DONE(nx_buf) detail;
+	struct nx_entry_draft draft = {
+		.action = n->action,
+		.outcome = outcome,
+		.principal = who->name,
+		.subject = n->subject,
+		.study = n->study,
+	};
+
+	nx_buf_init(&detail, DETAIL_MAX, NX_BUF_WIPE);
+	detail_make(who, n, &detail);
+	draft.detail = nx_buf_slice(&detail);
+	return nx_archive_record(r->archive, &draft, err);
+}
+
+nx_rc guard(struct nx_retrieve *r, const struct nx_principal *who, enum nx_perm perm,
+	const char *collection, struct nx_collection *ret, struct nx_arena *arena,
+	struct nx_err *err)
+{
+	const struct access_note n = {.action = NX_ACTION_ACCESS_DENY, .collection = collection};
+	nx_rc rc = nx_access_check(who, perm, collection, err);
+	struct nx_err why;
+
+	if (rc) {
+		if (entry_write(r, who, &n, NX_OUTCOME_MINOR, &why))
+			nx_log_err(NX_LOG_ERROR, "retrieve", "ledger.record", &why);
+		return rc;
+	}
+	return nx_cat_collection(nx_archive_cat(r->archive), collection, arena, ret, err);
+}
+
+/* Was this scope opened by this session within the last minute? */
+static bool opened_recently(struct nx_retrieve *r, struct nx_slice scope, int64_t now)
+{
+	const int64_t *when;
+	bool recent;
+
+	(void)pthread_mutex_lock(&r->lock);
+	when = nx_map_get(r->opened, scope);
+	recent = when && now - *when < OPENING_US;
+	(void)pthread_mutex_unlock(&r->lock);
+	return recent;
+}
+
+static void value_free(struct nx_slice key, void *value, void *payload)
+{
+	(void)key;
+	(void)payload;
+	free(value);
+}
+
+/* Forgetting one only costs an entry more. */
+static void opened_remember(struct nx_retrieve *r, struct nx_slice scope, int64_t now)
+{
+	int64_t *when = malloc(sizeof(*when));
+	void *old = NULL;
+
+	if (!when)
+		return;
+	*when = now;
+	(void)pthread_mutex_lock(&r->lock);
+	if (nx_map_len(r->opened) >= OPENED_MAX) {
+		struct nx_map *fresh = nx_map_new();
+
+		if (fresh) {
+			nx_map_each(r->opened, value_free, NULL);
+			nx_map_free(r->opened);
+			r->opened = fresh;
+		}
+	}
+	if (nx_map_put(r->opened, scope, when, &old))
+		when = old;
+	(void)pthread_mutex_unlock(&r->lock);
+	free(when);
+}
+
+nx_rc note(struct nx_retrieve *r, const struct nx_principal *who, const struct access_note *n,
+	bool shared, struct nx_err *err)
+{
+	NX_AUTO_DONE(nx_buf) scope;
+	int64_t now = nx_mono_us();
+	nx_rc rc;
+
+	nx_buf_init(&scope, SCOPE_MAX, NX_BUF_WIPE);
+	nx_buf_printf(&scope, "%s|%s|%u|%s|%s", who->session, who->name, n->action,
+		n->collection ? n->collection : "",
+		n->study          ? n->study
+			: n->what ? n->what
+				  : "");
+	if (shared && !scope.failed && opened_recently(r, nx_buf_slice(&scope), now))
+		return NX_OK;
+	rc = entry_write(r, who, n, NX_OUTCOME_OK, err);
+	if (!rc && shared && !scope.failed)
+		opened_remember(r, nx_buf_slice(&scope), now);
+	return rc;
+}
+
+struct nx_retrieve *nx_retrieve_new(struct nx_archive *archive)
+{
+	struct nx_retrieve *r = calloc(1, sizeof(*r));
+
+	if (!r)
+		return NULL;
+	r->archive = archive;
+	r->opened = nx_map_new();
+	if (!r->opened) {
+		free(r);
+		return NULL;
+	}
+	(void)pthread_mutex_init(&r->lock, NULL);
+	return r;
+}
+
+struct nx_retrieve *nx_retrieve_free(struct nx_retrieve *retrieve)
+{
+	if (!retrieve)
+		return NULL;
+	nx_map_each(retrieve->opened, value_free, NULL);
+	nx_map_free(retrieve->opened);
+	(void)pthread_mutex_destroy(&retrieve->lock);
+	free(retrieve);
+	return NULL;
+}

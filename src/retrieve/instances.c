@@ -1,0 +1,184 @@
+/*
+ * A selection of instances: rows first, in order, then the bytes of one after another.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/enc.h"
+#include "dicom/dicom.h"
+#include "retrieve/instances_priv.h"
+
+enum {
+	INSTANCES_ARENA_MAX = 1024 * 1024 * 1024,
+	META_MAX = 64 * 1024
+};
+
+static nx_rc string_copy(struct nx_arena *arena, const char **s)
+{
+	*s = nx_arena_str(arena, *s ? *s : "", *s ? strlen(*s) : 0);
+	return *s ? NX_OK : NX_E_NOMEM;
+}
+
+/* Rows last only for the call. */
+static nx_rc item_keep(void *payload, const void *row, struct nx_err *err)
+{
+	struct nx_instances *x = payload;
+	struct nx_item item = *(const struct nx_item *)row;
+
+	if (x->n == x->cap) {
+		size_t cap = x->cap ? x->cap * 2 : 64;
+		struct nx_item *items = realloc(x->items, cap * sizeof(*items));
+
+		if (!items)
+			return nx_err_set(err, NX_E_NOMEM, "no memory for %zu instances", cap);
+		x->items = items;
+		x->cap = cap;
+	}
+	item.sealed.p = nx_arena_copy(x->arena, item.sealed.p, item.sealed.n);
+	if (!item.sealed.p || string_copy(x->arena, &item.name) ||
+		string_copy(x->arena, &item.type) || string_copy(x->arena, &item.ts_uid))
+		return nx_err_set(err, NX_E_NOMEM, "no memory for an instance");
+	x->items[x->n++] = item;
+	return NX_OK;
+}
+
+static nx_rc series_keep(void *payload, const void *row, struct nx_err *err)
+{
+	struct nx_instances *x = payload;
+
+	return nx_cat_items_of(x->cat, ((const struct nx_series *)row)->id, item_keep, x, err);
+}
+
+static nx_rc rows_find(struct nx_instances *x, const struct nx_selection *sel, struct nx_err *err)
+{
+	struct nx_series series;
+	struct nx_item item;
+	nx_rc rc;
+
+	if (!sel->series)
+		return nx_cat_series_of(x->cat, x->study.id, series_keep, x, err);
+	rc = nx_cat_series(x->cat, x->study.id, sel->series, x->arena, &series, err);
+	if (rc)
+		return rc;
+	if (!sel->instance)
+		return nx_cat_items_of(x->cat, series.id, item_keep, x, err);
+	rc = nx_cat_item_in_series(x->cat, series.id, sel->instance, x->arena, &item, err);
+	return rc ? rc : item_keep(x, &item, err);
+}
+
+nx_rc instances_find(struct nx_retrieve *r, const struct nx_principal *who,
+	const struct nx_selection *sel, unsigned action, struct nx_instances **ret,
+	struct nx_err *err)
+{
+	NX_AUTO(nx_instances) *x = calloc(1, sizeof(*x));
+	struct nx_collection collection;
+	struct access_note n = {.action = action, .collection = sel->collection};
+	nx_rc rc;
+
+	if (!x)
+		return nx_err_set(err, NX_E_NOMEM, "no memory for a selection");
+	x->archive = r->archive;
+	x->cat = nx_archive_cat(r->archive);
+	x->arena = nx_arena_new(INSTANCES_ARENA_MAX, NX_ARENA_WIPE);
+	if (!x->arena)
+		return nx_err_set(err, NX_E_NOMEM, "no memory for a selection");
+	rc = guard(r, who, NX_PERM_READ, sel->collection, &collection, x->arena, err);
+	if (rc)
+		return rc;
+	nx_archive_barrier(r->archive);
+	rc = nx_cat_study(x->cat, collection.id, sel->study, x->arena, &x->study, err);
+	if (!rc)
+		rc = rows_find(x, sel, err);
+	if (!rc && !x->n)
+		rc = nx_err_set(err, NX_E_NOENT, "no such instances");
+	if (rc)
+		return rc;
+	n.subject = (uint64_t)x->study.subject;
+	n.study = sel->study;
+	n.what = sel->instance ? sel->instance : sel->series;
+	rc = note(r, who, &n, true, err);
+	if (rc)
+		return rc;
+	*ret = NX_STEAL(x);
+	return NX_OK;
+}
+
+nx_rc nx_retrieve_open(struct nx_retrieve *retrieve, const struct nx_principal *who,
+	const struct nx_selection *sel, struct nx_instances **ret, struct nx_err *err)
+{
+	return instances_find(retrieve, who, sel, NX_ACTION_READ, ret, err);
+}
+
+struct nx_instances *nx_instances_free(struct nx_instances *instances)
+{
+	if (!instances)
+		return NULL;
+	nx_reader_free(instances->reader);
+	free(instances->items);
+	nx_arena_free(instances->arena);
+	free(instances);
+	return NULL;
+}
+
+size_t nx_instances_n(const struct nx_instances *instances)
+{
+	return instances->n;
+}
+
+nx_rc nx_instances_at(struct nx_instances *instances, size_t i, const struct nx_item **ret_item,
+	struct nx_err *err)
+{
+	nx_rc rc;
+
+	if (i >= instances->n)
+		return nx_err_set(err, NX_E_NOENT, "instance %zu of %zu", i, instances->n);
+	instances->reader = nx_reader_free(instances->reader);
+	rc = nx_archive_open_item(
+		instances->archive, &instances->items[i], &instances->reader, err);
+	if (rc)
+		return rc;
+	*ret_item = &instances->items[i];
+	return NX_OK;
+}
+
+nx_rc nx_instances_read(struct nx_instances *instances, uint64_t off, void *p, size_t n,
+	size_t *ret_n, struct nx_err *err)
+{
+	return nx_reader_read(instances->reader, off, p, n, ret_n, err);
+}
+
+void etag_format(const struct nx_recipe *recipe, char ret[72])
+{
+	ret[0] = '"';
+	nx_hex_format(recipe->digest, 32, ret + 1);
+	memcpy(ret + 65, "\"", 2);
+}
+
+void nx_instances_etag(const struct nx_instances *instances, char ret[72])
+{
+	etag_format(nx_reader_recipe(instances->reader), ret);
+}
+
+/* The meta group is at the front of every file: parse as much as it can take. */
+nx_rc nx_instances_dataset_offset(
+	struct nx_instances *instances, uint64_t *ret_off, struct nx_err *err)
+{
+	static const struct nx_dicom_cb none;
+	const struct nx_dicom_parser_opts opts = {.stop_before = NX_TAG(0x0003, 0)};
+	NX_AUTO(nx_dicom_parser) *parser = NULL;
+	NX_AUTO_MEM uint8_t *head = malloc(META_MAX);
+	size_t n = 0;
+	nx_rc rc;
+
+	if (!head)
+		return nx_err_set(err, NX_E_NOMEM, "no memory for a file header");
+	rc = nx_instances_read(instances, 0, head, META_MAX, &n, err);
+	if (!rc)
+		rc = nx_dicom_parser_new(&opts, &none, NULL, &parser, err);
+	if (!rc)
+		rc = nx_dicom_feed(parser, head, n, err);
+	if (!rc)
+		*ret_off = nx_dicom_dataset_offset(parser);
+	explicit_bzero(head, META_MAX);
+	return rc;
+}

@@ -1,0 +1,30 @@
+/*
+ * instances_priv.h - a selection of instances, for this module's files.
+ *
+ * Layer:   3 (retrieve).
+ * Threads: belongs to one thread at a time.
+ * PHI:     yes.
+ */
+#ifndef NX_RETRIEVE_INSTANCES_PRIV_H
+#define NX_RETRIEVE_INSTANCES_PRIV_H
+
+#include "retrieve/retrieve_priv.h"
+
+struct nx_instances {
+	struct nx_archive *archive;
+	struct nx_cat *cat;
+	struct nx_arena *arena;
+	struct nx_study study;
+	struct nx_item *items;
+	size_t n;
+	size_t cap;
+	struct nx_reader *reader; /* of the current one */
+};
+
+/* Decide, find, record `action`. */
+NX_NODISCARD nx_rc instances_find(struct nx_retrieve *r, const struct nx_principal *who,
+	const struct nx_selection *sel, unsigned action, struct nx_instances **ret,
+	struct nx_err *err);
+void etag_format(const struct nx_recipe *recipe, char ret[72]);
+
+#endif

@@ -1,0 +1,52 @@
+/*
+ * retrieve_priv.h - what the files of this module share.
+ *
+ * Layer:   3 (retrieve).
+ * Threads: each struct says what guards it.
+ * PHI:     yes.
+ */
+#ifndef NX_RETRIEVE_RETRIEVE_PRIV_H
+#define NX_RETRIEVE_RETRIEVE_PRIV_H
+
+#include <pthread.h>
+
+#include "access/access.h"
+#include "archive/archive.h"
+#include "base/arena.h"
+#include "base/buf.h"
+#include "catalog/catalog.h"
+#include "ledger/ledger.h"
+#include "retrieve/retrieve.h"
+
+struct nx_map;
+
+struct nx_retrieve {
+	struct nx_archive *archive;
+	pthread_mutex_t lock; /* guards opened */
+	struct nx_map
+		*opened; /* (session, scope) -> heap int64_t: when its opening entry was written */
+};
+
+enum {
+	OPENING_US = 60 * 1000000,
+	OPENED_MAX = 65536
+};
+
+struct access_note {
+	unsigned action; /* enum nx_action */
+	uint64_t subject;
+	const char *study;
+	const char *collection;
+	const char *what; /* UID or key: goes into the sealed body */
+};
+
+/* Decide and, on a refusal, record it. */
+NX_NODISCARD nx_rc guard(struct nx_retrieve *r, const struct nx_principal *who, enum nx_perm perm,
+	const char *collection, struct nx_collection *ret, struct nx_arena *arena,
+	struct nx_err *err);
+/* The entry is durable on NX_OK.  `shared`: one entry serves the session's reads of this scope for
+ * 60 s. */
+NX_NODISCARD nx_rc note(struct nx_retrieve *r, const struct nx_principal *who,
+	const struct access_note *n, bool shared, struct nx_err *err);
+
+#endif

@@ -1,0 +1,315 @@
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
+
+#include "base/file.h"
+#include "base/limits.h"
+#include "store/dir_priv.h"
+
+enum {
+	WRITE_IOV = 64,  /* buffers of one pwritev */
+	SYNC_BATCH = 64, /* packs synced at once */
+	/* Reads of this length and more that miss the page cache go round it: a scan must not push
+	 * out what clinicians read, and the device is busy enough with one request. */
+	DIRECT_READ_MIN = NX_MIB,
+	BOUNCE_LEN = 4 * NX_MIB, /* of one read; longer ones go in parts */
+};
+
+/* Drop `done` bytes from the front of the vector. */
+static void iov_advance(struct iovec **iov, size_t *n, size_t done)
+{
+	while (*n > 0 && done >= (*iov)->iov_len) {
+		done -= (*iov)->iov_len;
+		(*iov)++;
+		(*n)--;
+	}
+	if (*n > 0) {
+		(*iov)->iov_base = (uint8_t *)(*iov)->iov_base + done;
+		(*iov)->iov_len -= done;
+	}
+}
+
+static nx_rc pwritev_full(int fd, struct iovec *iov, size_t n, uint64_t *off, struct nx_err *err)
+{
+	while (n > 0) {
+		ssize_t put = pwritev(fd, iov, (int)n, (off_t)*off);
+
+		if (put < 0 && errno == EINTR)
+			continue;
+		if (put < 0)
+			return nx_err_errno(err, "write at %llu", (unsigned long long)*off);
+		if (put == 0)
+			return nx_err_set(err, NX_E_IO, "write at %llu takes nothing",
+				(unsigned long long)*off);
+		*off += (uint64_t)put;
+		iov_advance(&iov, &n, (size_t)put);
+	}
+	return NX_OK;
+}
+
+static nx_rc write_all(int fd, const struct iovec *iov, size_t n, uint64_t off, struct nx_err *err)
+{
+	struct iovec part[WRITE_IOV];
+	nx_rc rc = NX_OK;
+
+	for (size_t i = 0; i < n && !rc; i += WRITE_IOV) {
+		size_t k = n - i < WRITE_IOV ? n - i : WRITE_IOV;
+
+		memcpy(part, iov + i, k * sizeof(*part));
+		rc = pwritev_full(fd, part, k, &off, err);
+	}
+	return rc;
+}
+
+static nx_rc failed_check(const struct dir_file *file, struct nx_err *err)
+{
+	if (!file->failed)
+		return NX_OK;
+	return nx_err_set(err, NX_E_IO, "an earlier sync failed, the pack is closed to writes");
+}
+
+nx_rc nx_dir_write(struct nx_pool *pool, nx_pack_id pack, uint64_t off, const struct iovec *iov,
+	size_t n, struct nx_err *err)
+{
+	struct dir_pool *dir = NX_CONTAINER_OF(pool, struct dir_pool, base);
+	struct dir_file *file;
+	nx_rc rc = nx_dir_file_get(dir, pack, &file, err);
+
+	if (rc)
+		return rc;
+	rc = failed_check(file, err);
+	if (!rc) {
+		file->dirty = true;
+		rc = write_all(file->direct_fd >= 0 ? file->direct_fd : file->fd, iov, n, off, err);
+	}
+	nx_dir_file_put(dir, file);
+	return rc ? nx_err_prefix(err, rc, "pack %016llx", (unsigned long long)pack) : NX_OK;
+}
+
+/* fdatasync of one pack; `res` becomes 0 or a negative errno. */
+static void sync_one(const struct dir_file *file, int *res)
+{
+	do {
+		*res = fdatasync(file->fd) < 0 ? -errno : 0;
+	} while (*res == -EINTR);
+}
+
+/* Hand `n` prepared requests to the kernel; false when it does not take them. */
+static bool ring_submit(struct io_uring *ring, size_t n)
+{
+	size_t sent = 0;
+
+	while (sent < n) {
+		int got = io_uring_submit(ring);
+
+		if (got == -EINTR || got == -EAGAIN)
+			continue;
+		if (got <= 0)
+			return false;
+		sent += (size_t)got;
+	}
+	return true;
+}
+
+/* All at once by the kernel's workers; what the ring did not answer keeps res 1. */
+static void ring_sync(struct dir_pool *dir, struct dir_file *const *files, size_t n, int *res)
+{
+	struct io_uring_cqe *cqe;
+
+	for (size_t i = 0; i < n; i++) {
+		struct io_uring_sqe *sqe = io_uring_get_sqe(&dir->ring);
+
+		assert(sqe); /* the ring has SYNC_BATCH entries and is empty */
+		io_uring_prep_fsync(sqe, files[i]->fd, IORING_FSYNC_DATASYNC);
+		io_uring_sqe_set_data64(sqe, i);
+	}
+	dir->ring_ok = ring_submit(&dir->ring, n);
+	for (size_t left = n; left > 0 && dir->ring_ok;) {
+		int got = io_uring_wait_cqe(&dir->ring, &cqe);
+
+		if (got == -EINTR)
+			continue;
+		dir->ring_ok = got == 0;
+		if (got < 0)
+			break;
+		res[io_uring_cqe_get_data64(cqe)] = cqe->res;
+		io_uring_cqe_seen(&dir->ring, cqe);
+		left--;
+	}
+}
+
+static void sync_files(struct dir_pool *dir, struct dir_file *const *files, size_t n, int *res)
+{
+	for (size_t i = 0; i < n; i++) {
+		files[i]->dirty = false; /* before: a write during the sync sets it again */
+		res[i] = 1;
+	}
+	if (n > 1 && pthread_mutex_trylock(&dir->ring_lock) == 0) {
+		if (dir->ring_ok)
+			ring_sync(dir, files, n, res);
+		(void)pthread_mutex_unlock(&dir->ring_lock);
+	}
+	for (size_t i = 0; i < n; i++) {
+		if (res[i] == 1 || res[i] == -EINTR)
+			sync_one(files[i], &res[i]);
+	}
+}
+
+/* Sync what has not failed before, remember what fails now.  Caller holds the sync locks. */
+static nx_rc sync_locked(
+	struct dir_pool *dir, struct dir_file *const *files, size_t n, struct nx_err *err)
+{
+	struct dir_file *todo[SYNC_BATCH];
+	int res[SYNC_BATCH];
+	size_t n_todo = 0;
+	nx_rc rc = NX_OK;
+
+	for (size_t i = 0; i < n; i++) {
+		if (!files[i]->failed)
+			todo[n_todo++] = files[i];
+		else if (!rc)
+			rc = nx_err_prefix(err, failed_check(files[i], err), "pack %016llx",
+				(unsigned long long)files[i]->id);
+	}
+	sync_files(dir, todo, n_todo, res);
+	for (size_t i = 0; i < n_todo; i++) {
+		if (res[i] == 0)
+			continue;
+		todo[i]->failed = true;
+		errno = -res[i];
+		if (!rc)
+			rc = nx_err_errno(
+				err, "sync pack %016llx", (unsigned long long)todo[i]->id);
+	}
+	return rc;
+}
+
+static nx_rc sync_batch(struct dir_pool *dir, const nx_pack_id *packs, size_t n, struct nx_err *err)
+{
+	struct dir_file *files[SYNC_BATCH];
+	size_t got = 0;
+	nx_rc rc = NX_OK;
+
+	for (; got < n && !rc; got += !rc)
+		rc = nx_dir_file_get(dir, packs[got], &files[got], err);
+	for (size_t i = 0; i < got; i++)
+		(void)pthread_mutex_lock(&files[i]->sync_lock);
+	if (!rc)
+		rc = sync_locked(dir, files, got, err);
+	for (size_t i = 0; i < got; i++) {
+		(void)pthread_mutex_unlock(&files[i]->sync_lock);
+		nx_dir_file_put(dir, files[i]);
+	}
+	return rc;
+}
+
+nx_rc nx_dir_sync(struct nx_pool *pool, const nx_pack_id *packs, size_t n, struct nx_err *err)
+{
+	struct dir_pool *dir = NX_CONTAINER_OF(pool, struct dir_pool, base);
+	nx_rc rc = NX_OK;
+
+	for (size_t i = 0; i < n && !rc; i += SYNC_BATCH)
+		rc = sync_batch(dir, packs + i, n - i < SYNC_BATCH ? n - i : SYNC_BATCH, err);
+	return rc;
+}
+
+/*
+ * Are all these pages in the page cache?  Asking with preadv2(RWF_NOWAIT) would start readahead for
+ * those that are not, and the read past the cache would then fetch them a second time: half the
+ * rate.  n <= BOUNCE_LEN.
+ */
+static bool cached(int fd, uint64_t off, size_t n)
+{
+	unsigned char pages[BOUNCE_LEN / NX_PACK_ALIGN + 1];
+	uint64_t begin = off - off % NX_PACK_ALIGN;
+	size_t len = (size_t)(off + n - begin);
+	size_t count = (len + NX_PACK_ALIGN - 1) / NX_PACK_ALIGN;
+	void *map = mmap(NULL, len, PROT_READ, MAP_SHARED, fd, (off_t)begin);
+	bool all = map != MAP_FAILED && mincore(map, len, pages) == 0;
+
+	for (size_t i = 0; i < count && all; i++)
+		all = pages[i] & 1;
+	if (map != MAP_FAILED)
+		(void)munmap(map, len);
+	return all;
+}
+
+/* At least `need` of the aligned `n` bytes at `off`; the file may end after `need`. */
+static nx_rc direct_full(
+	int fd, uint8_t *p, size_t n, size_t need, uint64_t off, struct nx_err *err)
+{
+	size_t done = 0;
+
+	while (done < need) {
+		ssize_t got = pread(fd, p + done, n - done, (off_t)(off + done));
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return nx_err_errno(err, "read at %llu", (unsigned long long)(off + done));
+		/* An unaligned end is the end of the file: the rest cannot be asked for. */
+		if (got == 0 || (done + (size_t)got < need && got % NX_PACK_ALIGN != 0))
+			return nx_err_set(err, NX_E_SHORT, "file ends before %llu",
+				(unsigned long long)(off + need));
+		done += (size_t)got;
+	}
+	return NX_OK;
+}
+
+static bool aligned(const uint8_t *p, uint64_t off, size_t n)
+{
+	return (uintptr_t)p % NX_PACK_ALIGN == 0 && off % NX_PACK_ALIGN == 0 &&
+		n % NX_PACK_ALIGN == 0;
+}
+
+/* Past the page cache, through an aligned buffer where the range is not.  n <= BOUNCE_LEN. */
+static nx_rc read_direct(int fd, uint8_t *p, size_t n, uint64_t off, struct nx_err *err)
+{
+	size_t skip = off % NX_PACK_ALIGN;
+	size_t span = (skip + n + NX_PACK_ALIGN - 1) / NX_PACK_ALIGN * NX_PACK_ALIGN;
+	uint8_t *bounce;
+	nx_rc rc;
+
+	if (aligned(p, off, n))
+		return direct_full(fd, p, n, n, off, err);
+	bounce = nx_aligned_get(span);
+	if (!bounce)
+		return nx_err_set(err, NX_E_NOMEM, "no memory to read %zu bytes", n);
+	rc = direct_full(fd, bounce, span, skip + n, off - skip, err);
+	if (!rc)
+		memcpy(p, bounce + skip, n);
+	nx_aligned_put(bounce, span);
+	return rc;
+}
+
+static nx_rc read_part(
+	const struct dir_file *file, uint8_t *p, size_t n, uint64_t off, struct nx_err *err)
+{
+	if (file->direct_fd < 0 || n < DIRECT_READ_MIN || cached(file->fd, off, n))
+		return nx_pread_full(file->fd, p, n, off, err);
+	return read_direct(file->direct_fd, p, n, off, err);
+}
+
+nx_rc nx_dir_read(
+	struct nx_pool *pool, nx_pack_id pack, uint64_t off, void *p, size_t n, struct nx_err *err)
+{
+	struct dir_pool *dir = NX_CONTAINER_OF(pool, struct dir_pool, base);
+	struct dir_file *file;
+	uint8_t *to = p;
+	nx_rc rc = nx_dir_file_get(dir, pack, &file, err);
+
+	if (rc)
+		return rc;
+	while (n > 0 && !rc) {
+		size_t part = n < BOUNCE_LEN ? n : BOUNCE_LEN;
+
+		rc = read_part(file, to, part, off, err);
+		to += part;
+		off += part;
+		n -= part;
+	}
+	nx_dir_file_put(dir, file);
+	return rc ? nx_err_prefix(err, rc, "pack %016llx", (unsigned long long)pack) : NX_OK;
+}

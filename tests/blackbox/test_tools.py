@@ -1,0 +1,79 @@
+"""The tools that judge the rest must see what they are there to see."""
+import importlib.machinery
+import importlib.util
+import pathlib
+import subprocess
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+def load(path):
+    loader = importlib.machinery.SourceFileLoader(path.name.replace(".", "_"), str(path))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(loader.name, loader))
+    loader.exec_module(module)
+    return module
+
+
+check = load(ROOT / "tools/check")
+style = load(ROOT / "tools/check_style.py")
+
+
+def test_tap_is_counted_line_by_line():
+    tally = check.Tally()
+    failed = tally.add_tap("p", "1..4\nok 1 - a\nnot ok 2 - b\n# why\nok 3 # SKIP c\nok 4 - d\n# not ok - tests\n")
+    assert (tally.passed, failed, len(tally.failed), len(tally.skipped)) == (2, 1, 1, 1)
+    assert tally.failed[0][0] == "p: b"
+
+
+def test_the_last_line_is_the_count_and_failures_give_status_1(capsys):
+    tally = check.Tally()
+    tally.passed = 3
+    assert check.report(tally) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "3 passed, 0 failed"
+    tally.fail("x", "why")
+    assert check.report(tally) == 1
+    assert capsys.readouterr().out.splitlines()[-1] == "3 passed, 1 failed"
+
+
+def test_a_command_past_its_limit_is_killed_with_its_children():
+    status, output = check.run(["sh", "-c", "echo started; sleep 60 & wait"], 0.5)
+    assert status == 124
+    assert "started" in output and "over its limit" in output
+
+
+def header(guard="NX_BASE_X_H", layer=" * Layer:   0 (base).\n"):
+    return f"/*\n * x.h - x.\n *\n{layer} */\n#ifndef {guard}\n#define {guard}\n\n#endif\n"
+
+
+@pytest.mark.parametrize("name, text, complaint", [
+    ("src/base/x.h", header(), None),
+    ("src/base/x.h", header(guard="NX_X_H"), "the guard is"),
+    ("src/base/x.h", header(layer=""), "Layer:"),
+    ("src/base/x.h", "int x;\n", "no include guard"),
+    ("src/base/x.c", "int f(void)\n{\n" + "\tg();\n" * 100 + "}\n", None),
+    ("src/base/x.c", "int f(void)\n{\n" + "\tg();\n" * 101 + "}\n", "function of 101 lines"),
+    ("src/base/x.c", "\n" * 1001, "1001 lines"),
+    ("src/base/x.c", "int x; \n", "white space"),
+    ("src/base/x.c", "int x;", "no newline"),
+    ("src/base/x.c", "/* TO" "DO later */\n", "issue number"),
+    ("src/base/x.c", "/* TO" "DO(#12): later */\n", None),
+    ("src/base/x.c", "/* FIX" "ME */\n", "fix it"),
+    ("docs/x.md", "get it from https://py" "pi.org/\n", "not the host"),
+    ("tests/x.py", "def f(:\n", "invalid syntax"),
+    ("tests/x.py", "x = '" + "x" * 120 + "'\n", "columns"),
+])
+def test_style_sees(tmp_path, name, text, complaint):
+    found = list(style.check_file(tmp_path, tmp_path / name, text))
+    assert (complaint is None and not found) or any(complaint in line for line in found), found
+
+
+def test_layers_see_an_upward_include(tmp_path):
+    (tmp_path / "src/base").mkdir(parents=True)
+    source = tmp_path / "src/base/x.c"
+    command = ["/usr/bin/python3", ROOT / "tools/check_layers.py", tmp_path]
+    source.write_text('#include "base/err.h"\n')
+    assert subprocess.run(command, check=False, capture_output=True).returncode == 0
+    source.write_text('#include "store/store.h"\n')
+    assert subprocess.run(command, check=False, capture_output=True).returncode == 1
