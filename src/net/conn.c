@@ -24,6 +24,7 @@ enum {
 struct channel {
 	gnutls_session_t session;
 	struct nx_creds *creds;
+	bool open; /* the handshake is done: an end can be said */
 	uint8_t ahead[READ_AHEAD]; /* ciphertext: a record takes GnuTLS two reads, this takes less
 				    */
 	size_t ahead_off;
@@ -392,6 +393,7 @@ nx_rc nx_conn_handshake(struct nx_conn *conn, struct nx_creds *creds,
 		gnutls_certificate_server_set_request(conn->tls->session, request);
 	do {
 		ret = gnutls_handshake(conn->tls->session);
+		conn->tls->open = ret >= 0;
 		if (ret >= 0)
 			return host ? NX_OK : channel_client(conn, request, err);
 	} while (channel_again(conn, ret, &rc, err) && !rc);
@@ -501,7 +503,7 @@ void nx_conn_goodbye(struct nx_conn *conn)
 	uint8_t waste[4096];
 	size_t n;
 
-	if (conn->tls)
+	if (conn->tls && conn->tls->open)
 		(void)gnutls_bye(conn->tls->session, GNUTLS_SHUT_WR);
 	if (shutdown(conn->fd, SHUT_WR) < 0)
 		return;
@@ -515,7 +517,7 @@ struct nx_conn *nx_conn_free(struct nx_conn *conn)
 {
 	if (!conn)
 		return NULL;
-	if (conn->tls && !conn->drain && conn->tls->session)
+	if (conn->tls && conn->tls->open && !conn->drain)
 		(void)gnutls_bye(conn->tls->session, GNUTLS_SHUT_WR);
 	channel_free(conn->tls);
 	(void)close(conn->fd);
