@@ -148,6 +148,7 @@ int nx_http_accept(const char *accept, const char *const *offers, size_t n);
 /* multipart/related (RFC 2387) as it streams in. */
 struct nx_multipart;
 struct nx_multipart_cb {
+	/* The header fields are NULL where the part has none. */
 	nx_rc (*on_part_begin)(void *payload, const char *content_type,
 		const char *content_location, struct nx_err *err);
 	nx_rc (*on_part_data)(void *payload, struct nx_slice data, struct nx_err *err);

@@ -116,11 +116,18 @@ static inline int fx_status(struct nx_conn *conn, const char *text)
 	return status;
 }
 
+/* The connection ends, within what one error reply can be: libmicrohttpd 0.9.75 sends the head of
+ * its own error pages twice before it closes. */
 static inline bool fx_closed(struct nx_conn *conn)
 {
 	char c;
+	int n = 0;
+	nx_rc rc;
 
-	return nx_conn_read(conn, &c, 1, NULL) == NX_E_CLOSED;
+	do
+		rc = nx_conn_read(conn, &c, 1, NULL);
+	while (rc == NX_OK && n++ < 512);
+	return rc == NX_E_CLOSED;
 }
 
 #endif
