@@ -5,10 +5,10 @@
 #include <sys/mman.h>
 #include <ucontext.h>
 
-#if defined(__SANITIZE_ADDRESS__)
+#if NX_WITH_ASAN
 #include <sanitizer/common_interface_defs.h>
 #endif
-#if defined(__SANITIZE_THREAD__)
+#if NX_WITH_TSAN
 #include <sanitizer/tsan_interface.h>
 #endif
 
@@ -34,7 +34,7 @@ struct nx_fiber {
 
 static void leave_for(void **fake, const void *stack, size_t len)
 {
-#if defined(__SANITIZE_ADDRESS__)
+#if NX_WITH_ASAN
 	__sanitizer_start_switch_fiber(fake, stack, len);
 #else
 	(void)fake;
@@ -45,7 +45,7 @@ static void leave_for(void **fake, const void *stack, size_t len)
 
 static void arrive(void *fake, const void **stack, size_t *len)
 {
-#if defined(__SANITIZE_ADDRESS__)
+#if NX_WITH_ASAN
 	__sanitizer_finish_switch_fiber(fake, stack, len);
 #else
 	(void)fake;
@@ -56,7 +56,7 @@ static void arrive(void *fake, const void **stack, size_t *len)
 
 static void tsan_switch(void *to)
 {
-#if defined(__SANITIZE_THREAD__)
+#if NX_WITH_TSAN
 	__tsan_switch_to_fiber(to, 0);
 #else
 	(void)to;
@@ -65,7 +65,7 @@ static void tsan_switch(void *to)
 
 static void tsan_prepare(struct nx_fiber *fiber)
 {
-#if defined(__SANITIZE_THREAD__)
+#if NX_WITH_TSAN
 	if (!fiber->tsan_inside)
 		fiber->tsan_inside = __tsan_create_fiber(0);
 	fiber->tsan_outside = __tsan_get_current_fiber();
@@ -76,7 +76,7 @@ static void tsan_prepare(struct nx_fiber *fiber)
 
 static void tsan_forget(struct nx_fiber *fiber)
 {
-#if defined(__SANITIZE_THREAD__)
+#if NX_WITH_TSAN
 	if (fiber->tsan_inside)
 		__tsan_destroy_fiber(fiber->tsan_inside);
 #else

@@ -150,7 +150,7 @@ static nx_rc match_held(struct nx_multipart *mp, struct nx_rd *rd, struct nx_err
 static nx_rc scan(struct nx_multipart *mp, struct nx_rd *rd, struct nx_err *err)
 {
 	const uint8_t *hit, *tail;
-	struct nx_slice data;
+	struct nx_slice data = {NULL, 0};
 	size_t n = rd->n, back;
 	nx_rc rc;
 

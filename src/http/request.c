@@ -437,7 +437,7 @@ const char *nx_http_param(const struct nx_http_req *req, const char *name)
 	for (size_t i = 0; i < req->match.n_params; i++)
 		if (nx_slice_eq(req->match.params[i].name, want))
 			return (const char *)req->match.params[i].value.p;
-	assert(!"the route has no such parameter");
+	assert(false && "the route has no such parameter");
 	return NULL;
 }
 

@@ -24,7 +24,7 @@ enum {
 struct channel {
 	gnutls_session_t session;
 	struct nx_creds *creds;
-	bool open; /* the handshake is done: an end can be said */
+	bool open;                 /* the handshake is done: an end can be said */
 	uint8_t ahead[READ_AHEAD]; /* ciphertext: a record takes GnuTLS two reads, this takes less
 				    */
 	size_t ahead_off;

@@ -9,12 +9,13 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "base/sanitize.h"
 #include "net/net_priv.h"
 
 enum {
 	HANDSHAKE_US = 10 * 1000 * 1000,
 	NO_FD_PAUSE_MS = 100,
-#if defined(__SANITIZE_ADDRESS__)
+#if NX_WITH_ASAN || NX_WITH_TSAN
 	STACK_LEN = 2 * 1024 * 1024 /* instrumented frames are several times larger */
 #else
 	STACK_LEN = 512 * 1024 /* address space; only touched pages count */
