@@ -1,59 +1,73 @@
-/* Runs a fuzz target over every file of the folders named: the corpus as a regression test. */
+/*
+ * replay.c - runs a fuzz target over the files of its corpus, under any compiler: files and folders
+ * (one level) are named on the command line.
+ */
 #include <dirent.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "fuzz.h"
 
 enum {
-	INPUT_MAX = 16 * 1024 * 1024
+	PATH_LEN = 4096
 };
 
-static int replay_file(const char *path)
+static size_t replayed;
+
+/* The bytes in memory of exactly their size, so that a read past the end is seen. */
+static int file_replay(const char *path)
 {
 	FILE *file = fopen(path, "rb");
-	uint8_t *data = malloc(INPUT_MAX);
-	size_t n;
+	uint8_t *data = NULL;
+	long size = -1;
+	int rc = 1;
 
-	if (!file || !data) {
-		perror(path);
-		exit(1);
+	if (file && fseek(file, 0, SEEK_END) == 0)
+		size = ftell(file);
+	if (size >= 0 && fseek(file, 0, SEEK_SET) == 0)
+		data = malloc(size ? (size_t)size : 1);
+	if (data && fread(data, 1, (size_t)size, file) == (size_t)size) {
+		(void)fprintf(
+			stderr, "%s\n", path); /* the last one named is the one that crashed */
+		rc = LLVMFuzzerTestOneInput(data, (size_t)size) != 0;
+		replayed++;
 	}
-	n = fread(data, 1, INPUT_MAX, file);
-	(void)fclose(file);
-	data = realloc(data, n ? n : 1); /* so that ASan sees reads past the end */
-	(void)LLVMFuzzerTestOneInput(data, n);
 	free(data);
-	return 1;
+	if (file && fclose(file) != 0)
+		rc = 1;
+	if (rc)
+		(void)fprintf(stderr, "%s: could not be replayed\n", path);
+	return rc;
 }
 
-static int replay_dir(const char *dir)
+static int folder_replay(DIR *folder, const char *path)
 {
-	DIR *list = opendir(dir);
-	const struct dirent *entry;
-	char path[4096];
-	int count = 0;
+	struct dirent *entry;
+	int rc = 0;
 
-	if (!list) {
-		perror(dir);
-		exit(1);
+	while ((entry = readdir(folder))) {
+		char name[PATH_LEN];
+
+		if (entry->d_name[0] == '.')
+			continue;
+		if ((size_t)snprintf(name, sizeof(name), "%s/%s", path, entry->d_name) >=
+			sizeof(name))
+			return 1;
+		rc |= file_replay(name);
 	}
-	while ((entry = readdir(list)))
-		if (entry->d_name[0] != '.') {
-			(void)snprintf(path, sizeof(path), "%s/%s", dir, entry->d_name);
-			count += replay_file(path);
-		}
-	(void)closedir(list);
-	return count;
+	return rc;
 }
 
 int main(int argc, char **argv)
 {
-	int count = 0;
+	int rc = 0;
 
-	for (int i = 1; i < argc; i++)
-		count += replay_dir(argv[i]);
-	(void)printf("%d inputs\n", count);
-	return count ? 0 : 1;
+	for (int i = 1; i < argc; i++) {
+		DIR *folder = opendir(argv[i]);
+
+		rc |= folder ? folder_replay(folder, argv[i]) : file_replay(argv[i]);
+		if (folder)
+			(void)closedir(folder);
+	}
+	if (!replayed)
+		(void)fprintf(stderr, "nothing was replayed\n");
+	return rc || !replayed;
 }
