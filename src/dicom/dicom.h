@@ -50,7 +50,8 @@ bool nx_uid_is_storage(const char *uid);
 
 struct nx_dict_entry {
 	nx_tag tag;
-	uint16_t vr; /* NX_VR('P','N'); the first when several are allowed */
+	uint16_t vr;  /* NX_VR('P','N'); the first when several are allowed */
+	uint16_t vr2; /* the second, or 0 */
 	const char *keyword;
 	const char *vm;
 };
@@ -64,11 +65,20 @@ bool nx_dict_parse_tag(const char *text, size_t n, nx_tag *ret_tag);
 
 /*
  * Every element is announced in stream order, at every depth.  `offset` counts bytes of the stream
- * as fed. Values up to `value_max` bytes come whole in on_value(); longer ones, and encapsulated
- * pixel data, come through on_bulk_begin / on_bulk_data / on_bulk_end without being buffered. Bytes
- * that are not part of a bulk value are passed to on_raw in order, exactly once, so that raw and
- * bulk bytes together are the stream. A callback may fail: the parse stops with its code.  Unset
- * callbacks are skipped.
+ * as fed.  Values of less than bulk_min bytes come whole in on_value(); longer ones, at any depth,
+ * come through on_bulk_begin / on_bulk_data / on_bulk_end without being buffered.  A value of
+ * undefined length (encapsulated pixel data) is all its items and the delimiter, and is bulk when
+ * that is bulk_min bytes or more.  Bytes that are not part of a bulk value are passed to on_raw in
+ * order, exactly once, so that raw and bulk bytes together are the stream.  A callback may fail:
+ * the parse stops with its code.  Unset callbacks are skipped.
+ *
+ * A deflated data set (PS3.5 A.5) has no bulk: every byte that arrives is raw, elements come
+ * inflated, offsets after the meta group count inflated bytes, and values of bulk_min bytes or more
+ * are announced by on_skipped alone.
+ *
+ * Accepted as found in the field: odd lengths, a wrong group 2 length, a data set in another VR
+ * encoding than announced, VRs that are none, sequences of VR UN (PS3.5 6.2.2), item delimiters in
+ * items of defined length, zeros after the last element.
  */
 struct nx_dicom_elem {
 	nx_tag tag;
@@ -77,26 +87,29 @@ struct nx_dicom_elem {
 	unsigned depth;  /* 0: the data set itself */
 	uint64_t offset; /* of the tag */
 	uint32_t length; /* UINT32_MAX: undefined */
+	uint64_t value_offset;
 };
 
 struct nx_dicom_cb {
+	/* Once, before the first element of the data set. */
 	nx_rc (*on_meta_end)(void *payload, const char *ts_uid, struct nx_err *err);
 	/* A leaf value, in the transfer syntax's byte order; deflated data sets come inflated. */
 	nx_rc (*on_value)(void *payload, const struct nx_dicom_elem *e, struct nx_slice value,
 		struct nx_err *err);
+	/* vr is SQ, also where the stream says UN with undefined length. */
 	nx_rc (*on_seq_begin)(void *payload, const struct nx_dicom_elem *e, struct nx_err *err);
+	/* `e` is the item itself (FFFE,E000); its depth is that of its sequence. */
 	nx_rc (*on_item_begin)(
 		void *payload, const struct nx_dicom_elem *e, unsigned index, struct nx_err *err);
 	nx_rc (*on_item_end)(void *payload, const struct nx_dicom_elem *e, struct nx_err *err);
 	nx_rc (*on_seq_end)(void *payload, const struct nx_dicom_elem *e, struct nx_err *err);
-	/* A value of length >= bulk_min (or of undefined length: encapsulated pixel data, all items
-	 * and the delimiter, once it passes bulk_min) starts.  Only at depth 0 for defined lengths.
-	 */
 	nx_rc (*on_bulk_begin)(void *payload, const struct nx_dicom_elem *e, struct nx_err *err);
 	nx_rc (*on_bulk_data)(void *payload, struct nx_slice data, struct nx_err *err);
 	nx_rc (*on_bulk_end)(
 		void *payload, const struct nx_dicom_elem *e, uint64_t length, struct nx_err *err);
 	nx_rc (*on_raw)(void *payload, struct nx_slice data, struct nx_err *err);
+	nx_rc (*on_skipped)(
+		void *payload, const struct nx_dicom_elem *e, uint64_t length, struct nx_err *err);
 };
 
 struct nx_dicom_parser_opts {
@@ -104,9 +117,10 @@ struct nx_dicom_parser_opts {
 	 * is guessed as PS3.10 7.1 readers do).  Else a bare data set in this transfer syntax
 	 * (C-STORE). */
 	const char *ts_uid;
-	uint32_t bulk_min;  /* 0: NX_BULK_THRESHOLD */
-	nx_tag stop_before; /* 0: parse all.  At the first tag of depth 0 >= this, stop with NX_OK
-			     */
+	uint32_t bulk_min; /* 0: NX_BULK_THRESHOLD */
+	/* 0: parse all.  At the first data set tag of depth 0 >= this, stop with NX_OK; later bytes
+	 * are not looked at, nor passed to on_raw. */
+	nx_tag stop_before;
 };
 
 struct nx_dicom_parser;
