@@ -288,7 +288,9 @@ static void abort_send(struct nx_assoc *assoc)
 {
 	nx_rc rc;
 
-	nx_buf_clear(&assoc->tx);
+	/* Answers that are queued go first: what they acknowledge is kept. */
+	if (assoc->tx.failed)
+		nx_buf_clear(&assoc->tx);
 	nx_pdu_short_format(&assoc->tx, NX_PDU_ABORT, assoc->abort);
 	rc = nx_assoc_write(assoc, NULL);
 	(void)rc; /* the association is over either way */
