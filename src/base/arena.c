@@ -74,8 +74,12 @@ void nx_arena_reset(struct nx_arena *arena)
 static struct chunk *chunk_add(struct nx_arena *arena, size_t size)
 {
 	size_t cap = size > CHUNK_LEN ? size : CHUNK_LEN;
-	struct chunk *chunk = malloc(sizeof(*chunk) + cap);
+	struct chunk *chunk;
+	size_t total;
 
+	if (__builtin_add_overflow(sizeof(*chunk), cap, &total))
+		return NULL;
+	chunk = malloc(total);
 	if (!chunk)
 		return NULL;
 	chunk->cap = cap;

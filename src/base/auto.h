@@ -48,7 +48,7 @@
 		stolen_;                         \
 	})
 
-static inline void nx_fd_auto_(int *fd)
+static inline void nx_fd_auto_(const int *fd)
 {
 	if (*fd >= 0)
 		(void)close(*fd);

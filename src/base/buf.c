@@ -37,7 +37,8 @@ static bool buf_grow(struct nx_buf *buf, size_t need)
 	uint8_t *data;
 
 	while (cap < need)
-		cap += cap / 2 + BUF_FIRST;
+		if (__builtin_add_overflow(cap, cap / 2 + BUF_FIRST, &cap))
+			cap = need;
 	if (cap > buf->max)
 		cap = buf->max;
 	data = malloc(cap);
@@ -45,10 +46,11 @@ static bool buf_grow(struct nx_buf *buf, size_t need)
 		buf->failed = NX_E_NOMEM;
 		return false;
 	}
-	if (buf->len)
+	if (buf->data) {
 		memcpy(data, buf->data, buf->len);
-	if (buf->data && (buf->flags & NX_BUF_WIPE))
-		explicit_bzero(buf->data, buf->cap);
+		if (buf->flags & NX_BUF_WIPE)
+			explicit_bzero(buf->data, buf->cap);
+	}
 	free(buf->data);
 	buf->data = data;
 	buf->cap = cap;
@@ -63,7 +65,7 @@ uint8_t *nx_buf_reserve(struct nx_buf *buf, size_t n)
 		buf->failed = NX_E_LIMIT;
 		return NULL;
 	}
-	if (n > buf->cap - buf->len && !buf_grow(buf, buf->len + n))
+	if ((!buf->data || n > buf->cap - buf->len) && !buf_grow(buf, buf->len + n))
 		return NULL;
 	return buf->data + buf->len;
 }
@@ -179,8 +181,9 @@ void nx_buf_printf(struct nx_buf *buf, const char *fmt, ...)
 	va_start(ap, fmt);
 	n = vsnprintf(NULL, 0, fmt, ap);
 	va_end(ap);
-	if (n < 0) {
-		buf->failed = NX_E_INTERNAL;
+	if (n < 0) { /* longer than INT_MAX */
+		if (!buf->failed)
+			buf->failed = NX_E_LIMIT;
 		return;
 	}
 	to = nx_buf_reserve(buf, (size_t)n + 1);

@@ -20,7 +20,7 @@ enum nx_buf_flags {
 
 /*
  * A failed append (no memory, or past `max`) sets `failed` and every later append does nothing, so
- * that a sequence of appends is checked once, by nx_buf_check() or nx_buf_take().
+ * that a sequence of appends is checked once, by nx_buf_check().
  */
 struct nx_buf {
 	uint8_t *data;
@@ -53,6 +53,7 @@ void nx_buf_put_u32be(struct nx_buf *buf, uint32_t v);
 void nx_buf_put_u64be(struct nx_buf *buf, uint64_t v);
 void nx_buf_put_varint(struct nx_buf *buf, uint64_t v);      /* LEB128, at most 10 bytes */
 void nx_buf_put_blob(struct nx_buf *buf, struct nx_slice s); /* varint length, then the bytes */
+/* Within `max` there must also be room for a NUL, here and in nx_buf_cstr(). */
 void nx_buf_printf(struct nx_buf *buf, const char *fmt, ...) NX_PRINTF(2, 3);
 
 static inline struct nx_slice nx_buf_slice(const struct nx_buf *buf)

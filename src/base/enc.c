@@ -3,6 +3,8 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "base/enc_priv.h"
+
 void nx_hex_format(const void *p, size_t n, char *ret)
 {
 	static const char digits[] = "0123456789abcdef";
@@ -43,8 +45,12 @@ bool nx_hex_parse(const char *s, void *ret, size_t n)
 	return true;
 }
 
+enum {
+	BASE64_PAD = 64
+};
+
 static const char base64_digits[] =
-	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=";
 
 void nx_base64_format(const void *p, size_t n, char *ret)
 {
@@ -60,8 +66,8 @@ void nx_base64_format(const void *p, size_t n, char *ret)
 			v |= b[i + 2];
 		*ret++ = base64_digits[v >> 18];
 		*ret++ = base64_digits[v >> 12 & 63];
-		*ret++ = left > 1 ? base64_digits[v >> 6 & 63] : '=';
-		*ret++ = left > 2 ? base64_digits[v & 63] : '=';
+		*ret++ = base64_digits[left > 1 ? v >> 6 & 63 : BASE64_PAD];
+		*ret++ = base64_digits[left > 2 ? v & 63 : BASE64_PAD];
 	}
 	*ret = 0;
 }
@@ -70,7 +76,7 @@ static int base64_digit(char c)
 {
 	const char *at = c ? strchr(base64_digits, c) : NULL;
 
-	return at ? (int)(at - base64_digits) : -1;
+	return at && *at != '=' ? (int)(at - base64_digits) : -1;
 }
 
 bool nx_base64_parse(const char *s, size_t n, void *ret, size_t cap, size_t *ret_n)
@@ -122,7 +128,7 @@ static void crc_table_make(void)
 				crc_table[t - 1][i] >> 8 ^ crc_table[0][crc_table[t - 1][i] & 255];
 }
 
-static uint32_t crc_soft(uint32_t crc, const uint8_t *b, size_t n)
+uint32_t nx_crc32c_soft(uint32_t crc, const uint8_t *b, size_t n)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 
@@ -167,5 +173,5 @@ uint32_t nx_crc32c(uint32_t crc, const void *p, size_t n)
 	if (__builtin_cpu_supports("sse4.2"))
 		return ~crc_hard(crc, p, n);
 #endif
-	return ~crc_soft(crc, p, n);
+	return ~nx_crc32c_soft(crc, p, n);
 }

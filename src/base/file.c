@@ -91,7 +91,11 @@ nx_rc nx_file_replace(
 		dir_fd, tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, (mode_t)mode);
 	if (fd < 0)
 		return nx_err_errno(err, "create temporary file");
-	rc = write_and_sync(fd, data, err);
+	/* The umask, or a temporary file left by a crash, may have given it another mode. */
+	if (fchmod(fd, (mode_t)mode) < 0)
+		rc = nx_err_errno(err, "set file mode");
+	else
+		rc = write_and_sync(fd, data, err);
 	(void)close(fd);
 	if (!rc && renameat(dir_fd, tmp, dir_fd, name) < 0)
 		rc = nx_err_errno(err, "rename file");
@@ -106,6 +110,7 @@ nx_rc nx_mkdirs(const char *path, struct nx_err *err)
 {
 	char part[PATH_MAX];
 	size_t n = strlen(path);
+	struct stat st;
 
 	if (n == 0 || n >= sizeof(part))
 		return nx_err_set(err, NX_E_INVAL, "path of %zu bytes", n);
@@ -118,5 +123,9 @@ nx_rc nx_mkdirs(const char *path, struct nx_err *err)
 			return nx_err_errno(err, "make directory");
 		part[i] = path[i];
 	}
+	if (stat(path, &st) < 0)
+		return nx_err_errno(err, "stat directory");
+	if (!S_ISDIR(st.st_mode))
+		return nx_err_set(err, NX_E_EXISTS, "a file stands where a directory is wanted");
 	return NX_OK;
 }

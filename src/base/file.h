@@ -2,7 +2,7 @@
  * file.h - whole reads and writes, directories, and replacing a file atomically.
  *
  * Layer:   0 (base).
- * Threads: safe.
+ * Threads: safe; one thread at a time replaces a given name.
  */
 #ifndef NX_BASE_FILE_H
 #define NX_BASE_FILE_H
@@ -23,7 +23,8 @@ NX_NODISCARD nx_rc nx_pwrite_full(
 NX_NODISCARD nx_rc nx_file_read(
 	int dir_fd, const char *name, struct nx_buf *ret_buf, struct nx_err *err);
 
-/* Write a temporary file, sync it, rename it over `name`, sync the directory.  Mode as given. */
+/* Write a temporary file, sync it, rename it over `name`, sync the directory.  The mode is `mode`,
+ * whatever the umask. */
 NX_NODISCARD nx_rc nx_file_replace(
 	int dir_fd, const char *name, struct nx_slice data, unsigned mode, struct nx_err *err);
 

@@ -11,7 +11,8 @@
 #include "base/json.h"
 
 enum {
-	LINE_MAX_LEN = 4096
+	TEXT_MAX_LEN = 1024,
+	LINE_MAX_LEN = 8192 /* a text of control characters grows sixfold */
 };
 
 static _Atomic int least_level = NX_LOG_INFO;
@@ -49,7 +50,7 @@ static void line_write(enum nx_log_level level, const char *module, const char *
 
 void nx_log(enum nx_log_level level, const char *module, const char *event, const char *fmt, ...)
 {
-	char text[1024];
+	char text[TEXT_MAX_LEN];
 	va_list ap;
 
 	if ((int)level < atomic_load(&least_level))

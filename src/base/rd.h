@@ -26,7 +26,8 @@ static inline bool nx_rd_bytes(struct nx_rd *rd, size_t n, struct nx_slice *ret)
 	if (n > rd->n)
 		return false;
 	*ret = nx_slice(rd->p, n);
-	rd->p += n;
+	if (n) /* an empty cursor may stand at NULL */
+		rd->p += n;
 	rd->n -= n;
 	return true;
 }
@@ -44,7 +45,8 @@ static inline bool nx_rd_copy(struct nx_rd *rd, void *to, size_t n)
 
 	if (!nx_rd_bytes(rd, n, &s))
 		return false;
-	memcpy(to, s.p, n);
+	if (n)
+		memcpy(to, s.p, n);
 	return true;
 }
 

@@ -7,6 +7,10 @@
 #include <sys/mman.h>
 #include <sys/random.h>
 
+enum {
+	SECRET_MAX = 32 * 1024
+};
+
 /* The pages: guard, data (at the end of its pages, so that an overrun faults), guard. */
 static size_t data_pages_len(size_t n)
 {
@@ -22,7 +26,7 @@ struct nx_secret *nx_secret_new(size_t n)
 	size_t len;
 	uint8_t *map;
 
-	if (n == 0 || n > NX_KEY_LEN * 1024)
+	if (n == 0 || n > SECRET_MAX)
 		return NULL;
 	len = data_pages_len(n);
 	secret = calloc(1, sizeof(*secret));

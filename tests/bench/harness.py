@@ -1,0 +1,214 @@
+"""What all benchmarks share: warm memory, alternating order, a table, and the `ratio` lines.
+
+A benchmark never judges its figures: it ends with status 1 only when it could not measure.
+"""
+import argparse
+import dataclasses
+import hashlib
+import os
+import pathlib
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests/blackbox"))
+from testenv import ProcessError, phantom  # noqa: E402
+
+WORK = ROOT / "build/bench"
+PACKAGES = ("dcmtk", "orthanc", "orthanc-dicomweb", "nginx-light", "wrk", "curl", "libgnutls30", "libipsec-mb1")
+FOREIGN_CPU = 0.15  # above this share of the machine a run is marked
+
+
+class CannotMeasure(Exception):
+    """The figure would be wrong, so there is none."""
+
+
+def meminfo(key):
+    for line in pathlib.Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith(key + ":"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+class WarmMemory:
+    """Keeps free memory filled with page cache.
+
+    A hypervisor takes free pages back, and the first touch of such a page costs more than anything
+    measured here.  Reading a file of holes fills the cache without touching the disk; the kernel
+    gives those pages out as they are needed.
+    """
+
+    LEAVE = 512 << 20
+    PIECE = 8 << 20
+
+    def __init__(self):
+        WORK.mkdir(parents=True, exist_ok=True)
+        self.file = tempfile.TemporaryFile(dir=WORK)
+        self.size = meminfo("MemTotal")
+        self.file.truncate(self.size)
+        self.buffer = bytearray(self.PIECE)
+
+    def fill(self):
+        at = 0
+        while at < self.size and meminfo("MemFree") > self.LEAVE:
+            os.preadv(self.file.fileno(), [self.buffer], at)
+            at += self.PIECE
+
+    def close(self):
+        self.file.close()
+
+
+def busy_share(seconds=0.5):
+    """Share of the machine that others use just now."""
+    def sample():
+        fields = [int(f) for f in pathlib.Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+        return sum(fields), fields[3] + fields[4]
+    total, idle = sample()
+    time.sleep(seconds)
+    total2, idle2 = sample()
+    return 1 - (idle2 - idle) / max(1, total2 - total)
+
+
+def versions():
+    lines = [f"machine: {os.cpu_count()} CPUs, {meminfo('MemTotal') >> 30} GiB, Linux {platform.release()}"]
+    for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            lines.append("cpu: " + line.split(":", 1)[1].strip())
+            break
+    commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True,
+                            check=False).stdout.strip()
+    lines.append(f"narthex: {commit or 'unknown'}")
+    for package in PACKAGES:
+        found = subprocess.run(["dpkg-query", "-W", "-f", "${Version}", package], capture_output=True, text=True,
+                               check=False)
+        if found.returncode == 0:
+            lines.append(f"{package}: {found.stdout}")
+    return lines
+
+
+@dataclasses.dataclass
+class Data:
+    """Files on disk, made once, and what identifies them."""
+    plan: phantom.Plan
+    folder: pathlib.Path
+    files: list
+    bytes: int
+    digest: str
+
+    def studies(self):
+        return sorted(self.folder.iterdir())
+
+    def shares(self, n):
+        """The studies, dealt out to `n` senders; with fewer than senders, the series, or the files."""
+        parts = self.studies()
+        while len(parts) < n:
+            if not parts[0].is_dir():
+                raise CannotMeasure(f"{self.folder.name}: too few files for {n} senders")
+            parts = sorted(p for folder in parts for p in folder.iterdir())
+        return [parts[i::n] for i in range(n)]
+
+    def read_once(self):
+        """Into the page cache, so that no run pays for the disk of its client."""
+        for path in self.files:
+            path.read_bytes()
+
+
+def data(plan):
+    """The plan's files under build/bench/data, written when they are not there."""
+    folder = WORK / "data" / f"{plan.kind}-{plan.instances}-{plan.rows}x{plan.columns}-{plan.seed}"
+    if not folder.exists():
+        partial = folder.with_suffix(".partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        phantom.write(plan, partial)
+        partial.rename(folder)
+    files = sorted(folder.rglob("*.dcm"))
+    if len(files) != plan.instances:
+        raise CannotMeasure(f"{folder} has {len(files)} files instead of {plan.instances}: remove it")
+    digest = hashlib.sha256()
+    size = 0
+    for path in files:
+        content = path.read_bytes()
+        digest.update(hashlib.sha256(content).digest())
+        size += len(content)
+    return Data(plan, folder, files, size, digest.hexdigest()[:16])
+
+
+def new_folder(name):
+    WORK.mkdir(parents=True, exist_ok=True)
+    return pathlib.Path(tempfile.mkdtemp(prefix=name + "-", dir=WORK))
+
+
+class Bench:
+    """Runs contestants in alternating order and reports them.
+
+    `compare(name, ours, peer)`: both are callables that return a rate (higher is better); either
+    sets up, measures, and clears away by itself.
+    """
+
+    def __init__(self, rounds, peers_only=False, warm=True):
+        self.rounds, self.peers_only = rounds, peers_only
+        self.warm = WarmMemory() if warm else None
+        self.rows, self.ratios = [], []
+
+    def _once(self, measure):
+        os.sync()
+        if self.warm:
+            self.warm.fill()
+        busy = busy_share()
+        return measure(), busy > FOREIGN_CPU
+
+    def compare(self, name, ours, peer, unit):
+        sides = [("peer", peer)] if self.peers_only else [("narthex", ours), ("peer", peer)]
+        found = {side: [] for side, _ in sides}
+        noisy = {side: 0 for side, _ in sides}
+        for turn in range(self.rounds):
+            for side, measure in sides if turn % 2 == 0 else reversed(sides):
+                rate, foreign = self._once(measure)
+                found[side].append(rate)
+                noisy[side] += foreign
+                print(f"  {name} {side} {rate:.1f} {unit}{' (others busy)' if foreign else ''}", flush=True)
+        for side, rates in found.items():
+            self.rows.append((name, side, min(rates), statistics.median(rates), max(rates), unit, noisy[side]))
+        if not self.peers_only:
+            self.ratios.append((name, statistics.median(found["narthex"]) / statistics.median(found["peer"])))
+
+    def report(self):
+        print(f"\n{'measure':28} {'side':8} {'min':>10} {'median':>10} {'max':>10}  unit")
+        for name, side, low, middle, high, unit, noisy in self.rows:
+            mark = f"  ({noisy} of {self.rounds} runs with others busy)" if noisy else ""
+            print(f"{name:28} {side:8} {low:10.1f} {middle:10.1f} {high:10.1f}  {unit}{mark}")
+        for name, ratio in self.ratios:
+            print(f"ratio {name} {ratio:.3f}")
+
+
+def main(description, measures, run, defaults):
+    """Command line of one benchmark: `run(bench, args, name)` for every measure chosen."""
+    parse = argparse.ArgumentParser(description=description)
+    parse.add_argument("--only", action="append", choices=measures, help="this measure; may be repeated")
+    parse.add_argument("--rounds", type=int, default=5)
+    parse.add_argument("--peers-only", action="store_true", help="leave narthex out: tries the peers")
+    parse.add_argument("--cold", action="store_true", help="do not warm memory first (faster to start, worthless)")
+    parse.add_argument("--build", default="build/release", help="build folder of the server")
+    for name, (default, text) in defaults.items():
+        parse.add_argument(f"--{name}", type=type(default), default=default, help=f"{text} ({default})")
+    args = parse.parse_args()
+    bench = Bench(args.rounds, args.peers_only, not args.cold)
+    try:
+        print("\n".join(versions()), flush=True)
+        for name in args.only or measures:
+            run(bench, args, name)
+    except (CannotMeasure, ProcessError, OSError, subprocess.SubprocessError) as error:
+        print(f"could not measure: {error}", file=sys.stderr)
+        return 1
+    finally:
+        if bench.warm:
+            bench.warm.close()
+    bench.report()
+    if args.cold:
+        print("memory was not warmed: the figures are for trying things out")
+    return 0

@@ -1,0 +1,8 @@
+"""Real processes for black-box tests and benchmarks: one class per peer."""
+from . import phantom
+from .corpus import Corpus
+from .dcmtk import Dcmtk
+from .narthex import Narthex
+from .process import Deadline, Process, ProcessError
+
+__all__ = ["Corpus", "Dcmtk", "Deadline", "Narthex", "Process", "ProcessError", "phantom"]
