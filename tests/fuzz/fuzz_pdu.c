@@ -3,13 +3,11 @@
  * byte chooses how they are cut into reads and whether a well-formed A-ASSOCIATE-RQ goes before
  * them, so that data transfer is reached at once.  What comes back must be well formed.
  */
-#include <stdlib.h>
+#include "fuzz.h"
 
 #include "base/arena.h"
 #include "base/log.h"
 #include "peer.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void as_answer(struct nx_slice bytes)
 {
@@ -30,12 +28,9 @@ static void output_check(const struct peer *peer)
 	struct nx_pdu_header pdu;
 	struct nx_slice body;
 
-	while (mem_pdu_next(&reader, &pdu, &body)) {
-		if (pdu.type < NX_PDU_ASSOCIATE_AC || pdu.type > NX_PDU_ABORT)
-			abort();
-	}
-	if (peer->mock.live != 0 || peer->principals != 0)
-		abort();
+	while (mem_pdu_next(&reader, &pdu, &body))
+		FUZZ_CHECK(pdu.type >= NX_PDU_ASSOCIATE_AC && pdu.type <= NX_PDU_ABORT);
+	FUZZ_CHECK(peer->mock.live == 0 && peer->principals == 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
