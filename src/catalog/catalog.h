@@ -550,4 +550,7 @@ NX_NODISCARD nx_rc nx_op_row(
 /* name_key of a patient name: upper case, accents and trailing delimiters gone. */
 NX_NODISCARD char *nx_cat_name_key(const char *name, struct nx_arena *arena);
 
+/* What name_key holds: `name` in upper case without accents; bytes that are not UTF-8 are kept. */
+void nx_fold_name(struct nx_slice name, struct nx_buf *out);
+
 #endif
