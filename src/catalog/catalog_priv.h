@@ -212,6 +212,8 @@ const struct cat_table *nx_cat_stmt_table(enum cat_stmt which);
 
 /* ---- fold.c ---- */
 
+/* Appends `name` in upper case without accents; bytes that are not UTF-8 are kept. */
+void nx_fold_name(struct nx_slice name, struct nx_buf *out);
 NX_NODISCARD int nx_fold_register(sqlite3 *db); /* SQL functions nx_fold(), nx_hash() */
 
 /* ---- vfs_crypt.c ---- */

@@ -370,10 +370,10 @@ static void expect_plan(struct fixture *fx, const char *sql, const char *index)
 		const char *line = (const char *)sqlite3_column_text(stmt, 3);
 
 		if (!line)
-			fail_msg("no plan for %s", index);
-		else if (strstr(line, "SCAN"))
+			line = "";
+		if (strstr(line, "SCAN"))
 			fail_msg("%s: %s", sql, line);
-		found |= line && strstr(line, index) != NULL;
+		found |= strstr(line, index) != NULL;
 	}
 	sqlite3_finalize(stmt);
 	if (!found)

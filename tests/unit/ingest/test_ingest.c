@@ -104,8 +104,9 @@ static void test_real_files_come_back_byte_for_byte(void **state)
 		stored++;
 	}
 	(void)closedir(dir);
-	assert_true(stored >= 60);
-	assert_true(refused <= 20);
+	/* cut short, or without the UIDs that make an instance */
+	assert_true(stored >= 50);
+	assert_true(refused <= 9);
 	nx_retrieve_free(out);
 	nx_ingest_free(in);
 }
