@@ -548,7 +548,7 @@ static nx_rc top_level(struct nx_dicom_parser *ps, const uint8_t *p, struct nx_e
 	if (ps->stop_before && !ps->in_meta && tag >= ps->stop_before) {
 		ps->stopped = true;
 		ps->wait = true;
-	} else if (!ps->in_meta && tag == 0 && nx_get_u32(p + 4, false) == 0) {
+	} else if (ps->n_elements && tag == 0 && nx_get_u32(p + 4, false) == 0) {
 		ps->state = STATE_TAIL;
 	}
 	return NX_OK;

@@ -219,6 +219,11 @@ static void test_without_preamble_the_first_element_decides(void **state)
 
 	put_elem(&fx->in, NX_TAG_MODALITY, "CS", "CT");
 	gives(fx, NULL, 0, "ts 1.2.840.10008.1.2.1 value 0:00080060:CS =2 ");
+	put_head(&fx->in, NX_TAG_PATIENT_COMMENTS, "LT", 114);
+	put_fill(&fx->in, 110);
+	nx_buf_put_str(&fx->in, "DICM"); /* where it is behind a preamble */
+	gives(fx, NULL, 0,
+		"ts 1.2.840.10008.1.2.1 value 0:00080060:CS =2 value 0:00104000:LT =114 ");
 	nx_buf_clear(&fx->in);
 	put_implicit(&fx->in, NX_TAG_MODALITY, 2);
 	nx_buf_put_str(&fx->in, "CT");
@@ -236,6 +241,9 @@ static void test_what_is_not_dicom_is_refused(void **state)
 	struct fixture *fx = *state;
 
 	refused(fx, NULL, NX_E_SHORT);
+	nx_buf_put_zero(&fx->in, 200);
+	refused(fx, NULL, NX_E_MALFORMED);
+	nx_buf_clear(&fx->in);
 	nx_buf_put_str(&fx->in, "once upon a time there was a text");
 	refused(fx, NULL, NX_E_MALFORMED);
 }
