@@ -120,6 +120,7 @@ nx_rc nx_dir_file_get(
 	if (!file)
 		rc = file_add(dir, pack, &file, err);
 	if (!rc) {
+		assert(file);
 		file->refs++;
 		lru_unlink(file);
 		lru_append(dir, file);
