@@ -206,12 +206,10 @@ static nx_rc place_check(const struct nx_extent *e, struct nx_err *err)
 		err, NX_E_CORRUPT, "no extent has length %u and data at %u", e->len, e->data_off);
 }
 
-/* Range [off, off + n) to `to`, or nowhere.  n > 0, within the extent. */
-static nx_rc range_open(struct nx_pool *pool, const struct nx_extent *e,
-	const struct nx_key *blob_key, uint32_t index, uint32_t off, uint8_t *to, uint32_t n,
-	struct nx_err *err)
+/* Place, range and target are set; the range is not empty and within the extent. */
+static nx_rc range_open(
+	struct reading *r, const struct nx_key *blob_key, uint32_t index, struct nx_err *err)
 {
-	struct reading r = {.pool = pool, .e = e, .off = off, .end = off + n, .to = to};
 	NX_AUTO_DONE(nx_key) key = {{0}};
 	NX_AUTO(nx_gcm) *gcm = NULL;
 
@@ -219,10 +217,10 @@ static nx_rc range_open(struct nx_pool *pool, const struct nx_extent *e,
 	gcm = nx_gcm_new(&key);
 	if (!gcm)
 		return nx_err_set(err, NX_E_NOMEM, "no memory for a cipher");
-	r.gcm = gcm;
-	r.first = off / NX_SEG_LEN;
-	r.last = (off + n - 1) / NX_SEG_LEN;
-	return reading_run(&r, err);
+	r->gcm = gcm;
+	r->first = r->off / NX_SEG_LEN;
+	r->last = (r->end - 1) / NX_SEG_LEN;
+	return reading_run(r, err);
 }
 
 static nx_rc place_prefix(const struct nx_extent *e, nx_rc rc, struct nx_err *err)
@@ -235,12 +233,13 @@ static nx_rc place_prefix(const struct nx_extent *e, nx_rc rc, struct nx_err *er
 nx_rc nx_extent_read(struct nx_pool *pool, const struct nx_extent *e, const struct nx_key *blob_key,
 	uint32_t index, uint32_t off, void *p, size_t n, struct nx_err *err)
 {
+	struct reading r = {.pool = pool, .e = e, .off = off, .end = off + (uint32_t)n, .to = p};
 	nx_rc rc = place_check(e, err);
 
 	if (!rc && (off > e->len || n > e->len - off))
 		rc = nx_err_set(err, NX_E_RANGE, "%zu bytes at %u of %u", n, off, e->len);
 	if (!rc && n > 0)
-		rc = range_open(pool, e, blob_key, index, off, p, (uint32_t)n, err);
+		rc = range_open(&r, blob_key, index, err);
 	if (rc && n > 0)
 		explicit_bzero(p, n); /* all or nothing: also the good segments before a bad one */
 	return place_prefix(e, rc, err);
@@ -249,9 +248,10 @@ nx_rc nx_extent_read(struct nx_pool *pool, const struct nx_extent *e, const stru
 nx_rc nx_extent_check(struct nx_pool *pool, const struct nx_extent *e,
 	const struct nx_key *blob_key, uint32_t index, struct nx_err *err)
 {
+	struct reading r = {.pool = pool, .e = e, .off = 0, .end = e->len, .to = NULL};
 	nx_rc rc = place_check(e, err);
 
 	if (!rc)
-		rc = range_open(pool, e, blob_key, index, 0, NULL, e->len, err);
+		rc = range_open(&r, blob_key, index, err);
 	return place_prefix(e, rc, err);
 }
