@@ -59,7 +59,6 @@ static const char *const iconv_names[SET_COUNT] = {
 	[SET_JISX0212] = "EUC-JP",
 	[SET_KSX1001] = "EUC-KR",
 	[SET_GB2312] = "GB2312",
-	[SET_UTF8] = "UTF-8",
 	[SET_GB18030] = "GB18030",
 	[SET_GBK] = "GBK",
 };
@@ -303,10 +302,48 @@ static void decode_2022(struct decoder *d, struct nx_slice text)
 
 /* ---- without code extensions ---- */
 
-/* iconv() takes its input by a pointer to non-const but does not write to it. */
-static void decode_whole(struct decoder *d, enum set set, struct nx_slice text)
+/* Length of the character at the begin of `s`, 0 when it is none (RFC 3629); glibc takes more. */
+static size_t utf8_len(struct nx_slice s)
 {
-	convert(d, set, (char *)(uintptr_t)text.p, text.n);
+	uint8_t c = s.p[0], lo = 0x80, hi = 0xbf;
+	size_t n = c < 0x80 ? 1 : c < 0xc2 ? 0 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : c < 0xf5 ? 4 : 0;
+
+	if (n > s.n)
+		return 0;
+	if (c == 0xe0)
+		lo = 0xa0;
+	else if (c == 0xed)
+		hi = 0x9f;
+	else if (c == 0xf0)
+		lo = 0x90;
+	else if (c == 0xf4)
+		hi = 0x8f;
+	for (size_t i = 1; i < n; i++) {
+		if (s.p[i] < lo || s.p[i] > hi)
+			return 0;
+		lo = 0x80;
+		hi = 0xbf;
+	}
+	return n;
+}
+
+static void decode_utf8(struct decoder *d, struct nx_slice text)
+{
+	size_t good = 0;
+
+	while (good < text.n) {
+		size_t n = utf8_len(nx_slice(text.p + good, text.n - good));
+
+		if (n) {
+			good += n;
+			continue;
+		}
+		nx_buf_put(d->out, text.p, good);
+		put_replacement(d);
+		text = nx_slice(text.p + good + 1, text.n - good - 1);
+		good = 0;
+	}
+	nx_buf_put_slice(d->out, text);
 }
 
 /* ---- interface ---- */
@@ -368,8 +405,10 @@ nx_rc nx_charset_decode(struct nx_slice charset, uint16_t vr, struct nx_slice te
 		return nx_buf_check(out, err);
 	}
 	terms_parse(&d, charset);
-	if (d.first_g1 >= SET_UTF8)
-		decode_whole(&d, d.first_g1, text);
+	if (d.first_g1 == SET_UTF8)
+		decode_utf8(&d, text);
+	else if (d.first_g1 > SET_UTF8) /* iconv() does not write to its input */
+		convert(&d, d.first_g1, (char *)(uintptr_t)text.p, text.n);
 	else
 		decode_2022(&d, text);
 	cd_close(&d);

@@ -49,6 +49,12 @@ const struct nx_vr_info *nx_vr_info(uint16_t vr);
 /* The VR of `tag` where the stream does not say (PS3.5 A.1); UN when not known. */
 uint16_t nx_vr_implicit(nx_tag tag);
 
+/* Two capital letters: a VR of some edition of the standard, known or not. */
+static inline bool nx_vr_is_word(const uint8_t *p)
+{
+	return p[0] >= 'A' && p[0] <= 'Z' && p[1] >= 'A' && p[1] <= 'Z';
+}
+
 static inline uint16_t nx_tag_group(nx_tag tag)
 {
 	return (uint16_t)(tag >> 16);

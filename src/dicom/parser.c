@@ -229,6 +229,8 @@ static nx_rc value_open(struct nx_dicom_parser *ps, struct nx_err *err)
 
 static nx_rc encap_open(struct nx_dicom_parser *ps, struct nx_err *err)
 {
+	if (ps->syn.big_endian)
+		return nx_parser_fail(ps, NX_E_MALFORMED, "fragments in big endian", err);
 	ps->encap_n = 0;
 	ps->state = STATE_FRAG_HEAD;
 	return run_switch(ps, RUN_HELD, err);
@@ -333,11 +335,6 @@ static void head_implicit(const uint8_t *p, bool be, struct head *head)
  * 32-bit length (PS3.5 7.1.2).  Else the writer put an implicit element into an explicit data set,
  * if the high half of the length is as it must be then; or a VR field of junk with a 16-bit length.
  */
-static bool vr_is_word(const uint8_t *p)
-{
-	return p[4] >= 'A' && p[4] <= 'Z' && p[5] >= 'A' && p[5] <= 'Z';
-}
-
 static void head_odd_vr(const uint8_t *p, bool be, struct head *head)
 {
 	bool zero = be ? (p[4] | p[5]) == 0 : (p[6] | p[7]) == 0;
@@ -367,7 +364,7 @@ static bool head_read(struct nx_dicom_parser *ps, struct head *head)
 	head->implied = false;
 	head->vr = NX_VR(p[4], p[5]);
 	info = nx_vr_info(head->vr);
-	if (!info && !vr_is_word(p)) {
+	if (!info && !nx_vr_is_word(p + 4)) {
 		head_odd_vr(p, be, head);
 		return true;
 	}

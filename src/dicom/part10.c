@@ -89,11 +89,12 @@ nx_rc nx_part10_first(struct nx_dicom_parser *ps, const uint8_t *p, struct nx_er
 
 	if (ps->guess)
 		return first_guess(ps, p, err);
-	if (known && !tag_plausible(tag) && tag_plausible(other))
+	if (known && !tag_plausible(tag) && nx_dict_find(other) &&
+		nx_vr_implicit(other) == NX_VR(p[4], p[5]))
 		ps->syn.big_endian = !be;
 	if (known)
 		ps->syn.explicit_vr = true;
-	else if (!be && (p[6] | p[7]) == 0)
+	else if (!be && !nx_vr_is_word(p + 4) && (p[6] | p[7]) == 0)
 		ps->syn.explicit_vr = false;
 	return NX_OK;
 }

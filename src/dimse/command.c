@@ -91,7 +91,7 @@ static bool value_take(
 	struct nx_rd rd = nx_rd(value);
 	char *to = (char *)cmd + e->offset;
 	uint16_t us;
-	uint16_t low;
+	uint16_t low = 0;
 
 	*ret_valid = true;
 	switch (e->kind) {

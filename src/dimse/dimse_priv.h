@@ -149,10 +149,9 @@ NX_NODISCARD nx_rc nx_assoc_write(struct nx_assoc *assoc, struct nx_err *err);
 nx_rc nx_assoc_violation(struct nx_assoc *assoc, enum nx_abort_reason reason, struct nx_err *err,
 	const char *fmt, ...) NX_PRINTF(4, 5);
 
-/* negotiate.c: set the result of each context and build the answer.  False: nothing to talk about
- * that the peer would understand; *ret_why says which. */
+/* negotiate.c: set the result of each context, the window and the roles, and build the answer. */
 void nx_assoc_negotiate(struct nx_assoc *assoc, struct nx_pdu_associate *ret_answer);
-/* Before anyone is asked: version, application context, sizes. */
+/* Before anyone is asked: version, application context, sizes.  False: *ret_why is set. */
 bool nx_assoc_acceptable(
 	const struct nx_pdu_associate *rq, struct nx_pdu_refusal *ret_why, struct nx_err *err);
 

@@ -66,7 +66,8 @@ static nx_rc tx_flush(struct nx_dimse_scu *scu, struct nx_err *err)
 	return iov.iov_len > 0 ? tx_write(scu, &iov, 1, err) : nx_buf_check(&scu->tx, err);
 }
 
-/* The next PDU, whole; borrowed until the next call. */
+/* The next PDU, whole; borrowed until the next call.  What is queued is written before a wait, and
+ * not earlier: answers that are here already make room for more to go with it. */
 static nx_rc pdu_read(struct nx_dimse_scu *scu, struct nx_pdu_header *ret_pdu,
 	struct nx_slice *ret_body, struct nx_err *err)
 {
@@ -79,6 +80,9 @@ static nx_rc pdu_read(struct nx_dimse_scu *scu, struct nx_pdu_header *ret_pdu,
 			if (ret_pdu->len <= in.n - NX_PDU_HEADER_LEN)
 				break;
 		}
+		rc = tx_flush(scu, err);
+		if (rc)
+			return rc;
 		scu->io.ops->deadline(scu->io.transport, deadline(scu));
 		rc = nx_rx_fill(&scu->rx, &scu->io, err);
 		if (rc)
@@ -188,9 +192,6 @@ nx_rc nx_dimse_scu_open(
 		return rc;
 	scu->io = nx_dimse_io_conn(scu->conn);
 	nx_pdu_associate_format(&scu->tx, NX_PDU_ASSOCIATE_RQ, &scu->ours);
-	rc = tx_flush(scu, err);
-	if (rc)
-		return rc;
 	rc = answer_take(scu, err);
 	if (rc)
 		return rc;
@@ -299,9 +300,6 @@ static nx_rc answers_wait(struct nx_dimse_scu *scu, struct nx_err *err)
 	struct nx_slice body;
 	nx_rc rc;
 
-	rc = tx_flush(scu, err);
-	if (rc)
-		return rc;
 	rc = pdu_read(scu, &pdu, &body, err);
 	if (rc)
 		return rc;
@@ -333,9 +331,6 @@ nx_rc nx_dimse_scu_release(struct nx_dimse_scu *scu, struct nx_err *err)
 	if (rc)
 		return rc;
 	nx_pdu_short_format(&scu->tx, NX_PDU_RELEASE_RQ, (struct nx_pdu_refusal){0});
-	rc = tx_flush(scu, err);
-	if (rc)
-		return rc;
 	rc = pdu_read(scu, &pdu, &body, err);
 	if (rc)
 		return rc;

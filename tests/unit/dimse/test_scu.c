@@ -28,6 +28,12 @@ struct fixture {
 	uint8_t *big;
 	unsigned statuses;
 	uint16_t last_id;
+	struct nx_tls *tls;
+	char dir[32];
+	char ca[64];
+	char ca_key[64];
+	char cert[64];
+	char key[64];
 };
 
 static void on_status(void *payload, uint16_t message_id, uint16_t status, const char *comment)
@@ -52,6 +58,7 @@ static void serve(struct fixture *fx)
 
 	assert_ok(nx_dimse_new(&fx->peer.opts, &fx->peer.dimse, &fx->err), &fx->err);
 	listen.payload = fx->peer.dimse;
+	listen.tls = fx->tls;
 	assert_ok(nx_listener_start(&listen, &fx->listener, &fx->err), &fx->err);
 	fx->opts = (struct nx_dimse_scu_opts){
 		.host = "127.0.0.1",
@@ -64,6 +71,31 @@ static void serve(struct fixture *fx)
 		.on_status = on_status,
 		.payload = fx,
 	};
+}
+
+static void tls_make(struct fixture *fx)
+{
+	static const char *const names[] = {"127.0.0.1"};
+	struct nx_tls_opts opts = {.cert_file = fx->cert, .key_file = fx->key};
+
+	(void)snprintf(fx->dir, sizeof(fx->dir), "/tmp/nx-scu-XXXXXX");
+	assert_non_null(mkdtemp(fx->dir));
+	(void)snprintf(fx->ca, sizeof(fx->ca), "%s/ca.pem", fx->dir);
+	(void)snprintf(fx->ca_key, sizeof(fx->ca_key), "%s/ca-key.pem", fx->dir);
+	(void)snprintf(fx->cert, sizeof(fx->cert), "%s/server.pem", fx->dir);
+	(void)snprintf(fx->key, sizeof(fx->key), "%s/server-key.pem", fx->dir);
+	assert_ok(nx_tls_make_ca(fx->dir, names, 1, 2, &fx->err), &fx->err);
+	assert_ok(nx_tls_new(&opts, &fx->tls, &fx->err), &fx->err);
+}
+
+static void tls_done(struct fixture *fx)
+{
+	fx->tls = nx_tls_free(fx->tls);
+	(void)unlink(fx->ca);
+	(void)unlink(fx->ca_key);
+	(void)unlink(fx->cert);
+	(void)unlink(fx->key);
+	(void)rmdir(fx->dir);
 }
 
 static int setup(void **state)
@@ -85,6 +117,8 @@ static int teardown(void **state)
 	fx->listener = nx_listener_stop(fx->listener, 2000000);
 	assert_i64(fx->peer.mock.live, 0);
 	peer_done(&fx->peer);
+	if (fx->tls)
+		tls_done(fx);
 	free(fx->big);
 	free(fx);
 	return 0;
@@ -145,6 +179,26 @@ static void test_window_of_small_and_large_instances(void **state)
 	assert_u64(fx->peer.mock.bytes, 495 * 600 + 5 * 300000);
 }
 
+static void test_window_over_tls(void **state)
+{
+	struct fixture *fx = *state;
+	NX_AUTO(nx_dimse_scu) *scu = NULL;
+
+	tls_make(fx);
+	serve(fx);
+	fx->opts.tls_ca = fx->ca;
+	fx->opts.window = 8;
+	assert_ok(nx_dimse_scu_open(&fx->opts, &scu, &fx->err), &fx->err);
+	for (int i = 0; i < 50; i++) {
+		struct nx_dimse_scu_instance inst = instance(fx, i % 10 ? 700 : 600000);
+
+		assert_ok(nx_dimse_scu_send(scu, &inst, &fx->err), &fx->err);
+	}
+	assert_ok(nx_dimse_scu_release(scu, &fx->err), &fx->err);
+	assert_u64(fx->peer.mock.stored, 50);
+	assert_u64(fx->peer.mock.bytes, 45 * 700 + 5 * 600000);
+}
+
 static void test_rejection_is_denied_with_its_reason(void **state)
 {
 	struct fixture *fx = *state;
@@ -196,6 +250,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_echo_store_release),
 		T(test_window_of_small_and_large_instances),
+		T(test_window_over_tls),
 		T(test_rejection_is_denied_with_its_reason),
 		T(test_abort_by_free_keeps_nothing),
 		T(test_stopping_the_listener_ends_idle_associations),

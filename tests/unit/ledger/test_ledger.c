@@ -10,7 +10,7 @@
 #include "nx_torture.h"
 
 enum {
-	RACE_FLUSHES = 12
+	RACE_FLUSHES = 6
 };
 
 static int setup(void **state)
