@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 
 #include <gnutls/gnutls.h>
 
@@ -454,6 +455,18 @@ const char *nx_http_peer_cn(const struct nx_http_req *req)
 bool nx_http_is_unix(const struct nx_http_req *req)
 {
 	return req->link->is_unix;
+}
+
+bool nx_http_peer_uid(const struct nx_http_req *req, uint32_t *ret_uid)
+{
+	struct ucred cred;
+	socklen_t n = sizeof(cred);
+
+	if (!req->link->is_unix ||
+		getsockopt(req->link->fd, SOL_SOCKET, SO_PEERCRED, &cred, &n) < 0)
+		return false;
+	*ret_uid = cred.uid;
+	return true;
 }
 
 struct nx_arena *nx_http_arena(struct nx_http_req *req)
