@@ -76,7 +76,7 @@ static nx_rc ready_write(const struct nx_server *server, const char *file, struc
 	nx_buf_put_str(&buf, "\n");
 	rc = nx_buf_check(&buf, err);
 	if (!rc)
-		rc = nx_file_replace(AT_FDCWD, file, nx_buf_slice(&buf), 0644, err);
+		rc = nx_file_replace_path(file, nx_buf_slice(&buf), 0644, err);
 	return rc ? nx_err_prefix(err, rc, "ready file") : NX_OK;
 }
 
