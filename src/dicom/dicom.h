@@ -50,7 +50,8 @@ bool nx_uid_is_storage(const char *uid);
 
 struct nx_dict_entry {
 	nx_tag tag;
-	uint16_t vr; /* NX_VR('P','N'); the first when several are allowed */
+	uint16_t vr;  /* NX_VR('P','N'); the first when several are allowed */
+	uint16_t vr2; /* the second, or 0 */
 	const char *keyword;
 	const char *vm;
 };
@@ -64,11 +65,20 @@ bool nx_dict_parse_tag(const char *text, size_t n, nx_tag *ret_tag);
 
 /*
  * Every element is announced in stream order, at every depth.  `offset` counts bytes of the stream
- * as fed. Values up to `value_max` bytes come whole in on_value(); longer ones, and encapsulated
- * pixel data, come through on_bulk_begin / on_bulk_data / on_bulk_end without being buffered. Bytes
- * that are not part of a bulk value are passed to on_raw in order, exactly once, so that raw and
- * bulk bytes together are the stream. A callback may fail: the parse stops with its code.  Unset
- * callbacks are skipped.
+ * as fed.  Values of less than bulk_min bytes come whole in on_value(); longer ones, at any depth,
+ * come through on_bulk_begin / on_bulk_data / on_bulk_end without being buffered.  A value of
+ * undefined length (encapsulated pixel data) is all its items and the delimiter, and is bulk when
+ * that is bulk_min bytes or more.  Bytes that are not part of a bulk value are passed to on_raw in
+ * order, exactly once, so that raw and bulk bytes together are the stream.  A callback may fail:
+ * the parse stops with its code.  Unset callbacks are skipped.
+ *
+ * A deflated data set (PS3.5 A.5) has no bulk: every byte that arrives is raw, elements come
+ * inflated, offsets after the meta group count inflated bytes, and values of bulk_min bytes or more
+ * are announced by on_skipped alone.
+ *
+ * Accepted as found in the field: odd lengths, a wrong group 2 length, a data set in another VR
+ * encoding than announced, VRs that are none, sequences of VR UN (PS3.5 6.2.2), item delimiters in
+ * items of defined length, zeros after the last element.
  */
 struct nx_dicom_elem {
 	nx_tag tag;
@@ -77,26 +87,30 @@ struct nx_dicom_elem {
 	unsigned depth;  /* 0: the data set itself */
 	uint64_t offset; /* of the tag */
 	uint32_t length; /* UINT32_MAX: undefined */
+	uint64_t value_offset;
+	bool vr_implied; /* the stream does not say: vr is the dictionary's */
 };
 
 struct nx_dicom_cb {
+	/* Once, before the first element of the data set. */
 	nx_rc (*on_meta_end)(void *payload, const char *ts_uid, struct nx_err *err);
 	/* A leaf value, in the transfer syntax's byte order; deflated data sets come inflated. */
 	nx_rc (*on_value)(void *payload, const struct nx_dicom_elem *e, struct nx_slice value,
 		struct nx_err *err);
+	/* vr is SQ, also where the stream says UN with undefined length. */
 	nx_rc (*on_seq_begin)(void *payload, const struct nx_dicom_elem *e, struct nx_err *err);
+	/* `e` is the item itself (FFFE,E000); its depth is that of its sequence. */
 	nx_rc (*on_item_begin)(
 		void *payload, const struct nx_dicom_elem *e, unsigned index, struct nx_err *err);
 	nx_rc (*on_item_end)(void *payload, const struct nx_dicom_elem *e, struct nx_err *err);
 	nx_rc (*on_seq_end)(void *payload, const struct nx_dicom_elem *e, struct nx_err *err);
-	/* A value of length >= bulk_min (or of undefined length: encapsulated pixel data, all items
-	 * and the delimiter, once it passes bulk_min) starts.  Only at depth 0 for defined lengths.
-	 */
 	nx_rc (*on_bulk_begin)(void *payload, const struct nx_dicom_elem *e, struct nx_err *err);
 	nx_rc (*on_bulk_data)(void *payload, struct nx_slice data, struct nx_err *err);
 	nx_rc (*on_bulk_end)(
 		void *payload, const struct nx_dicom_elem *e, uint64_t length, struct nx_err *err);
 	nx_rc (*on_raw)(void *payload, struct nx_slice data, struct nx_err *err);
+	nx_rc (*on_skipped)(
+		void *payload, const struct nx_dicom_elem *e, uint64_t length, struct nx_err *err);
 };
 
 struct nx_dicom_parser_opts {
@@ -104,9 +118,10 @@ struct nx_dicom_parser_opts {
 	 * is guessed as PS3.10 7.1 readers do).  Else a bare data set in this transfer syntax
 	 * (C-STORE). */
 	const char *ts_uid;
-	uint32_t bulk_min;  /* 0: NX_BULK_THRESHOLD */
-	nx_tag stop_before; /* 0: parse all.  At the first tag of depth 0 >= this, stop with NX_OK
-			     */
+	uint32_t bulk_min; /* 0: NX_BULK_THRESHOLD */
+	/* 0: parse all.  At the first data set tag of depth 0 >= this, stop with NX_OK; later bytes
+	 * are not looked at, nor passed to on_raw. */
+	nx_tag stop_before;
 };
 
 struct nx_dicom_parser;
@@ -135,23 +150,27 @@ struct nx_dataset;
 struct nx_elem {
 	nx_tag tag;
 	uint16_t vr;
-	bool is_bulk; /* value absent here: bulk_offset and bulk_length say where it is in the
-			 stream */
+	bool is_bulk;          /* value absent here: see bulk_offset and bulk_length */
+	bool is_encapsulated;  /* the value is items and a delimiter, PS3.5 A.4 */
 	struct nx_slice value; /* little endian for binary VRs, whatever the stream was */
-	uint64_t bulk_offset;
+	uint64_t bulk_offset;  /* of any value in the stream, bulk or not */
 	uint64_t bulk_length;
 	struct nx_dataset **items; /* SQ */
 	size_t n_items;
 };
 
 struct nx_dataset {
-	struct nx_elem *elems; /* ascending tags */
+	struct nx_elem *elems; /* ascending tags, each once: the last one in the stream */
 	size_t n;
+	/* (0008,0005) in force: its own, or that of the data set around it (PS3.5 6.1.2.5.3). */
+	struct nx_slice charset;
 };
 
 /*
- * Build the tree of a stream that is fed to the returned builder's parser; memory from `arena`.
- * Group 0002 elements are in it.  Values at or past bulk_min become bulk references.
+ * The tree of a whole stream; memory from `arena`, nothing refers to `stream` afterwards.  Group
+ * 0002 elements are in it.  Values at or past bulk_min become bulk references.  Public elements of
+ * VR UN get the VR of the dictionary (PS3.5 6.2.2); what is US or SS follows (0028,0103) where the
+ * stream does not say.
  */
 NX_NODISCARD nx_rc nx_dataset_parse(struct nx_slice stream, const char *ts_uid, uint32_t bulk_min,
 	struct nx_arena *arena, struct nx_dataset **ret_ds, struct nx_err *err);
@@ -174,9 +193,14 @@ const char *nx_dataset_text(const struct nx_dataset *ds, nx_tag tag, struct nx_a
 /* First value as an integer (IS, US, UL, SS, SL); false when absent or not a number. */
 bool nx_dataset_int(const struct nx_dataset *ds, nx_tag tag, int64_t *ret);
 
-/* Write the tree as `ts` says (explicit little endian only today), Part 10 with preamble and meta
- * group when it has group 0002.  Bulk elements are written as their header only and reported in
- * order to on_bulk with the position in `out` after which the bulk bytes belong. */
+/*
+ * Write the tree in explicit or implicit VR little endian (`ts` NULL: explicit; else
+ * NX_E_UNSUPPORTED for big endian and deflated ones), Part 10 with preamble and meta group when it
+ * has group 0002: then (0002,0010) becomes that of `ts`.  Sequences get undefined lengths; group
+ * lengths but that of group 0002 are left out.  Bulk elements are written as their header only and
+ * reported in order to on_bulk with the position in `out` after which the bulk bytes belong (in
+ * little endian).
+ */
 NX_NODISCARD nx_rc nx_dataset_write(const struct nx_dataset *ds, const struct nx_ts *ts,
 	struct nx_buf *out,
 	nx_rc (*on_bulk)(void *payload, const struct nx_elem *e, size_t at, struct nx_err *err),
@@ -185,6 +209,10 @@ NX_NODISCARD nx_rc nx_dataset_write(const struct nx_dataset *ds, const struct nx
 /* Preamble and File Meta Information (PS3.10 7.1) for a data set that came over C-STORE. */
 NX_NODISCARD nx_rc nx_dicom_meta_write(const char *sop_class, const char *sop_instance,
 	const char *ts_uid, const char *source_ae, struct nx_buf *out, struct nx_err *err);
+
+/* How this implementation names itself (PS3.7 D.3.3.2). */
+#define NX_DICOM_IMPLEMENTATION_CLASS_UID    "2.25.152466290311837402187193407187561924867"
+#define NX_DICOM_IMPLEMENTATION_VERSION_NAME "NARTHEX_0_1"
 
 /* ---- text (PS3.3 C.12.1.1.2, PS3.5 6.1) ---- */
 

@@ -1,0 +1,65 @@
+#include "dicom/dicom_priv.h"
+
+#include <string.h>
+
+#include "base/limits.h"
+
+const struct nx_ts *nx_ts_find(const char *uid)
+{
+	for (size_t i = 0; i < nx_ts_table_n; i++)
+		if (strcmp(nx_ts_table[i].uid, uid) == 0)
+			return &nx_ts_table[i];
+	return NULL;
+}
+
+bool nx_uid_valid(const char *uid, size_t n)
+{
+	bool after_digit = false;
+
+	if (n > NX_LIMIT_UID)
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		bool digit = uid[i] >= '0' && uid[i] <= '9';
+
+		if (!digit && (uid[i] != '.' || !after_digit))
+			return false;
+		after_digit = digit;
+	}
+	return after_digit;
+}
+
+static const struct nx_uid_entry *uid_find(const char *uid)
+{
+	size_t lo = 0, hi = nx_uid_table_n;
+
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+		int order = strcmp(nx_uid_table[mid].uid, uid);
+
+		if (order == 0)
+			return &nx_uid_table[mid];
+		if (order < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return NULL;
+}
+
+const char *nx_uid_name(const char *uid)
+{
+	const struct nx_uid_entry *entry = uid_find(uid);
+	const struct nx_ts *ts;
+
+	if (entry)
+		return entry->name;
+	ts = nx_ts_find(uid);
+	return ts ? ts->name : NULL;
+}
+
+bool nx_uid_is_storage(const char *uid)
+{
+	const struct nx_uid_entry *entry = uid_find(uid);
+
+	return entry && entry->storage;
+}
