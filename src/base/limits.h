@@ -53,6 +53,9 @@
 #define NX_LIMIT_HTTP_HEADER      (32u * NX_KIB)
 #define NX_LIMIT_HTTP_SMALL_BODY  (4u * NX_MIB) /* JSON bodies */
 #define NX_LIMIT_MULTIPART_HEADER (16u * NX_KIB)
+#define NX_LIMIT_HTTP_QUERY       256u           /* query parameters of one request */
+#define NX_LIMIT_HTTP_ARENA       (64u * NX_MIB) /* memory of one request */
+#define NX_LIMIT_HTTP_DISCARD     (16u * NX_MIB) /* read past a refusal, to be able to say it */
 #define NX_LIMIT_URL              (8u * NX_KIB)
 
 /* Queries. */

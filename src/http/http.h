@@ -30,6 +30,9 @@ const char *nx_http_method(const struct nx_http_req *req);
 const char *nx_http_path(const struct nx_http_req *req); /* percent-decoded; no "..", no NUL */
 const char *nx_http_query_string(const struct nx_http_req *req); /* raw, without '?'; "" if none */
 const char *nx_http_header(const struct nx_http_req *req, const char *name); /* first; NULL */
+/* Every header field in the order sent. */
+typedef void (*nx_http_header_fn)(void *payload, const char *name, const char *value);
+void nx_http_headers_each(const struct nx_http_req *req, nx_http_header_fn fn, void *payload);
 /* i-th query parameter, decoded; false past the end. */
 bool nx_http_query_at(
 	const struct nx_http_req *req, size_t i, const char **ret_key, const char **ret_value);
@@ -48,6 +51,10 @@ uint64_t nx_http_body_length(const struct nx_http_req *req);
 /* Blocks for the next bytes; *ret_n 0 at the end.  NX_E_TIMEOUT, NX_E_CLOSED. */
 NX_NODISCARD nx_rc nx_http_body_read(
 	struct nx_http_req *req, void *p, size_t n, size_t *ret_n, struct nx_err *err);
+/* The same without a copy: the next bytes where they lie, valid until the next call; ret->n 0 at
+ * the end. */
+NX_NODISCARD nx_rc nx_http_body_next(
+	struct nx_http_req *req, struct nx_slice *ret, struct nx_err *err);
 /* The whole body, at most `max` bytes, in the request's arena. */
 NX_NODISCARD nx_rc nx_http_body_all(
 	struct nx_http_req *req, size_t max, struct nx_slice *ret, struct nx_err *err);
@@ -141,6 +148,7 @@ int nx_http_accept(const char *accept, const char *const *offers, size_t n);
 /* multipart/related (RFC 2387) as it streams in. */
 struct nx_multipart;
 struct nx_multipart_cb {
+	/* The header fields are NULL where the part has none. */
 	nx_rc (*on_part_begin)(void *payload, const char *content_type,
 		const char *content_location, struct nx_err *err);
 	nx_rc (*on_part_data)(void *payload, struct nx_slice data, struct nx_err *err);

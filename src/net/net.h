@@ -13,6 +13,7 @@
 #include "base/auto.h"
 #include "base/err.h"
 
+struct gnutls_session_int;
 struct iovec;
 
 /* ---- TLS settings, shared by DIMSE and HTTP (BCP 195: TLS 1.2 and 1.3, AEAD suites with PFS) ----
@@ -39,8 +40,18 @@ NX_NODISCARD nx_rc nx_tls_reload(struct nx_tls *tls, struct nx_err *err);
  * with mode 0600. */
 NX_NODISCARD nx_rc nx_tls_make_ca(const char *dir, const char *const *names, size_t n_names,
 	unsigned days, struct nx_err *err);
+/* A client certificate for `cn`, signed by the CA in `dir`: `base`.pem and `base`-key.pem there. */
+NX_NODISCARD nx_rc nx_tls_make_client(
+	const char *dir, const char *base, const char *cn, unsigned days, struct nx_err *err);
 /* Days until the certificate in `pem_file` ends; negative when it has ended. */
 NX_NODISCARD nx_rc nx_tls_days_left(const char *pem_file, int *ret_days, struct nx_err *err);
+
+/* For libraries that do TLS by themselves (http): the GnuTLS priority string, and the subject CN of
+ * the client certificate of a finished handshake, verified.  NX_E_NOENT: the client sent none;
+ * NX_E_DENIED: not to be trusted. */
+const char *nx_tls_priorities(void);
+NX_NODISCARD nx_rc nx_tls_peer_cn(
+	struct gnutls_session_int *session, char *ret_cn, size_t cap, struct nx_err *err);
 
 /* ---- connections ---- */
 
@@ -57,6 +68,9 @@ NX_NODISCARD nx_rc nx_conn_read_some(
 NX_NODISCARD nx_rc nx_conn_write(struct nx_conn *conn, const void *p, size_t n, struct nx_err *err);
 NX_NODISCARD nx_rc nx_conn_writev(
 	struct nx_conn *conn, const struct iovec *iov, int n, struct nx_err *err);
+/* Between exchanges: block until the peer has sent something.  NX_E_CLOSED as soon as the listener
+ * drains, so that idle connections end at once. */
+NX_NODISCARD nx_rc nx_conn_wait(struct nx_conn *conn, struct nx_err *err);
 const char *nx_conn_peer(const struct nx_conn *conn); /* "127.0.0.1" without port */
 /* Subject CN of the verified client certificate; NULL without one. */
 const char *nx_conn_peer_cn(const struct nx_conn *conn);
@@ -65,6 +79,9 @@ bool nx_conn_draining(const struct nx_conn *conn);
 
 /* Client side, for tests and association requesters.  `tls_ca` NULL: plain. */
 NX_NODISCARD nx_rc nx_conn_open(const char *host, uint16_t port, const char *tls_ca,
+	int64_t timeout_us, struct nx_conn **ret_conn, struct nx_err *err);
+/* The same with a client certificate: `tls` has ca_file, and cert_file with key_file or neither. */
+NX_NODISCARD nx_rc nx_conn_open_tls(const char *host, uint16_t port, const struct nx_tls_opts *tls,
 	int64_t timeout_us, struct nx_conn **ret_conn, struct nx_err *err);
 struct nx_conn *nx_conn_free(struct nx_conn *conn);
 NX_DEFINE_AUTO(nx_conn);

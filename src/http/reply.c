@@ -1,0 +1,164 @@
+#include "http/http.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/json.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "http/http_priv.h"
+
+enum {
+	BLOCK_LEN = 256 * 1024,
+	HEADERS_MAX = 32,
+	ERROR_LEN = 2048
+};
+
+void nx_http_set_header(struct nx_http_req *req, const char *name, const char *value)
+{
+	struct nx_http_pair *pair;
+
+	if (!req->headers)
+		req->headers = nx_arena_alloc_array(req->arena, HEADERS_MAX, sizeof(*req->headers));
+	assert(req->n_headers < HEADERS_MAX);
+	/* Without memory the reply goes without its headers: nx_reply_queue() refuses it then. */
+	if (!req->headers)
+		return;
+	pair = &req->headers[req->n_headers++];
+	pair->key = nx_arena_str(req->arena, name, strlen(name));
+	pair->value = nx_arena_str(req->arena, value, strlen(value));
+}
+
+nx_rc nx_http_reply(
+	struct nx_http_req *req, int status, const char *content_type, struct nx_slice body)
+{
+	assert(!req->replied);
+	req->copy = body.n ? malloc(body.n) : NULL;
+	if (body.n && !req->copy)
+		return NX_E_NOMEM;
+	if (body.n)
+		memcpy(req->copy, body.p, body.n);
+	req->copy_len = body.n;
+	if (content_type)
+		nx_http_set_header(req, "Content-Type", content_type);
+	req->status = status;
+	req->replied = true;
+	return NX_OK;
+}
+
+nx_rc nx_http_reply_err(struct nx_http_req *req, const struct nx_err *err)
+{
+	NX_AUTO_DONE(nx_buf) buf = {0};
+	int status = nx_rc_http(err->rc);
+	struct nx_json json;
+
+	nx_log_err(status >= 500 ? NX_LOG_ERROR : NX_LOG_INFO, "http", "request-refused", err);
+	nx_buf_init(&buf, ERROR_LEN, 0);
+	nx_json_init(&json, &buf);
+	nx_json_object_begin(&json);
+	nx_json_key(&json, "error");
+	nx_json_object_begin(&json);
+	nx_json_kv_str(&json, "code", nx_rc_wire(err->rc));
+	nx_json_kv_str(&json, "message", nx_err_text(err));
+	nx_json_object_end(&json);
+	nx_json_object_end(&json);
+	return nx_http_reply(req, status, "application/json", nx_buf_slice(&buf));
+}
+
+nx_rc nx_http_reply_stream(struct nx_http_req *req, int status, const char *content_type,
+	uint64_t length, nx_http_read_fn read, nx_http_done_fn done, void *payload)
+{
+	assert(!req->replied);
+	if (content_type)
+		nx_http_set_header(req, "Content-Type", content_type);
+	req->status = status;
+	req->length = length;
+	req->read = read;
+	req->done = done;
+	req->payload = payload;
+	req->replied = true;
+	return NX_OK;
+}
+
+/* ---- handing it over ---- */
+
+/* A response is read by the peer at the minimum rate or not at all, like a body. */
+static ssize_t stream_read(void *cls, uint64_t pos, char *buf, size_t max)
+{
+	struct nx_http_req *req = cls;
+	struct nx_err err = {0};
+	size_t n = 0;
+	nx_rc rc;
+
+	(void)pos;
+	nx_link_busy(req->link);
+	rc = req->read(req->payload, buf, max, &n, &err);
+	if (rc) {
+		nx_log_err(NX_LOG_ERROR, "http", "response-cut", &err);
+		return MHD_CONTENT_READER_END_WITH_ERROR;
+	}
+	assert(n <= max);
+	req->sent += n;
+	req->read_ended = n == 0;
+	nx_link_sending(req->link, n);
+	return n ? (ssize_t)n : MHD_CONTENT_READER_END_OF_STREAM;
+}
+
+static struct MHD_Response *response_new(struct nx_http_req *req)
+{
+	if (req->read)
+		return MHD_create_response_from_callback(
+			req->length == UINT64_MAX ? MHD_SIZE_UNKNOWN : req->length, BLOCK_LEN,
+			stream_read, req, NULL);
+	/* req outlives the response's use of the copy: freed when the request is complete. */
+	return MHD_create_response_from_buffer(req->copy_len, req->copy, MHD_RESPMEM_PERSISTENT);
+}
+
+static bool headers_add(const struct nx_http_req *req, struct MHD_Response *response)
+{
+	const struct nx_http_pair *pair;
+
+	for (size_t i = 0; i < req->n_headers; i++) {
+		pair = &req->headers[i];
+		if (!pair->key || !pair->value ||
+			MHD_add_response_header(response, pair->key, pair->value) != MHD_YES)
+			return false;
+	}
+	if (req->must_close || atomic_load(&req->server->draining))
+		return MHD_add_response_header(response, "Connection", "close") == MHD_YES;
+	return true;
+}
+
+enum MHD_Result nx_reply_queue(struct nx_http_req *req)
+{
+	enum MHD_Result ok = MHD_NO;
+
+	if (!req->replied)
+		return MHD_NO; /* out of memory: nothing was said, the connection is closed */
+	req->response = response_new(req);
+	if (!req->response)
+		return MHD_NO;
+	if (headers_add(req, req->response))
+		ok = MHD_queue_response(req->conn, (unsigned)req->status, req->response);
+	req->queued = ok == MHD_YES;
+	nx_link_sending(req->link, req->read ? BLOCK_LEN : req->copy_len);
+	return ok;
+}
+
+void nx_reply_done(struct nx_http_req *req, bool complete)
+{
+	bool head = req->method && strcmp(req->method, "HEAD") == 0;
+	bool whole = head || req->read_ended || req->sent == req->length;
+
+	if (req->done)
+		req->done(req->payload, req->sent, complete && req->queued && whole);
+	req->done = NULL;
+	if (req->response)
+		MHD_destroy_response(req->response);
+	req->response = NULL;
+	if (req->copy)
+		explicit_bzero(req->copy, req->copy_len);
+	free(req->copy);
+	req->copy = NULL;
+}
