@@ -432,14 +432,22 @@ static unsigned row_width(uint64_t size, int level)
 
 static bool tile_compare(const struct export *ex, int level, uint64_t number, unsigned width)
 {
-	size_t n, want = (size_t)(width ? width : WIDTH) * HASH;
-	uint8_t *tile = tile_read(ex->dir, level, number, width, &n);
-	bool same = tile && n == want && memcmp(tile, ex->row[level], want) == 0;
+	unsigned n = width ? width : WIDTH, i = 0;
+	size_t len;
+	uint8_t *tile = tile_read(ex->dir, level, number, width, &len);
 
+	if (!tile || len != (size_t)n * HASH) {
+		free(tile);
+		return fail("tile %d/%" PRIu64 " is missing or short", level, number);
+	}
+	while (i < n && memcmp(tile + (size_t)i * HASH, ex->row[level][i], HASH) == 0)
+		i++;
 	free(tile);
-	return same ||
-		fail("tile %d/%" PRIu64 " is missing or altered: entry %" PRIu64 " on", level,
-			number, number << (8 * (level + 1)));
+	return i == n ||
+		fail("tile %d/%" PRIu64 " is not over its entries: entry %" PRIu64
+		     " or one of the %" PRIu64 " behind it is altered",
+			level, number, (number * WIDTH + i) << (8 * level),
+			(UINT64_C(1) << (8 * level)) - 1);
 }
 
 static bool tree_append(struct export *ex, const uint8_t leaf[HASH])

@@ -17,7 +17,7 @@
 #define NX_ARRAY_LEN(a)      (sizeof(a) / sizeof((a)[0]))
 
 /* struct embedding `member` at `ptr`. */
-#define NX_CONTAINER_OF(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
+#define NX_CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 /*
  * NX_AUTO(nx_pack) *pack = ...; calls nx_pack_free(pack) at the end of the scope.  The type's

@@ -665,6 +665,10 @@ nx_rc nx_cat_query(struct nx_cat *cat, const struct nx_query *query,
 		return rc;
 	if (!arena)
 		return no_memory(&b);
+	if (!query->n_collections) {
+		*ret_more = false;
+		return NX_OK;
+	}
 	nx_buf_init(&b.sql, QUERY_SQL_MAX, 0);
 	rc = build(&b, query);
 	if (!rc)

@@ -351,7 +351,7 @@ static nx_rc subject_make(struct nx_keys *keys, struct nx_keydomain *domain, nx_
 	struct nx_kwctx ctx = nx_kwctx(NX_KEYREC_SUBJECT, domain->id, subject, nx_slice("", 0));
 	NX_AUTO_DONE(nx_key) parent = {{0}};
 	struct nx_keyentry *entry;
-	struct nx_keynode *node;
+	struct nx_keynode *node = NULL;
 	nx_rc rc = nx_keys_room(keys, 2, err);
 
 	if (!rc)
@@ -472,7 +472,7 @@ void nx_keys_status(struct nx_keys *keys, struct nx_keys_status *ret)
 nx_rc nx_keys_domain_at(struct nx_keys *keys, uint32_t i, uint32_t *ret_id, char ret_name[64],
 	uint32_t *ret_version, struct nx_err *err)
 {
-	struct nx_keydomain *domain;
+	struct nx_keydomain *domain = NULL;
 	nx_rc rc;
 
 	(void)pthread_mutex_lock(&keys->lock);

@@ -57,6 +57,7 @@ enum {
 	NX_KEYLOG_HEADER_LEN = 64,
 	NX_KEYLOG_STORE_ID_LEN = 16,
 	NX_KEYREC_MAX = 512, /* a record is never longer */
+	NX_KEYREC_SUBJECT_LEN = 8 + 4 + 4 + 8 + NX_KW_LEN + 4,
 	NX_KEYLOG_COMPAT_KNOWN = 0,
 };
 

@@ -59,6 +59,7 @@ struct logs {
 	size_t best;
 	struct nx_buf buf[NX_LIMIT_KEY_PLACES];
 	struct nx_keylog log[NX_LIMIT_KEY_PLACES];
+	bool same[NX_LIMIT_KEY_PLACES]; /* holds the best log's good part and no more */
 };
 
 static void logs_done(struct logs *logs)
@@ -123,6 +124,19 @@ static nx_rc logs_compare(struct logs *logs, struct nx_err *err)
 	return NX_OK;
 }
 
+/* What is left of the other logs is whether they must be replaced; they may be large. */
+static void logs_drop_others(struct logs *logs)
+{
+	const struct nx_buf *best = &logs->buf[logs->best];
+	struct nx_slice good = nx_slice(best->data, logs->log[logs->best].valid);
+
+	for (size_t i = 0; i < logs->n; i++)
+		logs->same[i] = nx_slice_eq(nx_buf_slice(&logs->buf[i]), good);
+	for (size_t i = 0; i < logs->n; i++)
+		if (i != logs->best)
+			nx_buf_done(&logs->buf[i]);
+}
+
 /* Bring every place to the best log, cut after its last good record. */
 static nx_rc logs_heal(struct nx_keys *keys, const struct logs *logs, struct nx_err *err)
 {
@@ -130,7 +144,7 @@ static nx_rc logs_heal(struct nx_keys *keys, const struct logs *logs, struct nx_
 	nx_rc rc = NX_OK;
 
 	for (size_t i = 0; i < logs->n && !rc; i++)
-		if (!nx_slice_eq(nx_buf_slice(&logs->buf[i]), best))
+		if (!logs->same[i])
 			rc = nx_place_replace(&keys->places, i, NX_KEYS_LOG, best, err);
 	return rc;
 }
@@ -163,6 +177,7 @@ static nx_rc open_logs(struct nx_keys *keys, struct logs *logs, struct nx_err *e
 		rc = logs_compare(logs, err);
 	if (rc)
 		return rc;
+	logs_drop_others(logs);
 	best = &logs->log[logs->best];
 	keys->header = best->header;
 	keys->log_len = best->valid;

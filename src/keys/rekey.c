@@ -225,6 +225,15 @@ static nx_rc root_rekey(struct nx_keys *keys, uint64_t version, struct nx_err *e
 	return rc;
 }
 
+/* About: names are taken at their longest, purposes not at all. */
+static size_t dump_size(const struct nx_keyset *set)
+{
+	return NX_KEYLOG_HEADER_LEN + set->n_subjects * NX_KEYREC_SUBJECT_LEN +
+		(size_t)set->n_nodes * NX_KEYREC_SUBJECT_LEN +
+		set->n_erased * NX_KEYREC_SUBJECT_LEN +
+		(set->sites.n + set->n_domains) * NX_KEYREC_MAX;
+}
+
 /*
  * The tables as a new generation of the log; what was appended and not yet written is in it.
  * Caller holds keys->lock.
@@ -234,6 +243,7 @@ static nx_rc snapshot(struct nx_keys *keys, struct nx_buf *buf, struct nx_err *e
 	nx_rc rc;
 
 	keys->header.generation++;
+	(void)nx_buf_reserve(buf, dump_size(&keys->set)); /* not by doubling: it may be large */
 	nx_keys_dump(keys, buf);
 	rc = nx_buf_check(buf, err);
 	if (!rc)

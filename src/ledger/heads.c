@@ -306,7 +306,7 @@ void nx_heads_retire(struct nx_ledger *ledger, struct nx_snapshot *snap)
 {
 	for (size_t i = 0; i < snap->n; i++) {
 		struct nx_head_rec *rec = snap->recs[i];
-		struct nx_head stored;
+		struct nx_head stored = {0};
 
 		if (!rec->seen && !stored_get(ledger, rec->tag, &stored, NULL))
 			rec->seen = head_eq(stored, rec->snap);

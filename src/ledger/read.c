@@ -29,7 +29,7 @@ static bool bundle_entry(struct nx_slice bundle, unsigned i, struct nx_slice *re
 nx_rc nx_bundle_load(struct nx_ledger *ledger, uint64_t number, unsigned n, struct nx_buf *out,
 	struct nx_err *err)
 {
-	struct nx_slice bytes;
+	struct nx_slice bytes = {0};
 	bool found;
 	nx_rc rc;
 
@@ -69,7 +69,7 @@ static nx_rc entry_from_file(struct nx_ledger *ledger, uint64_t index, struct nx
 {
 	uint64_t number = index / TILE_WIDTH;
 	struct nx_bundle_slot *slot;
-	struct nx_slice bytes;
+	struct nx_slice bytes = {0};
 	nx_rc rc = NX_OK;
 
 	(void)pthread_mutex_lock(&ledger->cache_lock);
@@ -98,7 +98,7 @@ static nx_rc entry_from_file(struct nx_ledger *ledger, uint64_t index, struct nx
 nx_rc nx_entry_bytes(struct nx_ledger *ledger, uint64_t index, struct nx_arena *arena,
 	struct nx_slice *ret, struct nx_err *err)
 {
-	struct nx_slice bytes;
+	struct nx_slice bytes = {0};
 	bool known, found;
 	nx_rc rc = NX_OK;
 
@@ -303,7 +303,7 @@ nx_rc nx_ledger_search(struct nx_ledger *ledger, const struct nx_ledger_query *q
 	struct nx_err *err)
 {
 	struct search search = {.query = query, .fn = fn, .payload = payload};
-	uint64_t from;
+	uint64_t from = 0;
 	nx_rc rc = time_lower(ledger, query->from_us, &from, err);
 
 	if (!rc)

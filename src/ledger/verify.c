@@ -131,6 +131,23 @@ static nx_rc tile_load(
 	return rc;
 }
 
+/* The tile in v->tile against the first `n` hashes computed for it. */
+static nx_rc tile_compare(const struct verify *v, unsigned level, uint64_t number, unsigned n,
+	const uint8_t hashes[TILE_WIDTH][NX_SHA256_LEN], struct nx_err *err)
+{
+	for (unsigned i = 0; i < n; i++) {
+		uint64_t start = (number * TILE_WIDTH + i) << (8 * level);
+
+		if (memcmp(v->tile.data + (size_t)i * NX_SHA256_LEN, hashes[i], NX_SHA256_LEN) == 0)
+			continue;
+		return nx_err_set(err, NX_E_CORRUPT,
+			"tile %u/%llu is not over its entries: entry %llu or one of the %llu behind it is "
+			"altered",
+			level, ULL(number), ULL(start), ULL((1ull << (8 * level)) - 1));
+	}
+	return NX_OK;
+}
+
 static nx_rc tile_check(void *payload, unsigned level, uint64_t number,
 	const uint8_t hashes[TILE_WIDTH][NX_SHA256_LEN], struct nx_err *err)
 {
@@ -140,10 +157,25 @@ static nx_rc tile_check(void *payload, unsigned level, uint64_t number,
 	if (level == 0)
 		return NX_OK; /* compared entry by entry before */
 	rc = tile_load(v, level, number, 0, err);
-	if (!rc && memcmp(v->tile.data, hashes, TILE_WIDTH * (size_t)NX_SHA256_LEN) != 0)
-		return nx_err_set(err, NX_E_CORRUPT,
-			"tile %u/%llu is not over the entries from %llu on", level, ULL(number),
-			ULL(number << (8 * (level + 1))));
+	return rc ? rc : tile_compare(v, level, number, TILE_WIDTH, hashes, err);
+}
+
+/* The unfinished tiles above the entries. */
+static nx_rc partials_check(struct verify *v, struct nx_err *err)
+{
+	nx_rc rc = NX_OK;
+
+	for (unsigned level = 1; level < TILE_LEVELS && !rc; level++) {
+		uint64_t number = nx_edge_number(v->edge->size, level);
+		unsigned width = nx_edge_width(v->edge->size, level);
+
+		if (!width)
+			continue;
+		rc = tile_load(v, level, number, width, err);
+		if (!rc)
+			rc = tile_compare(v, level, number, width,
+				(const uint8_t(*)[NX_SHA256_LEN])v->edge->hash[level], err);
+	}
 	return rc;
 }
 
@@ -230,17 +262,7 @@ static nx_rc checkpoint_check(struct verify *v, struct nx_err *err)
 	if (memcmp(root, checkpoint.root, NX_SHA256_LEN) != 0)
 		return nx_err_set(err, NX_E_CORRUPT,
 			"checkpoint root is not over entries 0 to %llu", ULL(checkpoint.size));
-	for (unsigned level = 1; level < TILE_LEVELS && !rc; level++) {
-		unsigned width = nx_edge_width(v->edge->size, level);
-
-		if (!width)
-			continue;
-		rc = tile_load(v, level, nx_edge_number(v->edge->size, level), width, err);
-		if (!rc && memcmp(v->tile.data, v->edge->hash[level], width * NX_SHA256_LEN) != 0)
-			rc = nx_err_set(
-				err, NX_E_CORRUPT, "last tile of level %u is altered", level);
-	}
-	return rc;
+	return NX_OK;
 }
 
 static int slot_compare(const void *a, const void *b)
@@ -339,6 +361,8 @@ static nx_rc verify_end(struct verify *v, struct nx_err *err)
 	if (!v->ledger->note_len)
 		return NX_OK; /* nothing was flushed yet */
 	rc = entries_check(v, v->ledger->durable, err);
+	if (!rc)
+		rc = partials_check(v, err);
 	if (!rc)
 		rc = checkpoint_check(v, err);
 	return rc ? rc : map_check(v, err);

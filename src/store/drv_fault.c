@@ -111,7 +111,7 @@ static nx_rc journal(
 	struct fault_pool *fp, nx_pack_id pack, uint64_t off, size_t n, struct nx_err *err)
 {
 	uint64_t size;
-	uint8_t *old;
+	uint8_t *old = NULL;
 	nx_rc rc = nx_pool_size(fp->inner, pack, &size, err);
 
 	if (!rc)

@@ -134,7 +134,7 @@ static nx_rc write_one(struct mem_pool *mem, struct mem_pack *mp, uint64_t off,
 	const struct iovec *iov, struct nx_err *err)
 {
 	uint64_t end = off + iov->iov_len;
-	uint8_t *old;
+	uint8_t *old = NULL;
 	nx_rc rc = pack_grow(mp, end, err);
 
 	if (!rc)

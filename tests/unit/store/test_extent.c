@@ -539,6 +539,30 @@ static void test_a_stranger_can_open_a_segment(void **state)
 	free(p);
 }
 
+/* Sealed by another implementation from the page of the format: blob key 00 01 .. 1f, extent 0. */
+static void test_the_golden_extent_opens(void **state)
+{
+	static const uint8_t golden[] = {0x4e, 0x58, 0x45, 0x58, 0x01, 0x01, 0x20, 0x00, 0x00, 0x00,
+		0x04, 0x00, 0x00, 0x00, 0x00, 0x00, 0xa0, 0xa1, 0xa2, 0xa3, 0xa4, 0xa5, 0xa6, 0xa7,
+		0xa8, 0xa9, 0xaa, 0xab, 0xac, 0xad, 0xae, 0xaf, 0x81, 0xb3, 0x59, 0xbe, 0xba, 0xf5,
+		0x89, 0xb3, 0xb7, 0x93, 0x98, 0x6e, 0x3b, 0xb8, 0x25, 0x76, 0xf3, 0xce, 0x4b, 0x60,
+		0x28, 0x21, 0x2e};
+	const struct nx_extent e = {PACK, 0, 7, 32};
+	struct fixture *fx = *state;
+	struct iovec iov = {nx_aligned_get(4096), 4096};
+	struct nx_key key;
+	char got[7];
+
+	for (unsigned i = 0; i < sizeof(key.b); i++)
+		key.b[i] = (uint8_t)i;
+	memset(iov.iov_base, 0, 4096);
+	memcpy(iov.iov_base, golden, sizeof(golden));
+	assert_ok(nx_pool_write(fx->pool, PACK, 0, &iov, 1, &fx->err), &fx->err);
+	assert_ok(nx_extent_read(fx->pool, &e, &key, 0, 0, got, 7, &fx->err), &fx->err);
+	assert_memory_equal(got, "narthex", 7);
+	nx_aligned_put(iov.iov_base, 4096);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -560,6 +584,7 @@ int main(void)
 		T(test_a_failed_read_gives_nothing),
 		T(test_the_header_is_as_documented),
 		T(test_a_stranger_can_open_a_segment),
+		T(test_the_golden_extent_opens),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

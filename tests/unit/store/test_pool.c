@@ -2,12 +2,14 @@
 #include "nx_test.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
 #include <limits.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -416,6 +418,41 @@ static void test_dir_serves_more_packs_than_it_keeps_open(void **state)
 		expect(fx, id, 0, BLOCK, (unsigned)id);
 }
 
+/* Stands before libc's: the nth call from now fails, as the device of a failing disk would. */
+static int fdatasync_fails_in;
+
+int fdatasync(int fd)
+{
+	if (fdatasync_fails_in > 0 && --fdatasync_fails_in == 0) {
+		errno = EIO;
+		return -1;
+	}
+	return (int)syscall(SYS_fdatasync, fd);
+}
+
+static void test_dir_never_writes_to_a_pack_whose_sync_failed(void **state)
+{
+	struct fixture *fx = *state;
+	nx_pack_id bad = 1;
+	const nx_pack_id both[] = {1, 2};
+
+	assert_ok(nx_pool_create(fx->pool, 1, &fx->err), &fx->err);
+	assert_ok(nx_pool_create(fx->pool, 2, &fx->err), &fx->err);
+	assert_ok(put(fx, 1, 0, BLOCK, 1), &fx->err);
+	assert_ok(put(fx, 2, 0, BLOCK, 2), &fx->err);
+	fdatasync_fails_in = 1;
+	assert_rc(nx_pool_sync(fx->pool, &bad, 1, &fx->err), NX_E_IO);
+	assert_int_equal(fdatasync_fails_in, 0);
+	for (int i = 0; i < 3; i++) { /* the kernel would say yes now */
+		assert_rc(nx_pool_sync(fx->pool, &bad, 1, &fx->err), NX_E_IO);
+		assert_rc(nx_pool_sync(fx->pool, both, 2, &fx->err), NX_E_IO);
+		assert_rc(put(fx, 1, BLOCK, BLOCK, 1), NX_E_IO);
+	}
+	expect(fx, 1, 0, BLOCK, 1); /* reading goes on */
+	assert_ok(put(fx, 2, 0, BLOCK, 3), &fx->err);
+	assert_ok(nx_pool_sync(fx->pool, both + 1, 1, &fx->err), &fx->err);
+}
+
 static void test_fault_fails_the_nth_call_of_its_kind(void **state)
 {
 	struct fixture *fx = *state;
@@ -591,6 +628,7 @@ static const struct CMUnitTest faults[] = {
 static const struct CMUnitTest files[] = {
 	cmocka_unit_test(test_dir_survives_reopening_and_ignores_strangers),
 	cmocka_unit_test(test_dir_serves_more_packs_than_it_keeps_open),
+	cmocka_unit_test(test_dir_never_writes_to_a_pack_whose_sync_failed),
 };
 static const struct CMUnitTest alone[] = {
 	cmocka_unit_test(test_unknown_pools_are_refused),

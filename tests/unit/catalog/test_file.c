@@ -1,0 +1,422 @@
+#include "cat_fixture.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "base/file.h"
+#include "catalog/catalog_priv.h"
+
+#define NAME "Featherstonehaugh^Zebulon"
+
+static void fill(struct fixture *fx, int64_t from, int n)
+{
+	for (int i = 0; i < n; i++) {
+		char uid[32];
+		struct nx_study row;
+
+		(void)snprintf(uid, sizeof(uid), "1.2.826.%lld", (long long)from + i);
+		row = fx_study(from + i, uid);
+		row.patient_name = NAME;
+		row.name_key = "FEATHERSTONEHAUGH^ZEBULON";
+		fx_put_study(fx, &row);
+	}
+}
+
+static void slurp(const char *path, struct nx_buf *buf)
+{
+	struct nx_err err;
+
+	nx_buf_init(buf, 64u << 20, 0);
+	assert_ok(nx_file_read(AT_FDCWD, path, buf, &err), &err);
+}
+
+static void assert_no_plaintext(const char *path)
+{
+	static const char *const words[] = {
+		"eatherstone", "EATHERSTONE", "1.2.826", "CREATE TABLE", "SQLite", "HOSP"};
+	NX_AUTO_DONE(nx_buf) buf;
+
+	slurp(path, &buf);
+	assert_true(buf.len > 0);
+	for (size_t i = 0; i < NX_ARRAY_LEN(words); i++)
+		assert_null(memmem(buf.data, buf.len, words[i], strlen(words[i])));
+}
+
+static void test_no_plaintext_in_any_file(void **state)
+{
+	struct fixture *fx = *state;
+	char wal[128];
+
+	fill(fx, 1, 200);
+	(void)snprintf(wal, sizeof(wal), "%s-wal", fx->path);
+	assert_no_plaintext(wal);
+	fx->cat = nx_cat_free(fx->cat);
+	assert_int_equal(access(wal, F_OK), -1); /* closing leaves one file */
+	assert_no_plaintext(fx->path);
+}
+
+static void test_rows_are_there_after_reopening(void **state)
+{
+	struct fixture *fx = *state;
+	struct nx_study got;
+
+	fill(fx, 1, 100);
+	fx->cat = nx_cat_free(fx->cat);
+	fx_open(fx);
+	assert_ok(nx_cat_study(fx->cat, 1, "1.2.826.100", fx->arena, &got, &fx->err), &fx->err);
+	assert_string_equal(got.patient_name, NAME);
+}
+
+static void test_a_wrong_key_is_told_from_damage(void **state)
+{
+	struct fixture *fx = *state;
+	struct nx_key other = fx->key;
+	struct nx_cat_opts opts = {.path = fx->path, .key = &other};
+	struct nx_cat *cat = NULL;
+
+	fx->cat = nx_cat_free(fx->cat);
+	other.b[31] ^= 1;
+	assert_rc(nx_cat_open(&opts, &cat, &fx->err), NX_E_KEY);
+	assert_null(cat);
+}
+
+static void flip(const char *path, int64_t at, uint8_t mask)
+{
+	int fd = open(path, O_RDWR);
+	uint8_t b;
+
+	assert_true(fd >= 0);
+	assert_int_equal(pread(fd, &b, 1, at), 1);
+	b ^= mask;
+	assert_int_equal(pwrite(fd, &b, 1, at), 1);
+	close(fd);
+}
+
+/* Every row that can be read is right; returns the failure met, if any. */
+static nx_rc read_everything(struct fixture *fx)
+{
+	struct nx_cat_opts opts = {.path = fx->path, .key = &fx->key};
+	struct nx_op *rows;
+	size_t n = 0;
+	nx_rc rc = nx_cat_open(&opts, &fx->cat, &fx->err);
+
+	if (rc)
+		return rc;
+	rc = nx_cat_rows(fx->cat, NX_T_STUDY, 0, NULL, 0, false, 0, fx->arena, &rows, &n, &fx->err);
+	if (!rc) {
+		assert_int_equal(n, 100);
+		for (size_t i = 0; i < n; i++)
+			assert_memory_equal(rows[i].vals[6].s.p, NAME, sizeof(NAME) - 1);
+	}
+	fx->cat = nx_cat_free(fx->cat);
+	nx_arena_reset(fx->arena);
+	return rc;
+}
+
+static void test_a_flipped_bit_is_corrupt_never_wrong_rows(void **state)
+{
+	struct fixture *fx = *state;
+	struct stat st;
+	unsigned caught = 0;
+
+	fill(fx, 1, 100);
+	fx->cat = nx_cat_free(fx->cat);
+	assert_int_equal(stat(fx->path, &st), 0);
+	assert_int_equal(st.st_size % CAT_PAGE, 0);
+	/* one place in each part of every page: body, nonce, tag, epoch */
+	for (int64_t page = 0; page < st.st_size; page += CAT_PAGE) {
+		static const int at[] = {
+			100, CAT_PAGE - 33, CAT_PAGE - 32, CAT_PAGE - 20, CAT_PAGE - 1};
+
+		for (size_t i = 0; i < NX_ARRAY_LEN(at); i++) {
+			nx_rc rc;
+
+			flip(fx->path, page + at[i], 0x10);
+			rc = read_everything(fx);
+			assert_true(rc == NX_OK || rc == NX_E_CORRUPT); /* OK: not of this table */
+			caught += rc == NX_E_CORRUPT;
+			flip(fx->path, page + at[i], 0x10);
+		}
+	}
+	assert_true(caught >= 5 * 3);
+	assert_rc(read_everything(fx), NX_OK);
+}
+
+static void test_swapped_pages_are_corrupt(void **state)
+{
+	struct fixture *fx = *state;
+	uint8_t a[CAT_PAGE];
+	uint8_t b[CAT_PAGE];
+	struct stat st;
+	int fd;
+
+	fill(fx, 1, 100);
+	fx->cat = nx_cat_free(fx->cat);
+	assert_int_equal(stat(fx->path, &st), 0);
+	fd = open(fx->path, O_RDWR);
+	for (int page = 1; page < st.st_size / CAT_PAGE - 1; page++) {
+		assert_int_equal(pread(fd, a, CAT_PAGE, page * CAT_PAGE), CAT_PAGE);
+		assert_int_equal(pread(fd, b, CAT_PAGE, (page + 1) * CAT_PAGE), CAT_PAGE);
+		assert_int_equal(pwrite(fd, b, CAT_PAGE, page * CAT_PAGE), CAT_PAGE);
+		assert_int_equal(pwrite(fd, a, CAT_PAGE, (page + 1) * CAT_PAGE), CAT_PAGE);
+	}
+	close(fd);
+	assert_rc(read_everything(fx), NX_E_CORRUPT);
+}
+
+static void test_foreign_and_future_files_are_refused(void **state)
+{
+	struct fixture *fx = *state;
+	struct nx_cat_opts opts = {.path = fx->path, .key = &fx->key};
+	struct nx_cat *cat = NULL;
+
+	fx->cat = nx_cat_free(fx->cat);
+	flip(fx->path, 6, 0x40); /* version */
+	assert_rc(nx_cat_open(&opts, &cat, &fx->err), NX_E_VERSION);
+	flip(fx->path, 6, 0x40);
+	flip(fx->path, 7, 0x01); /* an incompatible feature */
+	assert_rc(nx_cat_open(&opts, &cat, &fx->err), NX_E_VERSION);
+	flip(fx->path, 7, 0x01);
+	flip(fx->path, 0, 0x01); /* magic */
+	assert_rc(nx_cat_open(&opts, &cat, &fx->err), NX_E_CORRUPT);
+	assert_int_equal(truncate(fx->path, 10), 0);
+	assert_rc(nx_cat_open(&opts, &cat, &fx->err), NX_E_CORRUPT);
+	assert_null(cat);
+}
+
+static void test_a_newer_schema_is_refused(void **state)
+{
+	struct fixture *fx = *state;
+	struct nx_cat_opts opts = {.path = fx->path, .key = &fx->key};
+	struct nx_cat *cat = NULL;
+	char sql[64];
+
+	(void)snprintf(sql, sizeof(sql), "PRAGMA user_version = %d", CAT_SCHEMA + 1);
+	assert_ok(nx_sql_exec(fx->cat->writer->db, sql, &fx->err), &fx->err);
+	fx->cat = nx_cat_free(fx->cat);
+	assert_rc(nx_cat_open(&opts, &cat, &fx->err), NX_E_VERSION);
+}
+
+static void test_backup_under_another_key(void **state)
+{
+	struct fixture *fx = *state;
+	char copy[128];
+	struct nx_key key;
+	struct nx_cat_opts opts = {.path = copy, .key = &key};
+	struct nx_cat *cat;
+	struct nx_study got;
+
+	nx_random(key.b, sizeof(key.b));
+	(void)snprintf(copy, sizeof(copy), "%s/copy.db", fx->dir);
+	fill(fx, 1, 100);
+	assert_ok(nx_cat_backup(fx->cat, copy, &key, &fx->err), &fx->err);
+	fill(fx, 101, 1); /* in use, and not in the copy */
+	assert_rc(nx_cat_backup(fx->cat, copy, &key, &fx->err), NX_E_EXISTS);
+	assert_no_plaintext(copy);
+	assert_ok(nx_cat_open(&opts, &cat, &fx->err), &fx->err);
+	assert_u64(nx_cat_watermark(cat), 100);
+	assert_ok(nx_cat_study(cat, 1, "1.2.826.100", fx->arena, &got, &fx->err), &fx->err);
+	assert_rc(nx_cat_study(cat, 1, "1.2.826.101", fx->arena, &got, NULL), NX_E_NOENT);
+	nx_cat_free(cat);
+}
+
+/* ---- crashes ---- */
+
+static void apply_for_ever(struct fixture *fx)
+{
+	struct nx_cat_opts opts = {.path = fx->path, .key = &fx->key};
+	uint64_t seq;
+
+	if (nx_cat_open(&opts, &fx->cat, NULL))
+		_exit(1);
+	seq = nx_cat_watermark(fx->cat);
+	for (;;) {
+		struct nx_op ops[8];
+
+		seq++;
+		nx_arena_reset(fx->arena);
+		for (int i = 0; i < 8; i++) {
+			char *name = nx_arena_printf(
+				fx->arena, "1.2.%llu.%d", (unsigned long long)seq, i);
+			struct nx_item item = fx_item((int64_t)(seq * 8) + i, 7, name);
+
+			item.subject = (int64_t)(seq * 0x9e3779b97f4a7c15u);
+			if (nx_op_put_item(&item, fx->arena, &ops[i]))
+				_exit(1);
+		}
+		if (nx_cat_apply(fx->cat, seq, ops, 8, NULL))
+			_exit(1);
+	}
+}
+
+static void test_a_kill_leaves_whole_groups_and_their_watermark(void **state)
+{
+	struct fixture *fx = *state;
+	uint64_t before = 0;
+
+	fx->cat = nx_cat_free(fx->cat);
+	for (int round = 0; round < 12; round++) {
+		struct nx_cat_counts counts;
+		uint64_t max_id;
+		uint64_t seq;
+		int status;
+		pid_t pid = fork();
+
+		assert_true(pid >= 0);
+		if (!pid)
+			apply_for_ever(fx);
+		usleep(30000u + (unsigned)round * 17000u); /* the moment of the kill is the test */
+		kill(pid, SIGKILL);
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_true(WIFSIGNALED(status));
+		fx_open(fx);
+		seq = nx_cat_watermark(fx->cat);
+		assert_true(seq >= before);
+		assert_ok(nx_cat_counts(fx->cat, &counts, &fx->err), &fx->err);
+		assert_u64(counts.items, seq * 8);
+		assert_ok(nx_cat_max_id(fx->cat, NX_T_ITEM, &max_id, &fx->err), &fx->err);
+		assert_u64(max_id, seq ? seq * 8 + 7 : 0);
+		before = seq;
+		fx->cat = nx_cat_free(fx->cat);
+	}
+	assert_true(before > 0);
+}
+
+static void copy_file(const char *from, const char *to)
+{
+	NX_AUTO_DONE(nx_buf) buf;
+	int fd = open(to, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+
+	slurp(from, &buf);
+	assert_true(fd >= 0);
+	assert_rc(nx_pwrite_full(fd, buf.data, buf.len, 0, NULL), NX_OK);
+	close(fd);
+}
+
+/* A power cut may leave any end of the log torn: what opens is a whole number of groups. */
+static void test_a_torn_log_ends_at_its_last_whole_group(void **state)
+{
+	struct fixture *fx = *state;
+	struct nx_cat_opts opts = {.key = &fx->key};
+	char from[128];
+	char copy[128];
+	char wal[140];
+	struct stat st;
+
+	(void)snprintf(from, sizeof(from), "%s-wal", fx->path);
+	(void)snprintf(copy, sizeof(copy), "%s/copy.db", fx->dir);
+	(void)snprintf(wal, sizeof(wal), "%s-wal", copy);
+	opts.path = copy;
+	fill(fx, 1, 40);
+	assert_int_equal(stat(from, &st), 0);
+	for (int64_t at = st.st_size - 1; at > st.st_size - 30000; at -= 997) {
+		struct nx_cat *cat;
+		struct nx_cat_counts counts;
+
+		copy_file(fx->path, copy);
+		copy_file(from, wal);
+		if (at % 2)
+			assert_int_equal(truncate(wal, at), 0);
+		else
+			flip(wal, at, 0x01);
+		assert_ok(nx_cat_open(&opts, &cat, &fx->err), &fx->err);
+		assert_true(nx_cat_watermark(cat) <= 40);
+		assert_ok(nx_cat_counts(cat, &counts, &fx->err), &fx->err);
+		assert_u64(counts.studies, nx_cat_watermark(cat));
+		nx_cat_free(cat);
+	}
+}
+
+static void test_the_log_is_checkpointed_while_busy(void **state)
+{
+	struct fixture *fx = *state;
+	static const uint8_t sealed[3000];
+	struct stat st;
+	char wal[128];
+
+	(void)snprintf(wal, sizeof(wal), "%s-wal", fx->path);
+	for (int i = 1; i <= 30; i++) {
+		struct nx_op ops[500];
+
+		nx_arena_reset(fx->arena);
+		for (int k = 0; k < 500; k++) {
+			struct nx_item item = fx_item(i * 500 + k, 0, "a");
+
+			item.sealed = nx_slice(sealed, sizeof(sealed));
+			assert_rc(nx_op_put_item(&item, fx->arena, &ops[k]), NX_OK);
+		}
+		fx_apply(fx, ops, 500);
+	}
+	assert_int_equal(stat(wal, &st), 0);
+	assert_true(st.st_size < 50 * 1024 * 1024); /* of some 60 MB and more written */
+	assert_int_equal(stat(fx->path, &st), 0);
+	assert_true(st.st_size > 10 * 1024 * 1024);
+}
+
+/* ---- plans ---- */
+
+static void expect_plan(struct fixture *fx, const char *sql, const char *index)
+{
+	NX_AUTO_DONE(nx_buf) text;
+	sqlite3_stmt *stmt;
+	bool found = false;
+
+	nx_buf_init(&text, 4096, 0);
+	nx_buf_printf(&text, "EXPLAIN QUERY PLAN %s", sql);
+	assert_ok(nx_sql_prepare(fx->cat->writer->db, &text, false, &stmt, &fx->err), &fx->err);
+	while (sqlite3_step(stmt) == SQLITE_ROW) {
+		const char *line = (const char *)sqlite3_column_text(stmt, 3);
+
+		assert_non_null(line);
+		if (strstr(line, "SCAN"))
+			fail_msg("%s: %s", sql, line);
+		found |= strstr(line, index) != NULL;
+	}
+	sqlite3_finalize(stmt);
+	if (!found)
+		fail_msg("%s does not use %s", sql, index);
+}
+
+static void test_searches_use_their_indexes(void **state)
+{
+	static const struct {
+		enum cat_stmt which;
+		const char *index;
+	} want[] = {{CAT_S_ITEM_LATEST, "item_subject"}, {CAT_S_ITEM_IN_SERIES, "item_series"},
+		{CAT_S_ITEMS_OF, "item_series"}, {CAT_S_ITEMS_OF_SUBJECT, "item_subject"},
+		{CAT_S_OBJECTS, "item_object"}, {CAT_S_STUDY, "study_uid"},
+		{CAT_S_SERIES, "series_uid"}, {CAT_S_SERIES_OF, "series_study"},
+		{CAT_S_PRINCIPAL, "principal_token"}};
+	struct fixture *fx = *state;
+
+	for (size_t i = 0; i < NX_ARRAY_LEN(want); i++) {
+		sqlite3_stmt *stmt;
+
+		assert_ok(nx_cat_stmt(fx->cat->writer, want[i].which, NULL, 0, &stmt, &fx->err),
+			&fx->err);
+		expect_plan(fx, sqlite3_sql(stmt), want[i].index);
+	}
+}
+
+int main(void)
+{
+#define FX(t) cmocka_unit_test_setup_teardown(t, fx_setup, fx_teardown)
+	const struct CMUnitTest tests[] = {
+		FX(test_no_plaintext_in_any_file),
+		FX(test_rows_are_there_after_reopening),
+		FX(test_a_wrong_key_is_told_from_damage),
+		FX(test_a_flipped_bit_is_corrupt_never_wrong_rows),
+		FX(test_swapped_pages_are_corrupt),
+		FX(test_foreign_and_future_files_are_refused),
+		FX(test_a_newer_schema_is_refused),
+		FX(test_backup_under_another_key),
+		FX(test_a_kill_leaves_whole_groups_and_their_watermark),
+		FX(test_a_torn_log_ends_at_its_last_whole_group),
+		FX(test_the_log_is_checkpointed_while_busy),
+		FX(test_searches_use_their_indexes),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
