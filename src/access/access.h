@@ -61,6 +61,8 @@ NX_NODISCARD nx_rc nx_access_ae(struct nx_cat *cat, const char *calling, const c
 /* A new token (43 characters, 256 bits) and its hash for NX_T_PRINCIPAL. */
 void nx_access_token_new(char ret_token[48], uint8_t ret_hash[32]);
 
+bool nx_access_role_known(const char *role);
+
 struct nx_decision {
 	bool permit;
 	const char *rule; /* the rule that said so */

@@ -1,0 +1,229 @@
+#include <assert.h>
+#include <string.h>
+
+#include "access/access.h"
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/enc.h"
+#include "base/limits.h"
+#include "base/secret.h"
+#include "catalog/catalog.h"
+#include "crypto/crypto.h"
+
+enum {
+	TOKEN_BYTES = 32,
+	TOKEN_CHARS = 43, /* base64url without padding (RFC 4648 section 5) */
+	ROW_MEMORY = 64 * 1024,
+};
+
+_Static_assert(NX_PERM_COUNT_ <= 32, "permissions fit a bit set");
+
+#define MAY(perm) (1u << NX_PERM_##perm)
+
+struct role {
+	const char *name;
+	uint32_t perms;
+	bool bound; /* only in the collection of the principal */
+};
+
+/* Who may what.  Everything else is denied. */
+static const struct role roles[] = {
+	{"admin",
+		MAY(VERIFY) | MAY(STORE) | MAY(QUERY) | MAY(READ) | MAY(DELETE) | MAY(DEIDENTIFY) |
+			MAY(RELEASE) | MAY(LEASE) | MAY(ERASE) | MAY(AUDIT) | MAY(ADMIN) |
+			MAY(MONITOR),
+		false},
+	{"modality", MAY(VERIFY) | MAY(STORE), true},
+	{"reader", MAY(QUERY) | MAY(READ), false},
+	{"steward", MAY(QUERY) | MAY(READ) | MAY(DEIDENTIFY) | MAY(RELEASE) | MAY(DELETE), false},
+	{"auditor", MAY(AUDIT) | MAY(MONITOR), false},
+	{"monitor", MAY(MONITOR), false},
+	{"trainer", MAY(LEASE), false},
+};
+
+static const struct role *role_find(const char *name)
+{
+	for (size_t i = 0; i < NX_ARRAY_LEN(roles); i++)
+		if (strcmp(roles[i].name, name) == 0)
+			return &roles[i];
+	return NULL;
+}
+
+bool nx_access_role_known(const char *role)
+{
+	return role_find(role) != NULL;
+}
+
+/* ---- decisions ---- */
+
+static struct nx_decision deny(const char *rule)
+{
+	return (struct nx_decision){.permit = false, .rule = rule};
+}
+
+static struct nx_decision permit(const char *rule)
+{
+	return (struct nx_decision){.permit = true, .rule = rule};
+}
+
+static struct nx_decision decide(
+	const struct nx_principal *who, enum nx_perm perm, const char *collection)
+{
+	const struct role *role = role_find(who->role);
+
+	if (perm <= NX_PERM_NONE_ || perm >= NX_PERM_COUNT_)
+		return deny("no such permission");
+	if (perm == NX_PERM_PUBLIC)
+		return permit("public");
+	if (who->kind == NX_PRINCIPAL_SYSTEM)
+		return permit("system");
+	if (!role)
+		return deny("no such role");
+	if (!(role->perms & 1u << perm))
+		return deny("not in the role");
+	if (role->bound && !who->collection[0])
+		return deny("role needs a collection");
+	/* C-ECHO is about no collection; everything else of a bound principal is about its own. */
+	if (who->collection[0] && perm != NX_PERM_VERIFY &&
+		(!collection || strcmp(collection, who->collection) != 0))
+		return deny("another collection");
+	return permit("role");
+}
+
+void nx_access_decide(const struct nx_principal *who, enum nx_perm perm, const char *collection,
+	struct nx_decision *ret)
+{
+	*ret = decide(who, perm, collection);
+}
+
+nx_rc nx_access_check(const struct nx_principal *who, enum nx_perm perm, const char *collection,
+	struct nx_err *err)
+{
+	struct nx_decision decision = decide(who, perm, collection);
+
+	if (decision.permit)
+		return NX_OK;
+	return nx_err_set(err, NX_E_DENIED, "denied: %s", decision.rule);
+}
+
+/* ---- principals ---- */
+
+static void principal_init(struct nx_principal *p, enum nx_principal_kind kind, const char *peer)
+{
+	uint8_t session[16];
+
+	*p = (struct nx_principal){.kind = kind};
+	(void)snprintf(p->peer, sizeof(p->peer), "%s", peer ? peer : "");
+	nx_random(session, sizeof(session));
+	nx_hex_format(session, sizeof(session), p->session);
+}
+
+/* False when `from` does not fit: a shortened name could be another's. */
+static bool name_copy(char to[NX_LIMIT_NAME + 1], const char *prefix, const char *from)
+{
+	int n = snprintf(to, NX_LIMIT_NAME + 1, "%s%s", prefix, from);
+
+	return n >= 0 && (unsigned)n <= NX_LIMIT_NAME;
+}
+
+void nx_access_token_new(char ret_token[48], uint8_t ret_hash[32])
+{
+	uint8_t raw[TOKEN_BYTES];
+	char text[NX_BASE64_LEN(TOKEN_BYTES) + 1];
+
+	nx_random(raw, sizeof(raw));
+	nx_base64_format(raw, sizeof(raw), text);
+	text[TOKEN_CHARS] = 0; /* the padding */
+	for (char *c = text; *c; c++)
+		*c = *c == '+' ? '-' : *c == '/' ? '_' : *c;
+	memset(ret_token, 0, 48);
+	memcpy(ret_token, text, TOKEN_CHARS);
+	nx_sha256(text, TOKEN_CHARS, ret_hash);
+	explicit_bzero(raw, sizeof(raw));
+	explicit_bzero(text, sizeof(text));
+}
+
+/* The token of "Bearer <token>"; the scheme without regard to case (RFC 9110 11.1). */
+static const char *token_of(const char *authorization)
+{
+	const char *token;
+
+	if (!authorization || strncasecmp(authorization, "Bearer ", 7) != 0)
+		return NULL;
+	token = authorization + 7;
+	token += strspn(token, " ");
+	for (size_t i = 0; i < TOKEN_CHARS; i++) {
+		char c = token[i];
+
+		if (!((c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+			    c == '-' || c == '_'))
+			return NULL;
+	}
+	return token[TOKEN_CHARS] ? NULL : token;
+}
+
+/* Why it is refused goes to the log, not to the peer: one text for all. */
+static nx_rc unauthenticated(struct nx_err *err)
+{
+	return nx_err_set(err, NX_E_UNAUTHENTICATED, "no valid bearer token");
+}
+
+static bool row_valid(const struct nx_principal_row *row, int64_t now)
+{
+	return !row->revoked_us && (!row->expires_us || now < row->expires_us) &&
+		nx_access_role_known(row->role);
+}
+
+nx_rc nx_access_bearer(struct nx_cat *cat, const char *authorization, const char *peer,
+	struct nx_principal *ret, struct nx_err *err)
+{
+	NX_AUTO(nx_arena) *arena = nx_arena_new(ROW_MEMORY, 0);
+	const char *token = token_of(authorization);
+	struct nx_principal_row row;
+	struct nx_principal who;
+	uint8_t hash[NX_SHA256_LEN];
+	nx_rc rc;
+
+	if (!arena)
+		return nx_err_set(err, NX_E_NOMEM, "no memory for a principal");
+	if (!token)
+		return unauthenticated(err);
+	/* Found by the hash of 256 random bits: the time of the search tells nothing of use. */
+	nx_sha256(token, TOKEN_CHARS, hash);
+	rc = nx_cat_principal(cat, hash, arena, &row, err);
+	if (rc == NX_E_NOENT)
+		return unauthenticated(err);
+	if (rc)
+		return rc;
+	principal_init(&who, NX_PRINCIPAL_TOKEN, peer);
+	if (!row_valid(&row, nx_now_us()) || !name_copy(who.name, "", row.name) ||
+		!name_copy(who.role, "", row.role))
+		return unauthenticated(err);
+	*ret = who;
+	return NX_OK;
+}
+
+nx_rc nx_access_ae(struct nx_cat *cat, const char *calling, const char *called, const char *peer,
+	struct nx_principal *ret, struct nx_err *err)
+{
+	NX_AUTO(nx_arena) *arena = nx_arena_new(ROW_MEMORY, 0);
+	struct nx_principal who;
+	struct nx_ae_row row;
+	nx_rc rc;
+
+	if (!arena)
+		return nx_err_set(err, NX_E_NOMEM, "no memory for a principal");
+	rc = nx_cat_ae(cat, calling, called, arena, &row, err);
+	if (rc == NX_E_NOENT)
+		return nx_err_set(err, NX_E_DENIED, "AE titles are not on the allow-list");
+	if (rc)
+		return rc;
+	if (row.address[0] && (!peer || strcmp(row.address, peer) != 0))
+		return nx_err_set(err, NX_E_DENIED, "AE title from another address");
+	principal_init(&who, NX_PRINCIPAL_AE, peer);
+	if (!name_copy(who.name, "AE:", row.ae) || !name_copy(who.role, "", "modality") ||
+		!name_copy(who.collection, "", row.collection))
+		return nx_err_set(err, NX_E_DENIED, "AE entry with a name that is too long");
+	*ret = who;
+	return NX_OK;
+}
