@@ -1,8 +1,6 @@
 /*
  * Metadata from header blobs alone: the bulk values are never read (PS3.18 10.4.1.1.2, Annex F).
  */
-#include <stdio.h>
-
 #include "base/json.h"
 #include "base/limits.h"
 #include "dicom/dicom.h"
@@ -14,9 +12,7 @@ enum {
 
 struct uri_base {
 	const char *base;
-	const char *study;
-	const char *series;
-	const char *instance;
+	struct nx_instance_info info;
 };
 
 static nx_rc bulk_uri(
@@ -25,8 +21,8 @@ static nx_rc bulk_uri(
 	const struct uri_base *u = payload;
 
 	nx_buf_printf(out, "%s/studies/%s/series/%s/instances/%s/bulkdata/%llu-%llu", u->base,
-		u->study, u->series, u->instance, (unsigned long long)e->bulk_offset,
-		(unsigned long long)e->bulk_length);
+		u->info.study, u->info.series, u->info.sop_instance,
+		(unsigned long long)e->bulk_offset, (unsigned long long)e->bulk_length);
 	return nx_buf_check(out, err);
 }
 
@@ -68,41 +64,60 @@ static nx_rc header_dataset(struct nx_archive *archive, const struct nx_item *it
 	return rc ? rc : nx_dataset_parse_split(header, bulks, n, NULL, arena, ret, err);
 }
 
-static const char *series_uid_of(const struct nx_dataset *ds, struct nx_arena *arena)
+static nx_rc one(struct nx_instances *x, size_t i, const char *base_url, struct nx_arena *arena,
+	struct nx_buf *out, struct nx_err *err)
 {
-	const char *uid = nx_dataset_text(ds, NX_TAG_SERIES_INSTANCE_UID, arena);
+	struct uri_base uri = {.base = base_url};
+	struct nx_dataset *ds;
+	struct nx_json json;
+	nx_rc rc = header_dataset(x->archive, &x->items[i], arena, &ds, err);
 
-	return uid ? uid : "";
+	if (rc)
+		return rc;
+	nx_instances_info(x, i, &uri.info);
+	nx_json_init(&json, out);
+	rc = nx_dataset_json(ds, &json, bulk_uri, &uri, arena, err);
+	return rc ? rc : nx_buf_check(out, err);
+}
+
+nx_rc nx_instances_metadata(struct nx_instances *instances, size_t i, size_t enough,
+	const char *base_url, struct nx_buf *out, size_t *ret_next, struct nx_err *err)
+{
+	NX_AUTO(nx_arena) *arena = nx_arena_new(METADATA_ARENA_MAX, NX_ARENA_WIPE);
+	size_t start = out->len;
+	nx_rc rc = NX_OK;
+
+	if (!arena)
+		return nx_err_set(err, NX_E_NOMEM, "no memory for metadata");
+	for (; i < instances->n && out->len - start < enough && !rc; i++) {
+		if (out->len > start)
+			nx_buf_put_u8(out, ',');
+		nx_arena_reset(arena);
+		rc = one(instances, i, base_url, arena, out, err);
+	}
+	if (!rc)
+		*ret_next = i;
+	return rc;
+}
+
+nx_rc nx_retrieve_open_metadata(struct nx_retrieve *retrieve, const struct nx_principal *who,
+	const struct nx_selection *sel, struct nx_instances **ret, struct nx_err *err)
+{
+	return instances_find(retrieve, who, sel, NX_ACTION_READ_METADATA, ret, err);
 }
 
 nx_rc nx_retrieve_metadata(struct nx_retrieve *retrieve, const struct nx_principal *who,
 	const struct nx_selection *sel, const char *base_url, struct nx_buf *out,
 	struct nx_err *err)
 {
-	NX_AUTO(nx_arena) *arena = nx_arena_new(METADATA_ARENA_MAX, NX_ARENA_WIPE);
 	NX_AUTO(nx_instances) *x = NULL;
-	struct nx_json json;
-	nx_rc rc;
+	size_t next;
+	nx_rc rc = nx_retrieve_open_metadata(retrieve, who, sel, &x, err);
 
-	if (!arena)
-		return nx_err_set(err, NX_E_NOMEM, "no memory for metadata");
-	rc = instances_find(retrieve, who, sel, NX_ACTION_READ_METADATA, &x, err);
 	if (rc)
 		return rc;
-	nx_json_init(&json, out);
-	nx_json_array_begin(&json);
-	for (size_t i = 0; i < x->n && !rc; i++) {
-		struct uri_base uri = {
-			.base = base_url, .study = sel->study, .instance = x->items[i].name};
-		struct nx_dataset *ds;
-
-		nx_arena_reset(arena);
-		rc = header_dataset(x->archive, &x->items[i], arena, &ds, err);
-		if (rc)
-			break;
-		uri.series = sel->series ? sel->series : series_uid_of(ds, arena);
-		rc = nx_dataset_json(ds, &json, bulk_uri, &uri, arena, err);
-	}
-	nx_json_array_end(&json);
+	nx_buf_put_u8(out, '[');
+	rc = nx_instances_metadata(x, 0, SIZE_MAX, base_url, out, &next, err);
+	nx_buf_put_u8(out, ']');
 	return rc ? rc : nx_buf_check(out, err);
 }

@@ -92,7 +92,7 @@ static const struct nx_route rest[] = {
 	{"GET", "", 1, 1, NULL, "root"},
 	{0},
 };
-static const struct nx_route_table tables[] = {{"/dw", some}, {"/s3", rest}};
+static const struct nx_route_table tables[] = {{"/dw", some, NULL}, {"/s3", rest, NULL}};
 
 static void expect(const char *method, const char *path, nx_rc rc, const char *want)
 {
