@@ -67,8 +67,6 @@ __attribute__((format(printf, 1, 2))) static bool fail(const char *fmt, ...)
 	return false;
 }
 
-/* ---- hashes ---- */
-
 static void sha256(const uint8_t *p, size_t n, uint8_t ret[HASH])
 {
 	struct sha256_ctx ctx;
@@ -98,8 +96,6 @@ static void node_hash(const uint8_t *left, const uint8_t *right, uint8_t ret[HAS
 	memcpy(both + 1 + HASH, right, HASH);
 	sha256(both, sizeof(both), ret);
 }
-
-/* ---- text ---- */
 
 static bool hex_decode(const char *s, uint8_t *ret, size_t n)
 {

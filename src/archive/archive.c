@@ -48,15 +48,19 @@ static nx_rc ledger_open(
 	return rc ? rc : nx_ledger_open(&lo, &a->ledger, err);
 }
 
+/* Tables whose rows get their number from nx_archive_next_id(). */
+static const enum nx_table numbered[] = {NX_T_COLLECTION, NX_T_STUDY, NX_T_SERIES, NX_T_ITEM,
+	NX_T_BLOB, NX_T_EVENT, NX_T_QUARANTINE, NX_T_RELEASE, NX_T_JOB, NX_T_CONFLICT};
+
 static nx_rc ids_load(struct nx_archive *a, struct nx_err *err)
 {
 	nx_rc rc = NX_OK;
 
-	for (unsigned t = 1; t < NX_T_COUNT_ && !rc; t++) {
+	for (size_t i = 0; i < NX_ARRAY_LEN(numbered) && !rc; i++) {
 		uint64_t id = 0;
 
-		rc = nx_cat_max_id(a->cat, t, &id, err);
-		atomic_store(&a->next_id[t], id + 1);
+		rc = nx_cat_max_id(a->cat, numbered[i], &id, err);
+		atomic_store(&a->next_id[numbered[i]], id + 1);
 	}
 	return rc;
 }

@@ -118,7 +118,7 @@ struct nx_recipe {
 	size_t n_blobs;
 	struct nx_recipe_part *parts;
 	size_t n_parts;
-	uint64_t size;	     /* sum of the parts */
+	uint64_t size;       /* sum of the parts */
 	uint8_t digest[32];  /* SHA-256 over parts and roots: the ETag */
 	uint8_t content[32]; /* what makes two items the same (nx_put.content) */
 };

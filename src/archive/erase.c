@@ -14,8 +14,7 @@
 enum {
 	ERASE_ARENA_MAX = 512 * 1024 * 1024,
 	DOMAINS_MAX = 64,
-	SUBJECT_BY_SUBJECT = 1, /* indexes as listed in the catalog's schema */
-	STUDY_BY_SUBJECT = 6,
+	STUDY_BY_SUBJECT = 6, /* index as listed in the catalog's schema */
 };
 
 /* Copies of the subject's keys, made before they are destroyed, to learn which blobs its recipes
@@ -110,7 +109,7 @@ static nx_rc item_erase(void *payload, const void *row, struct nx_err *err)
 		rc = NX_OK;
 	else if (!rc && key)
 		rc = blobs_count(e, recipe, err);
-	return rc ? rc : row_delete(e, NX_T_ITEM, item->id, err);
+	return rc;
 }
 
 struct blob_walk {
@@ -154,7 +153,7 @@ static nx_rc series_delete(void *payload, const void *row, struct nx_err *err)
 	return row_delete(payload, NX_T_SERIES, ((const struct nx_series *)row)->id, err);
 }
 
-static nx_rc studies_delete(struct erasure *e, struct nx_err *err)
+static nx_rc series_of_subject_delete(struct erasure *e, struct nx_err *err)
 {
 	struct nx_val where = nx_val_int((int64_t)e->subject);
 	struct nx_op *rows;
@@ -162,30 +161,19 @@ static nx_rc studies_delete(struct erasure *e, struct nx_err *err)
 	nx_rc rc = nx_cat_rows(e->a->cat, NX_T_STUDY, STUDY_BY_SUBJECT, &where, 1, false, 0,
 		e->arena, &rows, &n, err);
 
-	for (size_t i = 0; i < n && !rc; i++) {
+	for (size_t i = 0; i < n && !rc; i++)
 		rc = nx_cat_series_of(e->a->cat, rows[i].vals[0].i, series_delete, e, err);
-		if (!rc)
-			rc = row_delete(e, NX_T_STUDY, rows[i].vals[0].i, err);
-	}
 	return rc;
 }
 
-static nx_rc names_delete(struct erasure *e, struct nx_err *err)
+/* By subject, not by key: the names in these rows must not enter the log again. */
+static nx_rc purge(struct erasure *e, enum nx_table table, struct nx_err *err)
 {
-	struct nx_val where = nx_val_int((int64_t)e->subject);
-	struct nx_op *rows;
-	size_t n = 0;
-	nx_rc rc = nx_cat_rows(e->a->cat, NX_T_SUBJECT, SUBJECT_BY_SUBJECT, &where, 1, false, 0,
-		e->arena, &rows, &n, err);
+	struct nx_val val = nx_val_int((int64_t)e->subject);
 
-	for (size_t i = 0; i < n && !rc; i++)
-		rc = nx_change_op(e->change,
-			&(struct nx_op){.verb = NX_OP_DEL,
-				.table = NX_T_SUBJECT,
-				.n = 3,
-				.vals = rows[i].vals},
-			err);
-	return rc;
+	return nx_change_op(e->change,
+		&(struct nx_op){.verb = NX_OP_PURGE, .table = (uint8_t)table, .n = 1, .vals = &val},
+		err);
 }
 
 static nx_rc forget_row(struct erasure *e, struct nx_err *err)
@@ -199,6 +187,7 @@ static nx_rc forget_row(struct erasure *e, struct nx_err *err)
 
 static nx_rc rows_delete(struct erasure *e, struct nx_err *err)
 {
+	static const enum nx_table tables[] = {NX_T_ITEM, NX_T_STUDY, NX_T_SUBJECT, NX_T_EVENT};
 	struct blob_walk walk = {.e = e, .err = err};
 	nx_rc rc;
 
@@ -208,9 +197,9 @@ static nx_rc rows_delete(struct erasure *e, struct nx_err *err)
 		rc = walk.rc;
 	}
 	if (!rc)
-		rc = studies_delete(e, err);
-	if (!rc)
-		rc = names_delete(e, err);
+		rc = series_of_subject_delete(e, err);
+	for (size_t i = 0; i < NX_ARRAY_LEN(tables) && !rc; i++)
+		rc = purge(e, tables[i], err);
 	return rc ? rc : forget_row(e, err);
 }
 

@@ -69,9 +69,9 @@ nx_rc group_unit(struct nx_archive *a, struct group *g, uint32_t domain, struct 
 	unit = calloc(1, sizeof(*unit));
 	if (!unit)
 		return nx_err_set(err, NX_E_NOMEM, "no memory for a unit");
-	/* The place only: the group's length is not known yet, and only the committer appends to
-	 * small packs. */
-	rc = space_alloc(a, domain, PACK_SMALL, 0, &unit->pack, &unit->off, err);
+	/* The length is not known yet; only the committer appends to small packs, so the rest can
+	 * be given back. */
+	rc = space_alloc(a, domain, PACK_SMALL, UNIT_RESERVE, &unit->pack, &unit->off, err);
 	if (rc) {
 		free(unit);
 		return rc;

@@ -38,8 +38,8 @@
 
 /* Key store (docs/formats/KEY-STORE.md). */
 #define NX_LIMIT_KEY_PLACES    8u
-#define NX_LIMIT_KEY_LOG       (8192ull * NX_MIB) /* keys.nxk: a hundred million subjects */
-#define NX_LIMIT_KEY_NAMES     1024u              /* site keys, and purposes of a domain */
+#define NX_LIMIT_KEY_LOG       (8ull << 30) /* keys.nxk: a hundred million subjects */
+#define NX_LIMIT_KEY_NAMES     1024u        /* site keys, and purposes of a domain */
 #define NX_LIMIT_KEY_DOMAINS   65536u
 #define NX_LIMIT_ARGON2_KIB    (4096u * NX_KIB)
 #define NX_LIMIT_ARGON2_PASSES 64u
@@ -59,9 +59,9 @@
 #define NX_LIMIT_URL              (8u * NX_KIB)
 
 /* Queries. */
-#define NX_LIMIT_QUERY_ROWS 10000u
-#define NX_LIMIT_QUERY_KEYS 64u
-#define NX_LIMIT_QUERY_VALUES      4096u /* values of all lists of one query */
+#define NX_LIMIT_QUERY_ROWS   10000u
+#define NX_LIMIT_QUERY_KEYS   64u
+#define NX_LIMIT_QUERY_VALUES 4096u /* values of all lists of one query */
 
 /* Catalog. */
 #define NX_LIMIT_OP_VALUES 64u /* values of one row operation */

@@ -22,6 +22,7 @@ struct applier {
 	sqlite3_stmt *commit;
 	sqlite3_stmt *put[NX_T_COUNT_];
 	sqlite3_stmt *del[NX_T_COUNT_];
+	sqlite3_stmt *purge[NX_T_COUNT_];
 	struct update updates[NX_T_COUNT_][2][UPDATES_KEPT];
 	unsigned next_victim;
 };
@@ -62,6 +63,7 @@ struct applier *nx_applier_free(struct applier *ap)
 	for (unsigned t = 0; t < NX_T_COUNT_; t++) {
 		sqlite3_finalize(ap->put[t]);
 		sqlite3_finalize(ap->del[t]);
+		sqlite3_finalize(ap->purge[t]);
 		for (unsigned i = 0; i < UPDATES_KEPT; i++) {
 			sqlite3_finalize(ap->updates[t][0][i].stmt);
 			sqlite3_finalize(ap->updates[t][1][i].stmt);
@@ -110,6 +112,16 @@ static nx_rc prepare_del(struct applier *ap, const struct cat_table *table, sqli
 	nx_buf_init(&sql, 16 * NX_KIB, 0);
 	nx_buf_printf(&sql, "DELETE FROM %s", table->name);
 	put_key_match(&sql, table);
+	return nx_sql_prepare(ap->db, &sql, true, ret_stmt, err);
+}
+
+static nx_rc prepare_purge(struct applier *ap, const struct cat_table *table,
+	sqlite3_stmt **ret_stmt, struct nx_err *err)
+{
+	NX_AUTO_DONE(nx_buf) sql;
+
+	nx_buf_init(&sql, 16 * NX_KIB, 0);
+	nx_buf_printf(&sql, "DELETE FROM %s WHERE subject = ?1", table->name);
 	return nx_sql_prepare(ap->db, &sql, true, ret_stmt, err);
 }
 
@@ -226,6 +238,13 @@ static nx_rc apply_one(struct applier *ap, const struct nx_op *op, struct nx_err
 		stmt = ap->del[op->table];
 		if (!rc)
 			bound = bind_leading(stmt, op, table->n_pk);
+		break;
+	case NX_OP_PURGE:
+		if (!ap->purge[op->table])
+			rc = prepare_purge(ap, table, &ap->purge[op->table], err);
+		stmt = ap->purge[op->table];
+		if (!rc)
+			bound = nx_row_bind(stmt, 1, &op->vals[0], NX_VAL_INT);
 		break;
 	case NX_OP_SET:
 	case NX_OP_ADD:

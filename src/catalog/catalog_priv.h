@@ -68,6 +68,8 @@ struct cat_table {
 /* NULL for a number that is no table. */
 const struct cat_table *nx_cat_table(unsigned table);
 /* "st.id, st.collection, ..."; `alias` may be NULL. */
+/* Number of a column; -1 when the table has none of that name. */
+int nx_cat_column(const struct cat_table *table, const char *name);
 void nx_cat_put_columns(struct nx_buf *sql, const struct cat_table *table, const char *alias);
 /* Statements that bring a schema of version `from` (0: empty) to CAT_SCHEMA. */
 void nx_cat_put_ddl(struct nx_buf *sql, unsigned from);
@@ -127,9 +129,9 @@ struct conn_target {
 	bool fresh; /* the file is empty: lay it out */
 };
 
-NX_NODISCARD nx_rc nx_conn_open(const struct conn_target *target, enum conn_role role,
+NX_NODISCARD nx_rc nx_cat_conn_open(const struct conn_target *target, enum conn_role role,
 	struct conn **ret_conn, struct nx_err *err);
-struct conn *nx_conn_free(struct conn *conn);
+struct conn *nx_cat_conn_free(struct conn *conn);
 
 /* Our code for an SQLite result, with `what` (constant words) and the result number as text. */
 nx_rc nx_sql_err(struct nx_err *err, int sqlite_rc, const char *what);

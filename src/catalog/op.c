@@ -103,6 +103,8 @@ static bool verb_fits(const struct nx_op *op, const struct cat_table *table)
 	case NX_OP_SET:
 	case NX_OP_ADD:
 		return pairs_fit(op, table);
+	case NX_OP_PURGE:
+		return op->n == 1 && nx_cat_column(table, "subject") >= 0;
 	}
 	return false;
 }
@@ -119,6 +121,11 @@ nx_rc nx_op_check(const struct nx_op *op, struct nx_err *err)
 			"row operation on %s: verb %u with %u values", table->name, op->verb,
 			op->n);
 	leading = op->verb == NX_OP_PUT ? op->n : table->n_pk;
+	if (op->verb == NX_OP_PURGE)
+		return op->vals[0].type == NX_VAL_INT
+			? NX_OK
+			: nx_err_set(err, NX_E_MALFORMED, "purge of %s: type of the subject",
+				  table->name);
 	for (unsigned i = 0; i < leading; i++)
 		if (!type_fits(&op->vals[i], &table->cols[i]))
 			return nx_err_set(err, NX_E_MALFORMED, "row operation on %s: type of %s",

@@ -330,6 +330,14 @@ const struct cat_table *nx_cat_table(unsigned table)
 	return table < NX_T_COUNT_ && tables[table].name ? &tables[table] : NULL;
 }
 
+int nx_cat_column(const struct cat_table *table, const char *name)
+{
+	for (unsigned i = 0; i < table->n_cols; i++)
+		if (strcmp(table->cols[i].name, name) == 0)
+			return (int)i;
+	return -1;
+}
+
 void nx_cat_put_columns(struct nx_buf *sql, const struct cat_table *table, const char *alias)
 {
 	for (unsigned i = 0; i < table->n_cols; i++)

@@ -34,7 +34,10 @@ NX_NODISCARD nx_rc nx_crypto_init(struct nx_err *err);
 /* "gnutls 3.7.9, ipsec-mb 1.3 avx512" for --version and benchmarks. */
 const char *nx_crypto_describe(void);
 
-/* FIPS 180-4 SHA-256, RFC 2104 HMAC, RFC 5869 HKDF-SHA256 (32 bytes out).  Cannot fail. */
+/*
+ * FIPS 180-4 SHA-256, RFC 2104 HMAC, RFC 5869 HKDF-SHA256 (the label is the salt, the context the
+ * info; 32 bytes out).  Cannot fail.
+ */
 void nx_sha256(const void *p, size_t n, uint8_t ret[NX_SHA256_LEN]);
 void nx_hmac_sha256(const struct nx_key *key, const void *p, size_t n, uint8_t ret[NX_SHA256_LEN]);
 void nx_hkdf(const struct nx_key *key, const char *label, struct nx_slice context,
@@ -95,7 +98,7 @@ NX_NODISCARD nx_rc nx_argon2id(struct nx_slice passphrase, struct nx_slice salt,
 /*
  * The blob root: RFC 6962 2.1 Merkle tree hash over leaves of NX_LEAF_LEN bytes of the plaintext
  * (the last leaf shorter); the empty blob has the hash of the empty string.  Leaves are hashed in
- * batches.
+ * batches of up to 16: a tree holds half a megabyte from its second leaf until final or free.
  */
 struct nx_tree;
 struct nx_tree *nx_tree_new(void);

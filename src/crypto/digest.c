@@ -80,7 +80,7 @@ void nx_hkdf_full(
 	struct hmac_sha256_ctx ctx;
 	uint8_t prk[NX_SHA256_LEN];
 
-	assert(n <= 255 * NX_SHA256_LEN); /* RFC 5869 2.3 */
+	assert(n <= (size_t)255 * NX_SHA256_LEN); /* RFC 5869 2.3 */
 	hmac_sha256_set_key(&ctx, salt.n, salt.p);
 	hkdf_extract(&ctx, extract_update, extract_digest, sizeof(prk), ikm.n, ikm.p, prk);
 	hmac_sha256_set_key(&ctx, sizeof(prk), prk);

@@ -55,23 +55,23 @@ void nx_gcm_seal(struct nx_gcm *gcm, const uint8_t nonce[NX_GCM_NONCE_LEN], stru
 }
 
 static bool open_checked(const struct nx_gcm_ops *ops, void *state, const uint8_t *nonce,
-	struct nx_slice aad, const void *ct, size_t n, const uint8_t *tag, void *pt)
+	struct nx_slice aad, struct nx_slice ct, const uint8_t *tag, void *pt)
 {
 	uint8_t want[NX_GCM_TAG_LEN];
 	bool good;
 
-	ops->open(state, nonce, aad, ct, n, pt, want);
+	ops->open(state, nonce, aad, ct.p, ct.n, pt, want);
 	good = nx_secret_eq(want, tag, sizeof(want));
 	explicit_bzero(want, sizeof(want));
-	if (!good && n)
-		explicit_bzero(pt, n);
+	if (!good && ct.n)
+		explicit_bzero(pt, ct.n);
 	return good;
 }
 
 bool nx_gcm_open(struct nx_gcm *gcm, const uint8_t nonce[NX_GCM_NONCE_LEN], struct nx_slice aad,
 	const void *ct, size_t n, const uint8_t tag[NX_GCM_TAG_LEN], void *pt)
 {
-	return open_checked(gcm->ops, gcm->state, nonce, aad, ct, n, tag, pt);
+	return open_checked(gcm->ops, gcm->state, nonce, aad, nx_slice(ct, n), tag, pt);
 }
 
 nx_rc nx_seal(const struct nx_key *key, struct nx_slice aad, const void *pt, size_t n, void *ret,
@@ -108,7 +108,7 @@ nx_rc nx_seal_open(const struct nx_key *key, struct nx_slice aad, const void *se
 	if (!ops->init(state, key))
 		return nx_err_set(err, NX_E_NOMEM, "no memory to open a sealed message");
 	n -= NX_SEAL_OVERHEAD;
-	good = open_checked(ops, state, from, aad, from + NX_GCM_NONCE_LEN, n,
+	good = open_checked(ops, state, from, aad, nx_slice(from + NX_GCM_NONCE_LEN, n),
 		from + NX_GCM_NONCE_LEN + n, ret_pt);
 	ops->done(state);
 	explicit_bzero(state, sizeof(state));

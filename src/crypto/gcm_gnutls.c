@@ -67,7 +67,7 @@ static void seal(void *state, const uint8_t *nonce, struct nx_slice aad, const v
 	finish(st, ret_tag);
 }
 
-static void open_(void *state, const uint8_t *nonce, struct nx_slice aad, const void *ct, size_t n,
+static void unseal(void *state, const uint8_t *nonce, struct nx_slice aad, const void *ct, size_t n,
 	void *pt, uint8_t *ret_tag)
 {
 	struct state *st = state;
@@ -86,5 +86,5 @@ const struct nx_gcm_ops nx_gcm_gnutls = {
 	.init = init,
 	.done = done,
 	.seal = seal,
-	.open = open_,
+	.open = unseal,
 };

@@ -33,7 +33,7 @@ static void seal(void *state, const uint8_t *nonce, struct nx_slice aad, const v
 	explicit_bzero(&ctx, sizeof(ctx));
 }
 
-static void open_(void *state, const uint8_t *nonce, struct nx_slice aad, const void *ct, size_t n,
+static void unseal(void *state, const uint8_t *nonce, struct nx_slice aad, const void *ct, size_t n,
 	void *pt, uint8_t *ret_tag)
 {
 	struct gcm_context_data ctx;
@@ -49,7 +49,7 @@ static const struct nx_gcm_ops ops = {
 	.init = init,
 	.done = done,
 	.seal = seal,
-	.open = open_,
+	.open = unseal,
 };
 
 /* Without vector AES (VAES, in its AVX-512 code) it is no faster than GnuTLS. */

@@ -10,6 +10,9 @@
 
 #include "crypto/crypto_priv.h"
 
+#define LEAF_LEN ((size_t)NX_LEAF_LEN)
+#define SLOT_LEN (LEAF_LEN + 64) /* prefix and leaf, the next slot aligned */
+
 /*
  * RFC 6962 hashes 0x00 || leaf.  The multi-buffer code wants each message in one piece, so a leaf
  * is copied behind its prefix; the copy is cheap beside the hash.
@@ -19,7 +22,6 @@
  * messages interleaved in the SHA extensions (or eight AVX2 lanes) serve the short tail.
  */
 enum {
-	SLOT_LEN = NX_LEAF_LEN + 64, /* prefix and leaf, the next slot aligned */
 	WIDE_MIN = 8,
 	NARROW_MIN = 2,
 	POOL_MAX = 32,
@@ -50,7 +52,7 @@ static uint8_t *slot(const struct nx_leaves *leaves, size_t i)
 
 static size_t slot_len(const struct nx_leaves *leaves, size_t i)
 {
-	return 1 + (i < leaves->n ? NX_LEAF_LEN : leaves->fill);
+	return 1 + (i < leaves->n ? LEAF_LEN : leaves->fill);
 }
 
 #if HAVE_IPSEC_MB
@@ -199,7 +201,7 @@ static struct nx_leaves *leaves_new(void)
 
 	if (!leaves)
 		return NULL;
-	leaves->slots = aligned_alloc(64, (size_t)NX_LEAVES_MAX * SLOT_LEN);
+	leaves->slots = aligned_alloc(64, NX_LEAVES_MAX * SLOT_LEN);
 	if (!leaves->slots || !managers_new(leaves))
 		return leaves_free(leaves);
 	return leaves;
@@ -242,14 +244,14 @@ size_t nx_leaves_fill(struct nx_leaves *leaves, const void *p, size_t n)
 {
 	uint8_t *to = slot(leaves, leaves->n);
 
-	if (n > NX_LEAF_LEN - leaves->fill)
-		n = NX_LEAF_LEN - leaves->fill;
+	if (n > LEAF_LEN - leaves->fill)
+		n = LEAF_LEN - leaves->fill;
 	if (leaves->high <= leaves->n)
 		leaves->high = leaves->n + 1;
 	to[0] = 0x00; /* RFC 6962 2.1 */
 	memcpy(to + 1 + leaves->fill, p, n);
 	leaves->fill += n;
-	if (leaves->fill == NX_LEAF_LEN) {
+	if (leaves->fill == LEAF_LEN) {
 		leaves->n++;
 		leaves->fill = 0;
 	}

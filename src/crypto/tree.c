@@ -6,6 +6,8 @@
 
 #include "crypto/crypto_priv.h"
 
+#define LEAF_LEN ((size_t)NX_LEAF_LEN)
+
 enum {
 	STACK_MAX = 64 /* one subtree root for each bit of the number of leaves */
 };
@@ -85,11 +87,11 @@ static void single_end(struct nx_tree *tree)
 
 static size_t single_fill(struct nx_tree *tree, const uint8_t *p, size_t n)
 {
-	if (n > NX_LEAF_LEN - tree->single_len)
-		n = NX_LEAF_LEN - tree->single_len;
+	if (n > LEAF_LEN - tree->single_len)
+		n = LEAF_LEN - tree->single_len;
 	sha256_update(&tree->single, n, p);
 	tree->single_len += n;
-	if (tree->single_len == NX_LEAF_LEN)
+	if (tree->single_len == LEAF_LEN)
 		single_end(tree);
 	return n;
 }
@@ -100,7 +102,7 @@ void nx_tree_update(struct nx_tree *tree, const void *p, size_t n)
 	size_t took;
 
 	while (n) {
-		if (!tree->stage && !tree->single_len && (tree->n_leaves || n > NX_LEAF_LEN))
+		if (!tree->stage && !tree->single_len && (tree->n_leaves || n > LEAF_LEN))
 			tree->stage = nx_leaves_take();
 		if (tree->stage)
 			took = nx_leaves_fill(tree->stage, from, n);

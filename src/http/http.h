@@ -66,7 +66,8 @@ NX_NODISCARD nx_rc nx_http_body_all(
 
 /* ---- the response; exactly one of these ends a handler ---- */
 
-/* Before the body: add a header. */
+/* Before the body: add a header.  A value with CR or LF ends the connection instead of the reply.
+ */
 void nx_http_set_header(struct nx_http_req *req, const char *name, const char *value);
 /* The body is copied. */
 nx_rc nx_http_reply(
@@ -143,7 +144,7 @@ void *nx_http_principal(const struct nx_http_req *req);
 /* ---- helpers shared by the protocols ---- */
 
 /* RFC 9110 14.1.2: one "bytes=" range against `size`.  NX_E_NOENT: no range header, or one to
- * ignore; NX_E_RANGE: not satisfiable. */
+ * ignore; NX_E_RANGE: not satisfiable.  If-Range is the caller's, who knows the validators. */
 NX_NODISCARD nx_rc nx_http_range(const struct nx_http_req *req, uint64_t size, uint64_t *ret_off,
 	uint64_t *ret_len, struct nx_err *err);
 

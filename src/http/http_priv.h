@@ -149,6 +149,8 @@ struct nx_http_req {
 
 	struct nx_http_pair *headers; /* of the response */
 	size_t n_headers;
+	size_t max_headers;
+	bool headers_failed;
 	bool replied;
 	bool queued;
 	int status;

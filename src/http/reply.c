@@ -11,23 +11,38 @@
 
 enum {
 	BLOCK_LEN = 256 * 1024,
-	HEADERS_MAX = 32,
+	HEADERS_START = 16,
 	ERROR_LEN = 2048
 };
+
+/* Handlers pass on metadata that clients once sent, so the number has no bound but the arena's. */
+static bool headers_grow(struct nx_http_req *req)
+{
+	size_t max = req->max_headers ? 2 * req->max_headers : HEADERS_START;
+	struct nx_http_pair *more = nx_arena_alloc_array(req->arena, max, sizeof(*more));
+
+	if (!more)
+		return false;
+	if (req->n_headers)
+		memcpy(more, req->headers, req->n_headers * sizeof(*more));
+	req->headers = more;
+	req->max_headers = max;
+	return true;
+}
 
 void nx_http_set_header(struct nx_http_req *req, const char *name, const char *value)
 {
 	struct nx_http_pair *pair;
 
-	if (!req->headers)
-		req->headers = nx_arena_alloc_array(req->arena, HEADERS_MAX, sizeof(*req->headers));
-	assert(req->n_headers < HEADERS_MAX);
-	/* Without memory the reply goes without its headers: nx_reply_queue() refuses it then. */
-	if (!req->headers)
+	if (req->n_headers == req->max_headers && !headers_grow(req)) {
+		req->headers_failed = true;
 		return;
+	}
 	pair = &req->headers[req->n_headers++];
 	pair->key = nx_arena_str(req->arena, name, strlen(name));
 	pair->value = nx_arena_str(req->arena, value, strlen(value));
+	if (!pair->key || !pair->value)
+		req->headers_failed = true;
 }
 
 nx_rc nx_http_reply(
@@ -119,11 +134,12 @@ static bool headers_add(const struct nx_http_req *req, struct MHD_Response *resp
 {
 	const struct nx_http_pair *pair;
 
+	if (req->headers_failed)
+		return false;
 	for (size_t i = 0; i < req->n_headers; i++) {
 		pair = &req->headers[i];
-		if (!pair->key || !pair->value ||
-			MHD_add_response_header(response, pair->key, pair->value) != MHD_YES)
-			return false;
+		if (MHD_add_response_header(response, pair->key, pair->value) != MHD_YES)
+			return false; /* also for CR or LF in a value: nobody splits a response */
 	}
 	if (req->must_close || atomic_load(&req->server->draining))
 		return MHD_add_response_header(response, "Connection", "close") == MHD_YES;
@@ -142,6 +158,10 @@ enum MHD_Result nx_reply_queue(struct nx_http_req *req)
 	if (headers_add(req, req->response))
 		ok = MHD_queue_response(req->conn, (unsigned)req->status, req->response);
 	req->queued = ok == MHD_YES;
+	if (!req->queued)
+		nx_log(NX_LOG_ERROR, "http", "reply-lost",
+			"%s: reply %d could not be made; connection closed", req->server->name,
+			req->status);
 	nx_link_sending(req->link, req->read ? BLOCK_LEN : req->copy_len);
 	return ok;
 }

@@ -162,7 +162,7 @@ static nx_rc parse(struct nx_slice file, struct parsed *ret, struct nx_err *err)
 	struct nx_rd rd = nx_rd(file);
 	uint32_t compat, incompat, zero, crc;
 	uint8_t got[sizeof(magic)];
-	struct parsed p;
+	struct parsed p = {0};
 
 	if (!nx_rd_copy(&rd, got, sizeof(got)) || memcmp(got, magic, sizeof(magic)) != 0)
 		return nx_err_set(err, NX_E_CORRUPT, "not a root key file");
@@ -226,7 +226,7 @@ static nx_rc open_place(struct file_root *self, size_t i, struct nx_slice passph
 	uint32_t *ret_n, struct nx_err *err)
 {
 	NX_AUTO_DONE(nx_buf) buf;
-	struct parsed p;
+	struct parsed p = {0};
 	nx_rc rc;
 
 	nx_buf_init(&buf, FILE_MAX, 0);
@@ -281,7 +281,7 @@ static nx_rc open_places(struct file_root *self, struct nx_slice passphrase, str
 static nx_rc file_open(const struct nx_keys_opts *opts, struct nx_places *places,
 	struct nx_root **ret_root, struct nx_err *err)
 {
-	struct file_root *self;
+	struct file_root *self = NULL;
 	nx_rc rc = self_new(places, &self, err);
 
 	if (rc)
@@ -298,7 +298,7 @@ static nx_rc file_open(const struct nx_keys_opts *opts, struct nx_places *places
 static nx_rc file_create(const struct nx_keys_opts *opts, struct nx_places *places,
 	struct nx_root **ret_root, struct nx_err *err)
 {
-	struct file_root *self;
+	struct file_root *self = NULL;
 	uint64_t version;
 	nx_rc rc;
 
@@ -364,13 +364,22 @@ static nx_rc file_version_keep(struct nx_root *root, uint64_t version, struct nx
 	return write_all(self, err);
 }
 
+static void kek_swap(struct nx_secret *a, struct nx_secret *b)
+{
+	NX_AUTO_DONE(nx_key) key;
+
+	kek_copy(a, &key);
+	memcpy(a->data, b->data, NX_KEY_LEN);
+	memcpy(b->data, key.b, NX_KEY_LEN);
+}
+
+/* Half done, either passphrase opens; the old one is the one that counts. */
 static nx_rc file_set_passphrase(
 	struct nx_root *root, struct nx_slice passphrase, struct nx_err *err)
 {
 	struct file_root *self = self_of(root);
 	NX_AUTO(nx_secret) *kek = nx_secret_new(NX_KEY_LEN);
 	struct params params = self->params, old = self->params;
-	struct nx_secret *old_kek;
 	nx_rc rc;
 
 	if (!kek)
@@ -379,18 +388,14 @@ static nx_rc file_set_passphrase(
 	rc = kek_derive(passphrase, &params, kek, err);
 	if (rc)
 		return rc;
-	old_kek = self->kek;
-	self->kek = kek;
+	kek_swap(self->kek, kek);
 	self->params = params;
 	rc = write_all(self, err);
-	/* Half done, either passphrase opens; the old one is the one that counts. */
-	if (rc) {
-		self->kek = old_kek;
-		self->params = old;
-		return rc;
-	}
-	kek = old_kek;
-	return NX_OK;
+	if (!rc)
+		return NX_OK;
+	kek_swap(self->kek, kek);
+	self->params = old;
+	return rc;
 }
 
 const struct nx_root_ops nx_root_drv_file = {

@@ -428,6 +428,20 @@ nx_rc nx_keys_subject(struct nx_keys *keys, uint32_t domain, nx_subject subject,
 	return rc ? rc : nx_child_unwrap(&parent, &ctx, entry.wrap, ret_key, err);
 }
 
+nx_rc nx_keys_erased_at(
+	struct nx_keys *keys, uint64_t i, nx_subject *ret_subject, struct nx_err *err)
+{
+	nx_rc rc = NX_OK;
+
+	(void)pthread_mutex_lock(&keys->lock);
+	if (i < keys->set.n_erased)
+		*ret_subject = keys->set.erased[i].subject;
+	else
+		rc = nx_err_set(err, NX_E_NOENT, "no erased subject %llu", (unsigned long long)i);
+	(void)pthread_mutex_unlock(&keys->lock);
+	return rc;
+}
+
 bool nx_keys_erased(struct nx_keys *keys, nx_subject subject)
 {
 	bool erased;

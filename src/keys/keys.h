@@ -10,6 +10,9 @@
  * by a passphrase) and `keys.nxk` (append-only log of wraps, docs/formats/KEY-STORE.md).  Every
  * change is in all places before it counts.  Erasing a subject re-keys its node, its domain and the
  * root version, so that no older copy of keys.nxk opens anything of it under the present root.
+ *
+ * A write that fails is never retried: from then on the store gives keys and takes no changes, with
+ * the same error, until it is opened again, which repairs what was cut short.
  */
 #ifndef NX_KEYS_KEYS_H
 #define NX_KEYS_KEYS_H
@@ -28,7 +31,7 @@ struct nx_keys;
 typedef uint64_t nx_subject;
 
 struct nx_keys_opts {
-	const char *driver;        /* "file" */
+	const char *driver;        /* "file"; "mem": the root lives as long as the process */
 	const char *const *places; /* directories; the first is the one read */
 	size_t n_places;           /* >= 1 */
 	struct nx_slice passphrase;
@@ -37,8 +40,9 @@ struct nx_keys_opts {
 
 /* Make root.key and an empty store in every place; NX_E_EXISTS if any is there. */
 NX_NODISCARD nx_rc nx_keys_create(const struct nx_keys_opts *opts, struct nx_err *err);
-/* NX_E_KEY for a wrong passphrase.  A place that lags behind (fewer valid records) is brought up to
- * date. */
+/* NX_E_KEY for a wrong passphrase, or a log under a root version that is gone.  A place that lags
+ * behind is brought up to date, an interrupted erasure is finished.  NX_E_CORRUPT names the place.
+ */
 NX_NODISCARD nx_rc nx_keys_open(
 	const struct nx_keys_opts *opts, struct nx_keys **ret_keys, struct nx_err *err);
 struct nx_keys *nx_keys_free(struct nx_keys *keys);

@@ -49,7 +49,7 @@ static nx_rc plan_init(struct plan *plan, struct nx_keydomain *domain, struct nx
 	plan->secret = nx_secret_new(NX_KEY_LEN);
 	plan->purposes = calloc(domain->purposes.n + 1, sizeof(*plan->purposes));
 	plan->nodes = calloc((size_t)domain->n_nodes + 1, sizeof(*plan->nodes));
-	plan->entries = calloc((size_t)domain->n_nodes + 1, sizeof(*plan->entries));
+	plan->entries = calloc((size_t)domain->n_nodes + 1, sizeof(void *));
 	if (!plan->secret || !plan->purposes || !plan->nodes || !plan->entries)
 		return nx_err_set(err, NX_E_NOMEM, "no memory to re-key a domain");
 	memcpy(plan->secret->data, plan->new_key.b, NX_KEY_LEN);

@@ -6,7 +6,7 @@
 
 nx_rc nx_rootset_init(struct nx_rootset *set, struct nx_err *err)
 {
-	*set = (struct nx_rootset){.keys = nx_secret_new(NX_ROOTSET_MAX * NX_KEY_LEN)};
+	*set = (struct nx_rootset){.keys = nx_secret_new((size_t)NX_ROOTSET_MAX * NX_KEY_LEN)};
 	return set->keys ? NX_OK : nx_err_set(err, NX_E_NOMEM, "no locked memory for root keys");
 }
 
@@ -69,7 +69,7 @@ nx_rc nx_rootset_keep(struct nx_rootset *set, uint64_t version, struct nx_err *e
 		return nx_err_set(
 			err, NX_E_KEY, "no root version %llu", (unsigned long long)version);
 	memmove(set->keys->data, key, NX_KEY_LEN);
-	explicit_bzero(key_at(set, 1), (NX_ROOTSET_MAX - 1) * NX_KEY_LEN);
+	explicit_bzero(key_at(set, 1), (size_t)(NX_ROOTSET_MAX - 1) * NX_KEY_LEN);
 	set->version[0] = version;
 	set->n = 1;
 	return NX_OK;

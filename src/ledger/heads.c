@@ -280,6 +280,8 @@ nx_rc nx_bucket_read(struct nx_ledger *ledger, const struct nx_snapshot *snap, u
 		rc = bucket_add_unstored(ret, snap, bucket);
 	if (rc)
 		return nx_err_prefix(err, rc, "tag map bucket %04x", bucket);
+	if (!ret->n)
+		return NX_OK; /* most buckets of a small log */
 	(void)pthread_mutex_lock(&ledger->lock);
 	for (size_t i = 0; i < ret->n; i++) {
 		struct nx_bucket_head *head = &ret->heads[i];

@@ -11,7 +11,7 @@ static nx_rc opts_check(const struct nx_ledger_opts *opts, struct nx_err *err)
 {
 	/* signed-note: a key name has no white space and no plus sign. */
 	if (!opts->origin[0] || strpbrk(opts->origin, " \t\r\n\v\f+") ||
-		strlen(opts->origin) > NX_LIMIT_URL / 4)
+		strlen(opts->origin) > ORIGIN_MAX)
 		return nx_err_set(err, NX_E_CONFIG, "ledger origin cannot be a key name");
 	return NX_OK;
 }

@@ -6,8 +6,8 @@
  * is called with `lock` held, so no callback from it may take `lock`. PHI:     none, but for `body`
  * while an entry is staged (wiped).
  */
-#ifndef NX_LEDGER_PRIV_H
-#define NX_LEDGER_PRIV_H
+#ifndef NX_LEDGER_LEDGER_PRIV_H
+#define NX_LEDGER_LEDGER_PRIV_H
 
 #include <pthread.h>
 #include <stdbool.h>
@@ -29,11 +29,12 @@ enum {
 	BUNDLE_MAX = TILE_WIDTH * (ENTRY_MAX + 2),
 	MAP_BUCKETS = 65536,
 	MAP_DEPTH = 16,
-	CHECKPOINT_MAX = 4096,
-	ID_CACHE = 4096,    /* tags of ids seen lately; a power of two */
-	BUNDLE_CACHE = 8,   /* bundles read lately */
-	TILE_CACHE = 64,    /* tiles read lately */
-	BACKLOG_MAX = 65536 /* entries not in files: beyond, a commit flushes by itself */
+	ORIGIN_MAX = 1024,
+	CHECKPOINT_MAX = 4096, /* holds two origins */
+	ID_CACHE = 4096,       /* tags of ids seen lately; a power of two */
+	BUNDLE_CACHE = 8,      /* bundles read lately */
+	TILE_CACHE = 64,       /* tiles read lately */
+	BACKLOG_MAX = 65536    /* entries not in files: beyond, a commit flushes by itself */
 };
 
 /* ---- entry.c ---- */

@@ -1,5 +1,7 @@
 #include "ledger/ledger_priv.h"
 
+#include <assert.h>
+
 #include "base/enc.h"
 
 /*
@@ -32,15 +34,16 @@ static void put_base64(struct nx_buf *out, const void *p, size_t n)
 
 void nx_note_key_hash(const char *name, const uint8_t pub[NX_ED25519_PUBLIC_LEN], uint8_t ret[4])
 {
-	NX_AUTO(nx_sha256) *sha = nx_sha256_new();
-	uint8_t hash[NX_SHA256_LEN] = {0};
+	uint8_t msg[ORIGIN_MAX + 2 + NX_ED25519_PUBLIC_LEN];
+	uint8_t hash[NX_SHA256_LEN];
+	size_t n = strlen(name);
 
-	if (sha) {
-		nx_sha256_update(sha, name, strlen(name));
-		nx_sha256_update(sha, "\n\x01", 2);
-		nx_sha256_update(sha, pub, NX_ED25519_PUBLIC_LEN);
-		nx_sha256_final(sha, hash);
-	}
+	assert(n <= ORIGIN_MAX); /* nx_ledger_open() refuses longer ones */
+	memcpy(msg, name, n);
+	msg[n] = '\n';
+	msg[n + 1] = KEY_TYPE_ED25519;
+	memcpy(msg + n + 2, pub, NX_ED25519_PUBLIC_LEN);
+	nx_sha256(msg, n + 2 + NX_ED25519_PUBLIC_LEN, hash);
 	memcpy(ret, hash, KEY_HASH_LEN);
 }
 

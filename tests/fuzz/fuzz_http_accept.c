@@ -1,12 +1,10 @@
 /* The first byte chooses what the rest is: Accept, Range, a query, or a request path. */
-#include <assert.h>
-#include <stdint.h>
+#include "fuzz.h"
+
 #include <string.h>
 
 #include "base/arena.h"
 #include "http/http_priv.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void accept_one(const char *text)
 {
@@ -14,7 +12,7 @@ static void accept_one(const char *text)
 		"multipart/related; type=\"application/dicom\"; transfer-syntax=1.2", "image/jpeg"};
 	int i = nx_http_accept(text, offers, NX_ARRAY_LEN(offers));
 
-	assert(i >= -1 && i < (int)NX_ARRAY_LEN(offers));
+	FUZZ_CHECK(i >= -1 && i < (int)NX_ARRAY_LEN(offers));
 }
 
 static void range_one(const char *text)
@@ -23,7 +21,7 @@ static void range_one(const char *text)
 
 	for (uint64_t size = 0; size < 3000; size = size * 3 + 1)
 		if (nx_http_range_parse(text, size, &off, &len, NULL) == NX_OK)
-			assert(len > 0 && off < size && len <= size - off);
+			FUZZ_CHECK(len > 0 && off < size && len <= size - off);
 }
 
 static void query_one(struct nx_arena *arena, const char *text)
@@ -35,7 +33,7 @@ static void query_one(struct nx_arena *arena, const char *text)
 		return;
 	for (size_t i = 0; i < n; i++)
 		total += strlen(pairs[i].key) + strlen(pairs[i].value);
-	assert(total <= strlen(text));
+	FUZZ_CHECK(total <= strlen(text));
 }
 
 static void path_one(struct nx_arena *arena, const char *text)
@@ -48,10 +46,10 @@ static void path_one(struct nx_arena *arena, const char *text)
 
 	if (nx_http_path_parse(arena, text, strlen(text), &path, NULL))
 		return;
-	assert(path[0] == '/' && !strstr(path, "/../"));
+	FUZZ_CHECK(path[0] == '/' && !strstr(path, "/../"));
 	if (nx_route_find(&table, 1, "GET", path, &m, NULL) == NX_OK)
 		for (size_t i = 0; i < m.n_params; i++)
-			assert(m.params[i].value.n > 0);
+			FUZZ_CHECK(m.params[i].value.n > 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -1,11 +1,9 @@
 /* The first line of the input is the Content-Type, its next byte the size of the pieces fed. */
-#include <assert.h>
-#include <stdint.h>
+#include "fuzz.h"
+
 #include <string.h>
 
 #include "http/http.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 struct heard {
 	bool open; /* between on_part_begin and on_part_end */
@@ -16,9 +14,9 @@ static nx_rc on_begin(void *payload, const char *type, const char *location, str
 	struct heard *heard = payload;
 
 	(void)err;
-	assert(!heard->open);
-	assert(!type || strlen(type) < 65536);
-	assert(!location || strlen(location) < 65536);
+	FUZZ_CHECK(!heard->open);
+	FUZZ_CHECK(!type || strlen(type) < 65536);
+	FUZZ_CHECK(!location || strlen(location) < 65536);
 	heard->open = true;
 	return NX_OK;
 }
@@ -28,7 +26,7 @@ static nx_rc on_data(void *payload, struct nx_slice bytes, struct nx_err *err)
 	const struct heard *heard = payload;
 
 	(void)err;
-	assert(heard->open && bytes.n > 0);
+	FUZZ_CHECK(heard->open && bytes.n > 0);
 	return NX_OK;
 }
 
@@ -37,7 +35,7 @@ static nx_rc on_end(void *payload, struct nx_err *err)
 	struct heard *heard = payload;
 
 	(void)err;
-	assert(heard->open);
+	FUZZ_CHECK(heard->open);
 	heard->open = false;
 	return NX_OK;
 }
@@ -65,6 +63,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			return 0;
 	}
 	if (nx_multipart_finish(mp, NULL) == NX_OK)
-		assert(!heard.open);
+		FUZZ_CHECK(!heard.open);
 	return 0;
 }

@@ -1,8 +1,8 @@
 /*
  * http_fixture.h - a server with routes for every behaviour, and a raw client that can misbehave.
  */
-#ifndef HTTP_FIXTURE_H
-#define HTTP_FIXTURE_H
+#ifndef NX_TEST_HTTP_FIXTURE_H
+#define NX_TEST_HTTP_FIXTURE_H
 
 #include "nx_test.h"
 

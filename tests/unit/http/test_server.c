@@ -98,6 +98,18 @@ static nx_rc h_params(struct nx_http_req *req, struct nx_err *err)
 	return nx_http_reply(req, 200, "text/plain", nx_slice_str(text));
 }
 
+static nx_rc h_headers(struct nx_http_req *req, struct nx_err *err)
+{
+	char name[16];
+
+	(void)err;
+	for (int i = 0; i < 100; i++) {
+		(void)snprintf(name, sizeof(name), "x-meta-%d", i);
+		nx_http_set_header(req, name, nx_http_query(req, "split") ? "a\r\nb: c" : "v");
+	}
+	return nx_http_reply(req, 200, NULL, nx_slice(NULL, 0));
+}
+
 static nx_rc h_silent(struct nx_http_req *req, struct nx_err *err)
 {
 	(void)req;
@@ -113,6 +125,7 @@ static const struct nx_route routes[] = {
 	{"PUT", "/unread", 1, 1, h_refuse_unread, ""},
 	{"PUT", "/denied", 2, 1, h_sink, ""},
 	{"GET", "/stream", 1, 1, h_stream, ""},
+	{"GET", "/headers", 1, 1, h_headers, ""},
 	{"GET", "/silent", 1, 1, h_silent, ""},
 	{"GET", "/s3/{bucket}/{key...}", 1, 1, h_params, ""},
 	{0},
@@ -237,6 +250,18 @@ static void test_handler_without_a_reply_is_an_internal_error(void **state)
 	NX_AUTO(nx_conn) *conn = fx_dial(*state);
 
 	assert_int_equal(fx_status(conn, "GET /silent HTTP/1.1\r\nHost: x\r\n\r\n"), 500);
+}
+
+static void test_headers_are_many_and_never_split(void **state)
+{
+	NX_AUTO(nx_conn) *conn = fx_dial(*state);
+	struct reply reply;
+
+	fx_send(conn, "GET /headers HTTP/1.1\r\nHost: x\r\n\r\n");
+	assert_true(fx_head(conn, &reply));
+	assert_string_equal(fx_field(&reply, "x-meta-0"), "v");
+	assert_string_equal(fx_field(&reply, "x-meta-99"), "v");
+	assert_int_equal(fx_status(conn, "GET /headers?split HTTP/1.1\r\nHost: x\r\n\r\n"), 0);
 }
 
 /* ---- bodies ---- */
@@ -533,6 +558,7 @@ int main(void)
 		HTTP_TEST(test_other_methods_are_405_with_allow),
 		HTTP_TEST(test_route_parameters_and_query_are_decoded),
 		HTTP_TEST(test_handler_without_a_reply_is_an_internal_error),
+		HTTP_TEST(test_headers_are_many_and_never_split),
 		HTTP_TEST(test_large_upload_streams_in_little_memory),
 		HTTP_TEST(test_chunked_upload_arrives_whole),
 		HTTP_TEST(test_small_body_limit_is_413),

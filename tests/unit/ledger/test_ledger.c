@@ -7,9 +7,10 @@
 
 #include "base/enc.h"
 #include "ledger/ledger_priv.h"
+#include "nx_torture.h"
 
 enum {
-	RACE_FLUSHES = 12
+	RACE_FLUSHES = 6
 };
 
 static int setup(void **state)
@@ -533,6 +534,55 @@ static void test_hundred_thousand_entries_in_few_flushes(void **state)
 	check_all_proofs(fx, 100000, 9973);
 }
 
+/* ---- without memory ---- */
+
+static nx_rc use_all(struct fixture *fx)
+{
+	uint8_t tag[NX_TAG_LEN];
+	uint64_t n;
+	nx_rc rc = fixture_open(fx);
+
+	if (!rc)
+		rc = fixture_fill(fx, 300, 30);
+	if (!rc)
+		rc = nx_ledger_flush(fx->ledger, &fx->err);
+	if (!rc)
+		rc = nx_ledger_verify(fx->ledger, &n, &fx->err);
+	if (rc)
+		return rc;
+	nx_buf_clear(&fx->out);
+	nx_ledger_tag_subject(fx->ledger, 3, tag);
+	return nx_ledger_proof_bundle(fx->ledger, tag, true, &fx->out, &fx->err);
+}
+
+/* Each try in a new directory: what a failed one left is another history. */
+static nx_rc use_and_clean(void *payload)
+{
+	struct fixture *fx = payload;
+	nx_rc rc;
+
+	fx->tags.n = 0;
+	(void)snprintf(fx->dir, sizeof(fx->dir), "/tmp/nx-ledger-XXXXXX");
+	if (!mkdtemp(fx->dir))
+		return NX_E_IO;
+	rc = use_all(fx);
+	if (fx->ledger)
+		fx->ledger = nx_ledger_abandon(fx->ledger);
+	remove_tree(fx->dir);
+	return rc;
+}
+
+static void test_every_failed_allocation_is_reported(void **state)
+{
+	struct fixture *fx = *state;
+	char dir[sizeof(fx->dir)];
+
+	fx->ledger = nx_ledger_free(fx->ledger);
+	memcpy(dir, fx->dir, sizeof(dir));
+	assert_true(nx_torture(use_and_clean, fx) > 20);
+	memcpy(fx->dir, dir, sizeof(dir));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -556,6 +606,7 @@ int main(void)
 		LEDGER_TEST(test_files_are_laid_out_as_tlog_tiles_says),
 		LEDGER_TEST(test_checkpoint_is_a_signed_note),
 		LEDGER_TEST(test_hundred_thousand_entries_in_few_flushes),
+		LEDGER_TEST(test_every_failed_allocation_is_reported),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

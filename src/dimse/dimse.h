@@ -1,0 +1,82 @@
+/*
+ * dimse.h - the DICOM network door: association acceptor, C-ECHO and C-STORE (PS3.7, PS3.8).
+ *
+ * Layer:   4 (dimse).  Uses ingest, retrieve, dicom, net, base.
+ * Threads: a struct nx_dimse is shared; an association runs in its connection's thread.
+ * PHI:     passes through; logs carry addresses, counts and codes only.
+ */
+#ifndef NX_DIMSE_DIMSE_H
+#define NX_DIMSE_DIMSE_H
+
+#include <stdint.h>
+
+#include "base/auto.h"
+#include "base/err.h"
+
+struct nx_conn;
+struct nx_dimse;
+struct nx_ingest;
+struct nx_principal;
+struct nx_retrieve;
+
+/* Zero and NULL stand for the default named beside a member. */
+struct nx_dimse_opts {
+	/*
+	 * Required.  Who calls, and into which collection: the allow-list.  NX_E_DENIED and
+	 * NX_E_UNAUTHENTICATED reject with calling-AE-title-not-recognized, NX_E_NOENT with
+	 * called-AE-title-not-recognized, NX_E_LIMIT and NX_E_BUSY with local-limit-exceeded, any
+	 * other failure with temporary-congestion.  `peer_cn` is NULL without a client certificate.
+	 */
+	nx_rc (*authenticate)(void *context, const char *calling, const char *called,
+		const char *peer, const char *peer_cn, struct nx_principal **ret_who,
+		char ret_collection[65], struct nx_err *err);
+	void (*principal_free)(void *context, struct nx_principal *who); /* optional */
+	/* Decides and records a request that reaches no service of its own (C-ECHO).  NULL: every
+	 * authenticated peer may. */
+	nx_rc (*authorize)(void *context, const struct nx_principal *who, const char *permission,
+		const char *action, const char *collection, struct nx_err *err);
+	/* Optional: an association was refused; `why` says for what.  For the ledger. */
+	void (*refused)(void *context, const char *calling, const char *called, const char *peer,
+		const struct nx_err *why);
+	void *context;
+
+	struct nx_ingest *ingest;     /* borrowed */
+	struct nx_retrieve *retrieve; /* borrowed; may be NULL while no row of the table needs it */
+
+	const char *implementation_uid;     /* required: PS3.7 D.3.3.2, borrowed */
+	const char *implementation_version; /* at most 16 characters, borrowed; NULL: not sent */
+
+	uint32_t max_pdu;          /* P-DATA-TF that we take: 4096..NX_LIMIT_PDU; 256 KiB */
+	uint64_t max_instance;     /* bytes of one data set; NX_LIMIT_DICOM_INSTANCE */
+	int64_t artim_us;          /* PS3.8 9.1.5; 30 s */
+	int64_t idle_us;           /* nothing received for so long ends the association; 600 s */
+	int64_t write_us;          /* one write; 60 s */
+	unsigned max_assoc;        /* at a time; 256 */
+	unsigned max_assoc_per_ae; /* at a time for one calling AE title; 32 */
+	unsigned max_async;        /* operations window offered to those who ask, 1..64; 16 */
+	/* Answer a user identity that asks for a positive response (PS3.7 D.3.3.7), although the
+	 * identity decides nothing here.  False: no answer, which tells the peer just that. */
+	bool acknowledge_identity;
+};
+
+NX_NODISCARD nx_rc nx_dimse_new(
+	const struct nx_dimse_opts *opts, struct nx_dimse **ret_dimse, struct nx_err *err);
+struct nx_dimse *nx_dimse_free(struct nx_dimse *dimse); /* no association may be running */
+NX_DEFINE_AUTO(nx_dimse);
+
+/* Run one association to its end.  An nx_conn_fn; `payload` is the struct nx_dimse. */
+void nx_dimse_conn(struct nx_conn *conn, void *payload);
+
+struct nx_dimse_stats {
+	uint64_t active;
+	uint64_t accepted;
+	uint64_t rejected;
+	uint64_t released;
+	uint64_t aborted; /* by either side, or the connection was lost */
+	uint64_t operations;
+	uint64_t failures; /* operations answered with a failure status */
+	uint64_t bytes;    /* of data sets received */
+};
+void nx_dimse_stats(struct nx_dimse *dimse, struct nx_dimse_stats *ret);
+
+#endif

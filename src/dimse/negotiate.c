@@ -1,0 +1,94 @@
+#include "dimse/dimse_priv.h"
+
+#include "base/arena.h"
+
+/* DICOM Application Context Name (PS3.7 A.2.1) */
+static const char application_context[] = "1.2.840.10008.3.1.1.1";
+/* Implicit VR Little Endian: stands where no transfer syntax means anything. */
+static const char implicit_le[] = "1.2.840.10008.1.2";
+
+bool nx_assoc_acceptable(
+	const struct nx_pdu_associate *rq, struct nx_pdu_refusal *ret_why, struct nx_err *err)
+{
+	if (!(rq->version & 1)) { /* PS3.8 9.3.2: bit 0 is version 1 */
+		*ret_why = NX_RJ_PROTOCOL_VERSION;
+		nx_err_set(
+			err, NX_E_UNSUPPORTED, "protocol versions %04X are not known", rq->version);
+		return false;
+	}
+	if (strcmp(rq->application_context, application_context) != 0) {
+		*ret_why = NX_RJ_APPLICATION_CONTEXT;
+		nx_err_set(err, NX_E_UNSUPPORTED, "application context is not DICOM's");
+		return false;
+	}
+	if (rq->max_pdu > 0 && rq->max_pdu < NX_PDU_SEND_MIN) {
+		*ret_why = NX_RJ_NO_REASON;
+		nx_err_set(err, NX_E_LIMIT, "the peer takes PDUs of %u bytes only", rq->max_pdu);
+		return false;
+	}
+	return true;
+}
+
+/* The proposer's order is the preference: any transfer syntax can be stored, and the first is what
+ * it holds. */
+static void context_decide(struct nx_assoc *assoc, struct nx_pdu_context *c)
+{
+	if (nx_service_roles(c->abstract) == 0)
+		c->result = NX_CONTEXT_ABSTRACT_UNSUPPORTED;
+	else if (c->n_ts == 0)
+		c->result = NX_CONTEXT_TS_UNSUPPORTED;
+	else
+		c->result = NX_CONTEXT_ACCEPTED;
+	if (c->n_ts == 0)
+		c->ts[0] = implicit_le; /* there is room for one more than were parsed */
+	c->n_ts = 1;
+	assoc->by_id[c->id] = c->result == NX_CONTEXT_ACCEPTED ? c : NULL;
+}
+
+/* PS3.7 D.3.3.4: each proposed role is accepted (1) or not (0); who says nothing has the default
+ * roles.  The answer replaces the proposal in place. */
+static void roles_decide(struct nx_pdu_associate *a)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < a->n_roles; i++) {
+		struct nx_pdu_role role = a->roles[i];
+		unsigned ours = nx_service_roles(role.sop_class);
+
+		if (ours == 0)
+			continue;
+		role.scu = role.scu && (ours & NX_ROLE_SCP);
+		role.scp = role.scp && (ours & NX_ROLE_SCU);
+		a->roles[kept++] = role;
+	}
+	a->n_roles = kept;
+}
+
+/* 0 is "any number" (PS3.7 D.3.3.3). */
+static uint16_t window_min(uint16_t asked, unsigned ours)
+{
+	return asked == 0 || asked > ours ? (uint16_t)ours : asked;
+}
+
+void nx_assoc_negotiate(struct nx_assoc *assoc, struct nx_pdu_associate *ret_answer)
+{
+	const struct nx_dimse_opts *opts = assoc->opts;
+	struct nx_pdu_associate *rq = &assoc->rq;
+
+	for (size_t i = 0; i < rq->n_contexts; i++)
+		context_decide(assoc, &rq->contexts[i]);
+	roles_decide(rq);
+	assoc->window = rq->has_window ? window_min(rq->max_invoked, opts->max_async) : 1;
+
+	*ret_answer = *rq;
+	ret_answer->version = 1;
+	ret_answer->application_context = application_context;
+	ret_answer->max_pdu = opts->max_pdu;
+	ret_answer->implementation_uid = opts->implementation_uid;
+	ret_answer->implementation_version = opts->implementation_version;
+	ret_answer->max_invoked = (uint16_t)assoc->window;
+	ret_answer->max_performed = window_min(rq->max_performed, 1);
+	/* A response to user identity says that it was made use of (PS3.7 D.3.3.7). */
+	ret_answer->has_identity =
+		rq->has_identity && rq->identity_response && opts->acknowledge_identity;
+}

@@ -1,0 +1,473 @@
+#include "dimse/scu.h"
+
+#include <sys/uio.h>
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/clock.h"
+#include "dimse/command_priv.h"
+#include "dimse/io_priv.h"
+#include "dimse/pdu_priv.h"
+#include "net/net.h"
+
+enum {
+	ARENA_MAX = 8 * 1024 * 1024,
+	RX_CAP = NX_LIMIT_PDU_ASSOC + 4096,
+	PDU_MAX = 64 * 1024, /* what the peer may send: responses only */
+	TX_MAX = 2 * 1024 * 1024,
+	TX_HOLD = 64 * 1024,  /* small messages are gathered up to here */
+	COPY_MAX = 16 * 1024, /* larger data sets are written from where they are */
+	IOV_FRAGMENTS = 32,
+	DEFAULT_TIMEOUT_US = 30 * 1000000,
+};
+
+struct nx_dimse_scu {
+	struct nx_dimse_scu_opts opts;
+	struct nx_conn *conn;
+	struct nx_dimse_io io;
+	struct nx_arena *arena;
+	struct nx_rx rx;
+	struct nx_buf tx;
+	struct nx_buf command; /* of the response that comes in */
+	struct nx_buf bytes;   /* of the request that goes out */
+	struct nx_pdu_associate ours;
+	struct nx_pdu_associate theirs;
+	unsigned window;
+	unsigned outstanding;
+	uint16_t message_id;
+	uint16_t last_status;
+	bool open;
+};
+
+static int64_t deadline(const struct nx_dimse_scu *scu)
+{
+	return nx_mono_us() + scu->opts.timeout_us;
+}
+
+static nx_rc tx_write(struct nx_dimse_scu *scu, const struct iovec *iov, int n, struct nx_err *err)
+{
+	nx_rc rc;
+
+	rc = nx_buf_check(&scu->tx, err);
+	if (rc)
+		return rc;
+	scu->io.ops->deadline(scu->io.transport, deadline(scu));
+	rc = scu->io.ops->writev(scu->io.transport, iov, n, err);
+	nx_buf_clear(&scu->tx);
+	if (rc)
+		scu->open = false;
+	return rc;
+}
+
+static nx_rc tx_flush(struct nx_dimse_scu *scu, struct nx_err *err)
+{
+	struct iovec iov = {.iov_base = scu->tx.data, .iov_len = scu->tx.len};
+
+	return iov.iov_len > 0 ? tx_write(scu, &iov, 1, err) : nx_buf_check(&scu->tx, err);
+}
+
+/* The next PDU, whole; borrowed until the next call.  What is queued is written before a wait, and
+ * not earlier: answers that are here already make room for more to go with it. */
+static nx_rc pdu_read(struct nx_dimse_scu *scu, struct nx_pdu_header *ret_pdu,
+	struct nx_slice *ret_body, struct nx_err *err)
+{
+	struct nx_slice in = nx_rx_slice(&scu->rx);
+	nx_rc rc;
+
+	for (;;) {
+		if (in.n >= NX_PDU_HEADER_LEN) {
+			*ret_pdu = nx_pdu_header_parse(in.p);
+			if (ret_pdu->len <= in.n - NX_PDU_HEADER_LEN)
+				break;
+		}
+		rc = tx_flush(scu, err);
+		if (rc)
+			return rc;
+		scu->io.ops->deadline(scu->io.transport, deadline(scu));
+		rc = nx_rx_fill(&scu->rx, &scu->io, err);
+		if (rc)
+			return rc;
+		in = nx_rx_slice(&scu->rx);
+	}
+	*ret_body = nx_slice(in.p + NX_PDU_HEADER_LEN, ret_pdu->len);
+	nx_rx_skip(&scu->rx, NX_PDU_HEADER_LEN + ret_pdu->len);
+	return NX_OK;
+}
+
+/* ---- opening ---- */
+
+static nx_rc proposal_make(struct nx_dimse_scu *scu, struct nx_err *err)
+{
+	const struct nx_dimse_scu_opts *o = &scu->opts;
+	struct nx_pdu_associate *a = &scu->ours;
+
+	if (o->n_contexts == 0 || o->n_contexts > NX_LIMIT_PRES_CONTEXTS)
+		return nx_err_set(err, NX_E_INVAL, "%zu presentation contexts", o->n_contexts);
+	*a = (struct nx_pdu_associate){
+		.version = 1,
+		.application_context = "1.2.840.10008.3.1.1.1",
+		.max_pdu = PDU_MAX,
+		.implementation_uid = o->implementation_uid,
+		.n_contexts = o->n_contexts,
+		.has_window = o->window > 1,
+		.max_invoked = o->window,
+		.max_performed = 1,
+	};
+	(void)snprintf(a->called, sizeof(a->called), "%s", o->called);
+	(void)snprintf(a->calling, sizeof(a->calling), "%s", o->calling);
+	a->contexts = nx_arena_alloc_array(scu->arena, o->n_contexts, sizeof(*a->contexts));
+	if (!a->contexts)
+		return nx_err_set(err, NX_E_NOMEM, "no memory for association");
+	for (size_t i = 0; i < o->n_contexts; i++) {
+		const struct nx_dimse_scu_context *from = &o->contexts[i];
+		struct nx_pdu_context *c = &a->contexts[i];
+
+		c->id = (uint8_t)(2 * i + 1);
+		c->abstract = nx_arena_str(scu->arena, from->sop_class, strlen(from->sop_class));
+		c->ts = nx_arena_alloc_array(scu->arena, from->n_ts + 1, sizeof(*c->ts));
+		if (!c->abstract || !c->ts)
+			return nx_err_set(err, NX_E_NOMEM, "no memory for association");
+		for (; c->n_ts < from->n_ts; c->n_ts++)
+			c->ts[c->n_ts] = from->ts[c->n_ts];
+	}
+	return NX_OK;
+}
+
+static nx_rc answer_take(struct nx_dimse_scu *scu, struct nx_err *err)
+{
+	struct nx_pdu_header pdu;
+	struct nx_slice body;
+	nx_rc rc;
+
+	rc = pdu_read(scu, &pdu, &body, err);
+	if (rc)
+		return rc;
+	if (pdu.type == NX_PDU_ASSOCIATE_RJ && body.n == NX_PDU_SHORT_LEN)
+		return nx_err_set(err, NX_E_DENIED,
+			"association rejected: result %u, source %u, reason %u", body.p[1],
+			body.p[2], body.p[3]);
+	if (pdu.type != NX_PDU_ASSOCIATE_AC)
+		return nx_err_set(
+			err, NX_E_CLOSED, "association answered with PDU type %02XH", pdu.type);
+	rc = nx_pdu_associate_parse(body, NX_PDU_ASSOCIATE_AC, scu->arena, &scu->theirs, err);
+	if (rc)
+		return rc;
+	if (scu->theirs.max_pdu > 0 && scu->theirs.max_pdu < NX_PDU_SEND_MIN)
+		return nx_err_set(err, NX_E_LIMIT, "the peer takes PDUs of %u bytes only",
+			scu->theirs.max_pdu);
+	/* PS3.7 D.3.3.3: no answer means one operation at a time; 0 is any number. */
+	scu->window = 1;
+	if (scu->ours.has_window && scu->theirs.has_window)
+		scu->window =
+			scu->theirs.max_invoked > 0 && scu->theirs.max_invoked < scu->opts.window
+			? scu->theirs.max_invoked
+			: scu->opts.window;
+	scu->open = true;
+	return NX_OK;
+}
+
+nx_rc nx_dimse_scu_open(
+	const struct nx_dimse_scu_opts *opts, struct nx_dimse_scu **ret_scu, struct nx_err *err)
+{
+	NX_AUTO(nx_dimse_scu) *scu = calloc(1, sizeof(*scu));
+	nx_rc rc;
+
+	if (!scu)
+		return nx_err_set(err, NX_E_NOMEM, "no memory for association");
+	scu->opts = *opts;
+	if (scu->opts.timeout_us == 0)
+		scu->opts.timeout_us = DEFAULT_TIMEOUT_US;
+	nx_buf_init(&scu->tx, TX_MAX, 0);
+	nx_buf_init(&scu->command, NX_LIMIT_COMMAND_SET, 0);
+	nx_buf_init(&scu->bytes, NX_LIMIT_COMMAND_SET, 0);
+	scu->arena = nx_arena_new(ARENA_MAX, 0);
+	if (!scu->arena || !nx_rx_init(&scu->rx, RX_CAP))
+		return nx_err_set(err, NX_E_NOMEM, "no memory for association");
+	rc = proposal_make(scu, err);
+	if (rc)
+		return rc;
+	rc = nx_conn_open(
+		opts->host, opts->port, opts->tls_ca, scu->opts.timeout_us, &scu->conn, err);
+	if (rc)
+		return rc;
+	scu->io = nx_dimse_io_conn(scu->conn);
+	nx_pdu_associate_format(&scu->tx, NX_PDU_ASSOCIATE_RQ, &scu->ours);
+	rc = answer_take(scu, err);
+	if (rc)
+		return rc;
+	*ret_scu = NX_STEAL(scu);
+	return NX_OK;
+}
+
+struct nx_dimse_scu *nx_dimse_scu_free(struct nx_dimse_scu *scu)
+{
+	nx_rc rc;
+
+	if (!scu)
+		return NULL;
+	if (scu->open) {
+		nx_buf_clear(&scu->tx);
+		nx_pdu_short_format(&scu->tx, NX_PDU_ABORT, (struct nx_pdu_refusal){0});
+		rc = tx_flush(scu, NULL);
+		(void)rc; /* the connection is closed either way */
+	}
+	nx_conn_free(scu->conn);
+	nx_buf_done(&scu->bytes);
+	nx_buf_done(&scu->command);
+	nx_buf_done(&scu->tx);
+	nx_rx_done(&scu->rx);
+	nx_arena_free(scu->arena);
+	free(scu);
+	return NULL;
+}
+
+unsigned nx_dimse_scu_window(const struct nx_dimse_scu *scu)
+{
+	return scu->window;
+}
+
+/* The context proposed for the class and accepted with the syntax (NULL: with any). */
+static const struct nx_pdu_context *context_find(
+	const struct nx_dimse_scu *scu, const char *sop_class, const char *ts)
+{
+	for (size_t i = 0; i < scu->theirs.n_contexts; i++) {
+		const struct nx_pdu_context *c = &scu->theirs.contexts[i];
+		size_t at = (c->id - 1u) / 2;
+
+		if (c->result != NX_CONTEXT_ACCEPTED || c->n_ts != 1 || at >= scu->ours.n_contexts)
+			continue;
+		if (*sop_class && strcmp(scu->ours.contexts[at].abstract, sop_class) != 0)
+			continue;
+		if (!ts || strcmp(c->ts[0], ts) == 0)
+			return c;
+	}
+	return NULL;
+}
+
+const char *nx_dimse_scu_ts(const struct nx_dimse_scu *scu, const char *sop_class)
+{
+	const struct nx_pdu_context *c = context_find(scu, sop_class, NULL);
+
+	return c ? c->ts[0] : NULL;
+}
+
+/* ---- responses ---- */
+
+static nx_rc response_take(struct nx_dimse_scu *scu, struct nx_err *err)
+{
+	struct nx_dimse_cmd rsp;
+	nx_rc rc;
+
+	rc = nx_cmd_parse(nx_buf_slice(&scu->command), &rsp, err);
+	nx_buf_clear(&scu->command);
+	if (rc)
+		return rc;
+	if (!(rsp.field & NX_DIMSE_RESPONSE) || !nx_cmd_has(&rsp, NX_CMD_STATUS) ||
+		scu->outstanding == 0)
+		return nx_err_set(
+			err, NX_E_MALFORMED, "command %04XH is no response to us", rsp.field);
+	scu->outstanding--;
+	scu->last_status = rsp.status;
+	if (scu->opts.on_status)
+		scu->opts.on_status(scu->opts.payload, rsp.responded_id, rsp.status, rsp.comment);
+	return NX_OK;
+}
+
+static nx_rc pdvs_take(struct nx_dimse_scu *scu, struct nx_slice body, struct nx_err *err)
+{
+	struct nx_pdv_header pdv;
+	nx_rc rc = NX_OK;
+
+	while (!rc && body.n > 0) {
+		if (body.n < NX_PDV_HEADER_LEN || !nx_pdv_header_parse(body.p, &pdv) ||
+			pdv.len > body.n - NX_PDV_HEADER_LEN || !(pdv.flags & NX_PDV_COMMAND))
+			return nx_err_set(err, NX_E_MALFORMED,
+				"response PDV with %zu bytes before the end of its PDU", body.n);
+		nx_buf_put(&scu->command, body.p + NX_PDV_HEADER_LEN, pdv.len);
+		rc = nx_buf_check(&scu->command, err);
+		if (!rc && pdv.flags & NX_PDV_LAST)
+			rc = response_take(scu, err);
+		body = nx_slice(
+			body.p + NX_PDV_HEADER_LEN + pdv.len, body.n - NX_PDV_HEADER_LEN - pdv.len);
+	}
+	return rc;
+}
+
+/* Take in what the next PDU says. */
+static nx_rc answers_wait(struct nx_dimse_scu *scu, struct nx_err *err)
+{
+	struct nx_pdu_header pdu;
+	struct nx_slice body;
+	nx_rc rc;
+
+	rc = pdu_read(scu, &pdu, &body, err);
+	if (rc)
+		return rc;
+	if (pdu.type == NX_PDU_DATA)
+		return pdvs_take(scu, body, err);
+	scu->open = false;
+	if (pdu.type == NX_PDU_ABORT && body.n == NX_PDU_SHORT_LEN)
+		return nx_err_set(err, NX_E_CLOSED, "the peer aborts: source %u, reason %u",
+			body.p[2], body.p[3]);
+	return nx_err_set(err, NX_E_MALFORMED, "PDU of type %02XH from the peer", pdu.type);
+}
+
+nx_rc nx_dimse_scu_drain(struct nx_dimse_scu *scu, struct nx_err *err)
+{
+	nx_rc rc = NX_OK;
+
+	while (!rc && scu->outstanding > 0)
+		rc = answers_wait(scu, err);
+	return rc;
+}
+
+nx_rc nx_dimse_scu_release(struct nx_dimse_scu *scu, struct nx_err *err)
+{
+	struct nx_pdu_header pdu;
+	struct nx_slice body;
+	nx_rc rc;
+
+	rc = nx_dimse_scu_drain(scu, err);
+	if (rc)
+		return rc;
+	nx_pdu_short_format(&scu->tx, NX_PDU_RELEASE_RQ, (struct nx_pdu_refusal){0});
+	rc = pdu_read(scu, &pdu, &body, err);
+	if (rc)
+		return rc;
+	scu->open = false;
+	if (pdu.type != NX_PDU_RELEASE_RP)
+		return nx_err_set(
+			err, NX_E_MALFORMED, "release answered with PDU type %02XH", pdu.type);
+	return NX_OK;
+}
+
+/* ---- requests ---- */
+
+static nx_rc request_begin(struct nx_dimse_scu *scu, struct nx_err *err)
+{
+	nx_rc rc = NX_OK;
+
+	if (!scu->open)
+		return nx_err_set(err, NX_E_CLOSED, "the association is over");
+	while (!rc && scu->outstanding >= scu->window)
+		rc = answers_wait(scu, err);
+	return rc;
+}
+
+static nx_rc command_put(struct nx_dimse_scu *scu, const struct nx_pdu_context *context,
+	struct nx_dimse_cmd *cmd, struct nx_err *err)
+{
+	nx_rc rc;
+
+	cmd->message_id = ++scu->message_id;
+	cmd->present |= 1u << NX_CMD_FIELD | 1u << NX_CMD_MESSAGE_ID | 1u << NX_CMD_DATASET_TYPE |
+		1u << NX_CMD_SOP_CLASS;
+	nx_buf_clear(&scu->bytes);
+	nx_cmd_format(&scu->bytes, cmd);
+	rc = nx_buf_check(&scu->bytes, err);
+	if (rc)
+		return rc;
+	nx_pdu_data_format(
+		&scu->tx, context->id, true, nx_buf_slice(&scu->bytes), scu->theirs.max_pdu);
+	return nx_buf_check(&scu->tx, err);
+}
+
+/* What is queued, then the data set from where it lies: one write for many fragments. */
+static nx_rc dataset_write(
+	struct nx_dimse_scu *scu, uint8_t context, struct nx_slice bytes, struct nx_err *err)
+{
+	uint8_t headers[IOV_FRAGMENTS][NX_PDU_HEADER_LEN + NX_PDV_HEADER_LEN];
+	struct iovec iov[1 + 2 * IOV_FRAGMENTS];
+	uint32_t most = nx_pdu_fragment_max(scu->theirs.max_pdu);
+	nx_rc rc = NX_OK;
+
+	while (!rc && bytes.n > 0) {
+		int n = 0;
+
+		iov[n++] = (struct iovec){.iov_base = scu->tx.data, .iov_len = scu->tx.len};
+		for (int i = 0; i < IOV_FRAGMENTS && bytes.n > 0; i++) {
+			uint32_t len = bytes.n > most ? most : (uint32_t)bytes.n;
+			union {
+				const uint8_t *in;
+				void *out;
+			} from = {.in = bytes.p}; /* struct iovec has no const */
+
+			nx_pdu_data_header(
+				headers[i], context, len == bytes.n ? NX_PDV_LAST : 0, len);
+			iov[n++] = (struct iovec){headers[i], sizeof(headers[i])};
+			iov[n++] = (struct iovec){from.out, len};
+			bytes = nx_slice(bytes.p + len, bytes.n - len);
+		}
+		rc = tx_write(scu, iov, n, err);
+	}
+	return rc;
+}
+
+nx_rc nx_dimse_scu_echo(struct nx_dimse_scu *scu, uint16_t *ret_status, struct nx_err *err)
+{
+	static const char verification[] = "1.2.840.10008.1.1";
+	const struct nx_pdu_context *c = context_find(scu, verification, NULL);
+	struct nx_dimse_cmd cmd = {.field = NX_C_ECHO_RQ, .dataset_type = NX_DIMSE_NO_DATASET};
+	nx_rc rc;
+
+	if (!c)
+		return nx_err_set(err, NX_E_NOT_ACCEPTABLE, "verification was not accepted");
+	rc = nx_dimse_scu_drain(scu, err);
+	if (!rc)
+		rc = request_begin(scu, err);
+	if (rc)
+		return rc;
+	memcpy(cmd.sop_class, verification, sizeof(verification));
+	rc = command_put(scu, c, &cmd, err);
+	if (rc)
+		return rc;
+	scu->outstanding++;
+	rc = nx_dimse_scu_drain(scu, err);
+	if (rc)
+		return rc;
+	*ret_status = scu->last_status;
+	return NX_OK;
+}
+
+nx_rc nx_dimse_scu_send(
+	struct nx_dimse_scu *scu, const struct nx_dimse_scu_instance *instance, struct nx_err *err)
+{
+	const struct nx_pdu_context *c = context_find(scu, instance->sop_class, instance->ts);
+	struct nx_dimse_cmd cmd = {.field = NX_C_STORE_RQ, .dataset_type = NX_DIMSE_HAS_DATASET};
+	nx_rc rc;
+
+	if (!c)
+		return nx_err_set(err, NX_E_NOT_ACCEPTABLE,
+			"no presentation context was accepted for the instance");
+	rc = request_begin(scu, err);
+	if (rc)
+		return rc;
+	(void)snprintf(cmd.sop_class, sizeof(cmd.sop_class), "%s", instance->sop_class);
+	(void)snprintf(cmd.sop_instance, sizeof(cmd.sop_instance), "%s", instance->sop_instance);
+	nx_cmd_mark(&cmd, NX_CMD_SOP_INSTANCE);
+	nx_cmd_mark(&cmd, NX_CMD_PRIORITY);
+	rc = command_put(scu, c, &cmd, err);
+	if (rc)
+		return rc;
+	scu->outstanding++;
+	if (instance->dataset.n > COPY_MAX)
+		return dataset_write(scu, c->id, instance->dataset, err);
+	nx_pdu_data_format(&scu->tx, c->id, false, instance->dataset, scu->theirs.max_pdu);
+	return scu->tx.len >= TX_HOLD ? tx_flush(scu, err) : nx_buf_check(&scu->tx, err);
+}
+
+nx_rc nx_dimse_scu_store(struct nx_dimse_scu *scu, const struct nx_dimse_scu_instance *instance,
+	uint16_t *ret_status, struct nx_err *err)
+{
+	nx_rc rc;
+
+	rc = nx_dimse_scu_drain(scu, err);
+	if (!rc)
+		rc = nx_dimse_scu_send(scu, instance, err);
+	if (!rc)
+		rc = nx_dimse_scu_drain(scu, err);
+	if (rc)
+		return rc;
+	*ret_status = scu->last_status;
+	return NX_OK;
+}

@@ -1,0 +1,60 @@
+#include "dimse/dimse_priv.h"
+
+/* To add a service: its handlers in a file of their own, and a row here. */
+const struct nx_dimse_service nx_dimse_services[] = {
+	{
+		.field = NX_C_ECHO_RQ,
+		.name = "C-ECHO",
+		.match = nx_echo_match,
+		.permission = "verify",
+		.action = "verify",
+		.authorized_by = "door",
+		.roles = NX_ROLE_SCP,
+		.finish = nx_echo_finish,
+	},
+	{
+		.field = NX_C_STORE_RQ,
+		.name = "C-STORE",
+		.match = nx_store_match,
+		.permission = "store",
+		.action = "instance.store",
+		.authorized_by = "ingest",
+		.roles = NX_ROLE_SCP,
+		.dataset = true,
+		.begin = nx_store_begin,
+		.data = nx_store_data,
+		.end = nx_store_end,
+		.finish = nx_store_finish,
+		.drop = nx_store_drop,
+	},
+	{0},
+};
+
+const struct nx_dimse_service *nx_service_find(uint16_t field, const char *sop_class)
+{
+	for (const struct nx_dimse_service *s = nx_dimse_services; s->name; s++) {
+		if (s->field == field && s->match(sop_class))
+			return s;
+	}
+	return NULL;
+}
+
+bool nx_service_has_field(uint16_t field)
+{
+	for (const struct nx_dimse_service *s = nx_dimse_services; s->name; s++) {
+		if (s->field == field)
+			return true;
+	}
+	return false;
+}
+
+unsigned nx_service_roles(const char *sop_class)
+{
+	unsigned roles = 0;
+
+	for (const struct nx_dimse_service *s = nx_dimse_services; s->name; s++) {
+		if (s->match(sop_class))
+			roles |= s->roles;
+	}
+	return roles;
+}

@@ -1,0 +1,232 @@
+#include "peer.h"
+
+#include <assert.h>
+#include <string.h>
+
+static nx_rc authenticate(void *context, const char *calling, const char *called,
+	const char *peer_name, const char *peer_cn, struct nx_principal **ret_who,
+	char ret_collection[65], struct nx_err *err)
+{
+	struct peer *peer = context;
+
+	(void)peer_name, (void)peer_cn;
+	assert(*calling && *called);
+	if (peer->authenticate)
+		return nx_err_set(err, peer->authenticate, "not on the allow-list");
+	peer->principals++;
+	*ret_who = (struct nx_principal *)(void *)peer;
+	(void)snprintf(ret_collection, 65, "inbox");
+	return NX_OK;
+}
+
+static void principal_free(void *context, struct nx_principal *who)
+{
+	struct peer *peer = context;
+
+	assert((void *)who == (void *)peer);
+	peer->principals--;
+}
+
+static nx_rc authorize(void *context, const struct nx_principal *who, const char *permission,
+	const char *action, const char *collection, struct nx_err *err)
+{
+	struct peer *peer = context;
+
+	(void)who;
+	assert(strcmp(permission, "verify") == 0 && strcmp(action, "verify") == 0);
+	assert(strcmp(collection, "inbox") == 0);
+	return peer->authorize ? nx_err_set(err, peer->authorize, "role may not verify") : NX_OK;
+}
+
+static void refused(void *context, const char *calling, const char *called, const char *peer_name,
+	const struct nx_err *why)
+{
+	struct peer *peer = context;
+
+	(void)calling, (void)called, (void)peer_name;
+	assert(why->rc);
+	peer->refused++;
+}
+
+static void proposal_fill(struct peer *peer)
+{
+	static const char *ts[] = {"1.2.840.10008.1.2.1", "1.2.840.10008.1.2"};
+	static struct nx_pdu_context contexts[] = {
+		{.id = 1, .abstract = PEER_VERIFICATION, .ts = ts, .n_ts = 2},
+		{.id = 3, .abstract = PEER_CT, .ts = ts, .n_ts = 2},
+		{.id = 5, .abstract = PEER_PRIVATE, .ts = ts, .n_ts = 1},
+		{.id = 7, .abstract = PEER_FIND, .ts = ts, .n_ts = 1},
+	};
+
+	peer->rq = (struct nx_pdu_associate){
+		.version = 1,
+		.called = "NARTHEX",
+		.calling = "CT01",
+		.application_context = "1.2.840.10008.3.1.1.1",
+		.contexts = contexts,
+		.n_contexts = NX_ARRAY_LEN(contexts),
+		.max_pdu = 16384,
+		.implementation_uid = "2.25.2",
+	};
+}
+
+void peer_init(struct peer *peer)
+{
+	*peer = (struct peer){0};
+	nx_buf_init(&peer->script, 64 * NX_MIB, 0);
+	proposal_fill(peer);
+	peer->opts = (struct nx_dimse_opts){
+		.authenticate = authenticate,
+		.principal_free = principal_free,
+		.authorize = authorize,
+		.refused = refused,
+		.context = peer,
+		.ingest = mock_ingest(&peer->mock),
+		.implementation_uid = "2.25.1",
+		.implementation_version = "TEST",
+	};
+}
+
+void peer_done(struct peer *peer)
+{
+	peer->dimse = nx_dimse_free(peer->dimse);
+	mem_io_done(&peer->mem);
+	nx_buf_done(&peer->script);
+}
+
+void peer_associate(struct peer *peer)
+{
+	nx_pdu_associate_format(&peer->script, NX_PDU_ASSOCIATE_RQ, &peer->rq);
+}
+
+void peer_command(struct peer *peer, uint8_t context, const struct nx_dimse_cmd *cmd)
+{
+	NX_AUTO_DONE(nx_buf) bytes;
+
+	nx_buf_init(&bytes, NX_MIB, 0);
+	nx_cmd_format(&bytes, cmd);
+	nx_pdu_data_format(&peer->script, context, true, nx_buf_slice(&bytes), 0);
+}
+
+struct nx_dimse_cmd peer_echo_cmd(uint16_t message_id)
+{
+	struct nx_dimse_cmd cmd = {
+		.field = NX_C_ECHO_RQ,
+		.message_id = message_id,
+		.dataset_type = NX_DIMSE_NO_DATASET,
+		.sop_class = PEER_VERIFICATION,
+	};
+
+	nx_cmd_mark(&cmd, NX_CMD_FIELD);
+	nx_cmd_mark(&cmd, NX_CMD_MESSAGE_ID);
+	nx_cmd_mark(&cmd, NX_CMD_DATASET_TYPE);
+	nx_cmd_mark(&cmd, NX_CMD_SOP_CLASS);
+	return cmd;
+}
+
+struct nx_dimse_cmd peer_store_cmd(uint16_t message_id)
+{
+	struct nx_dimse_cmd cmd = peer_echo_cmd(message_id);
+
+	cmd.field = NX_C_STORE_RQ;
+	cmd.dataset_type = NX_DIMSE_HAS_DATASET;
+	(void)snprintf(cmd.sop_class, sizeof(cmd.sop_class), "%s", PEER_CT);
+	(void)snprintf(cmd.sop_instance, sizeof(cmd.sop_instance), "1.2.3.%u", message_id);
+	nx_cmd_mark(&cmd, NX_CMD_SOP_INSTANCE);
+	nx_cmd_mark(&cmd, NX_CMD_PRIORITY);
+	return cmd;
+}
+
+void peer_data(struct peer *peer, uint8_t context, struct nx_slice bytes, uint32_t max_pdu)
+{
+	nx_pdu_data_format(&peer->script, context, false, bytes, max_pdu);
+}
+
+void peer_echo(struct peer *peer, uint16_t message_id)
+{
+	struct nx_dimse_cmd cmd = peer_echo_cmd(message_id);
+
+	peer_command(peer, 1, &cmd);
+}
+
+void peer_store(struct peer *peer, uint16_t message_id, struct nx_slice bytes)
+{
+	struct nx_dimse_cmd cmd = peer_store_cmd(message_id);
+
+	peer_command(peer, 3, &cmd);
+	peer_data(peer, 3, bytes, 4096);
+}
+
+void peer_release(struct peer *peer)
+{
+	nx_pdu_short_format(&peer->script, NX_PDU_RELEASE_RQ, (struct nx_pdu_refusal){0});
+}
+
+void peer_run(struct peer *peer, size_t chunk)
+{
+	struct mem_io before = peer->mem;
+	struct nx_dimse_io io;
+	nx_rc rc;
+
+	if (!peer->dimse) {
+		rc = nx_dimse_new(&peer->opts, &peer->dimse, NULL);
+		assert(!rc);
+	}
+	mem_io_done(&peer->mem);
+	mem_io_init(&peer->mem, nx_buf_slice(&peer->script));
+	peer->mem.chunk = chunk;
+	peer->mem.end = before.end ? before.end : NX_E_CLOSED;
+	peer->mem.writes_good = before.writes_good;
+	peer->mem.drains = before.drains;
+	peer->mem.drain_before = before.drain_before;
+	io = mem_io(&peer->mem);
+	nx_assoc_run(peer->dimse, &io);
+}
+
+static void commands_take(struct peer_answers *ret, struct nx_slice body, struct nx_buf *command)
+{
+	struct nx_pdv_header pdv;
+	nx_rc rc;
+
+	while (body.n > 0) {
+		assert(body.n >= NX_PDV_HEADER_LEN);
+		assert(nx_pdv_header_parse(body.p, &pdv));
+		assert(pdv.len <= body.n - NX_PDV_HEADER_LEN);
+		assert(pdv.flags & NX_PDV_COMMAND);
+		nx_buf_put(command, body.p + NX_PDV_HEADER_LEN, pdv.len);
+		if (pdv.flags & NX_PDV_LAST) {
+			assert(ret->n_rsp < NX_ARRAY_LEN(ret->rsp));
+			ret->rsp_context[ret->n_rsp] = pdv.context;
+			rc = nx_cmd_parse(nx_buf_slice(command), &ret->rsp[ret->n_rsp++], NULL);
+			assert(!rc);
+			nx_buf_clear(command);
+		}
+		body = nx_slice(
+			body.p + NX_PDV_HEADER_LEN + pdv.len, body.n - NX_PDV_HEADER_LEN - pdv.len);
+	}
+}
+
+void peer_answers(const struct peer *peer, struct peer_answers *ret)
+{
+	NX_AUTO_DONE(nx_buf) command;
+	struct mem_reader reader = {nx_buf_slice(&peer->mem.out)};
+	struct nx_pdu_header pdu;
+	struct nx_slice body;
+
+	nx_buf_init(&command, NX_MIB, 0);
+	*ret = (struct peer_answers){0};
+	while (mem_pdu_next(&reader, &pdu, &body)) {
+		assert(!ret->rejected && !ret->released && !ret->aborted);
+		ret->accepted |= pdu.type == NX_PDU_ASSOCIATE_AC;
+		ret->rejected = pdu.type == NX_PDU_ASSOCIATE_RJ;
+		ret->released = pdu.type == NX_PDU_RELEASE_RP;
+		ret->aborted = pdu.type == NX_PDU_ABORT;
+		if (ret->rejected || ret->aborted)
+			ret->why = (struct nx_pdu_refusal){body.p[1], body.p[2], body.p[3]};
+		if (pdu.type != NX_PDU_DATA)
+			continue;
+		if (pdu.len > ret->longest_pdu)
+			ret->longest_pdu = pdu.len;
+		commands_take(ret, body, &command);
+	}
+}

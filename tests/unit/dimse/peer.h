@@ -1,0 +1,65 @@
+/*
+ * peer.h - what a peer says in tests of associations, and a door to say it to.
+ *
+ * Layer:   tests.
+ * Threads: one thread at a time.
+ */
+#ifndef NX_TEST_PEER_H
+#define NX_TEST_PEER_H
+
+#include "base/buf.h"
+#include "dimse/dimse_priv.h"
+#include "mem_io.h"
+#include "mock_ingest.h"
+
+#define PEER_VERIFICATION "1.2.840.10008.1.1"
+#define PEER_CT           "1.2.840.10008.5.1.4.1.1.2"
+#define PEER_PRIVATE      "1.3.46.670589.11.0.0.12.1"
+#define PEER_FIND         "1.2.840.10008.5.1.4.1.2.2.1"
+
+struct peer {
+	struct mock_ingest mock;
+	struct nx_dimse_opts opts;
+	struct nx_dimse *dimse;
+	struct nx_buf script; /* what the peer sends */
+	struct mem_io mem;
+	nx_rc authenticate;
+	nx_rc authorize;
+	unsigned refused;
+	unsigned principals; /* alive */
+	struct nx_pdu_associate rq;
+	uint32_t max_pdu; /* the peer's */
+};
+
+void peer_init(struct peer *peer);
+void peer_done(struct peer *peer);
+
+/* Append to the script.  The request proposes verification (1), CT (3), a private class (5) and
+ * FIND (7). */
+void peer_associate(struct peer *peer);
+void peer_command(struct peer *peer, uint8_t context, const struct nx_dimse_cmd *cmd);
+struct nx_dimse_cmd peer_echo_cmd(uint16_t message_id);
+struct nx_dimse_cmd peer_store_cmd(uint16_t message_id);
+void peer_data(struct peer *peer, uint8_t context, struct nx_slice bytes, uint32_t max_pdu);
+void peer_echo(struct peer *peer, uint16_t message_id);
+void peer_store(struct peer *peer, uint16_t message_id, struct nx_slice bytes);
+void peer_release(struct peer *peer);
+
+/* Run the script; the transport gives `chunk` bytes a read (0: all). */
+void peer_run(struct peer *peer, size_t chunk);
+
+/* What came back. */
+struct peer_answers {
+	bool accepted;
+	bool rejected;
+	bool released;
+	bool aborted;
+	struct nx_pdu_refusal why; /* of RJ or ABORT */
+	struct nx_dimse_cmd rsp[80];
+	uint8_t rsp_context[80];
+	size_t n_rsp;
+	uint32_t longest_pdu; /* of P-DATA-TF */
+};
+void peer_answers(const struct peer *peer, struct peer_answers *ret);
+
+#endif
