@@ -6,8 +6,8 @@
 enum {
 	REPORT_MAX = 256 * 1024 * 1024,
 	URL_MAX = 1024,
-	REASON_OTHER_STUDY = 0xA900, /* PS3.18 Table 10.5.3-? via PS3.4 B.2.3: does not match */
-	WARNING_KEPT_ASIDE = 0xB007
+	REASON_OTHER_STUDY = 0xA900, /* PS3.4 B.2.3: the data set is not what was announced */
+	WARNING_KEPT_ASIDE = 0xB007  /* the same, and stored */
 };
 
 static void items_init(struct nx_buf *buf, struct nx_json *json)
