@@ -8,7 +8,7 @@
 #include "dicomweb/dicomweb_priv.h"
 
 enum {
-	PIECE_LEN = 256 * 1024,
+	PIECE_LEN = 1024 * 1024,
 	PIECE_MAX = 512 * 1024 * 1024
 };
 

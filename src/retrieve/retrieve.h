@@ -103,7 +103,8 @@ void nx_instances_info(
 	const struct nx_instances *instances, size_t i, struct nx_instance_info *ret);
 /*
  * DICOM JSON (PS3.18 10.4.1.1.2, Annex F) of the i-th and those after it, objects with commas
- * between, until `out` has grown by `enough` bytes; *ret_next is the first one not done.
+ * between, until there are about `enough` bytes; *ret_next is the first one not done.  Several
+ * threads work on it.
  * `base_url` is put before the bulk data paths:
  * "<base>/studies/.../bulkdata/<offset>-<length>".
  */
