@@ -224,8 +224,8 @@ static void erasure_done(struct erasure *e)
 }
 
 /* What was done goes before what the caller says of it. */
-static nx_rc entry_add(struct erasure *e, const struct nx_entry_draft *draft, size_t places,
-	struct nx_err *err)
+static nx_rc entry_add(
+	struct erasure *e, const struct nx_entry_draft *draft, size_t places, struct nx_err *err)
 {
 	struct nx_entry_draft full = *draft;
 	NX_AUTO_DONE(nx_buf) detail;
@@ -279,7 +279,8 @@ nx_rc erase_sweep(struct nx_archive *a, struct nx_err *err)
 	for (uint64_t i = 0; i < status.n_erased && !rc; i++) {
 		NX_AUTO(nx_arena) *arena = nx_arena_new(ERASE_ARENA_MAX, 0);
 		struct nx_entry_draft draft = {.action = NX_ACTION_ERASE,
-			.detail = nx_slice_str("{\"what\":\"erased before, found again at start\"}")};
+			.detail =
+				nx_slice_str("{\"what\":\"erased before, found again at start\"}")};
 		struct nx_val where;
 		struct nx_op *rows;
 		uint64_t subject = 0, items = 0;

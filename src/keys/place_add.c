@@ -34,13 +34,19 @@ static nx_rc place_add(struct nx_keys *keys, const char *dir, struct nx_err *err
 	(void)pthread_mutex_unlock(&keys->lock);
 	if (!rc)
 		rc = nx_keys_flush(keys, err);
-	if (!rc)
-		rc = nx_places_add(&keys->places, dir, err);
+	if (rc)
+		return rc;
+	(void)pthread_mutex_lock(&keys->lock); /* nx_keys_status() counts them */
+	rc = nx_places_add(&keys->places, dir, err);
+	(void)pthread_mutex_unlock(&keys->lock);
 	if (rc)
 		return rc;
 	rc = place_fill(keys, err);
-	if (rc)
+	if (rc) {
+		(void)pthread_mutex_lock(&keys->lock);
 		nx_places_drop_last(&keys->places);
+		(void)pthread_mutex_unlock(&keys->lock);
+	}
 	return rc;
 }
 

@@ -71,8 +71,8 @@ nx_rc nx_places_add(struct nx_places *places, const char *dir, struct nx_err *er
 	rc = nx_mkdirs(dir, err);
 	if (rc)
 		return nx_err_prefix(err, rc, "new key place");
-	*place = (struct nx_place){.dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC),
-		.log_fd = -1};
+	*place = (struct nx_place){
+		.dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), .log_fd = -1};
 	if (place->dir_fd < 0)
 		return nx_err_errno(err, "open new key place");
 	if (faccessat(place->dir_fd, NX_KEYS_LOG, F_OK, 0) == 0 ||

@@ -48,14 +48,15 @@ static nx_rc full_copy(struct export *ex, uint64_t from, uint64_t to, struct nx_
 	return rc;
 }
 
-static nx_rc partial_copy(struct export *ex, uint64_t size, struct nx_err *err)
+/* Partial tiles of `size` entries that are not those of `from` already. */
+static nx_rc partial_copy(struct export *ex, uint64_t from, uint64_t size, struct nx_err *err)
 {
 	nx_rc rc = NX_OK;
 
 	for (unsigned level = 0; level < TILE_LEVELS && !rc; level++) {
 		unsigned width = nx_edge_width(size, level);
 
-		if (!width)
+		if (!width || size >> (8 * level) == from >> (8 * level))
 			continue;
 		rc = tile_copy(ex, level, nx_edge_number(size, level), width, err);
 		if (!rc && level == 0)
@@ -132,7 +133,7 @@ static nx_rc export_end(struct export *ex, uint64_t copied, struct nx_err *err)
 	if (!rc)
 		rc = full_copy(ex, copied, ex->ledger->durable, err);
 	if (!rc)
-		rc = partial_copy(ex, ex->ledger->durable, err);
+		rc = partial_copy(ex, 0, ex->ledger->durable, err);
 	return rc ? rc : texts_write(ex, err);
 }
 
@@ -174,10 +175,19 @@ static nx_rc name_tile(
 	return b->fn(b->payload, path, err);
 }
 
+/* Named by size, so that the one of an earlier copy stays. */
+static void state_name(uint64_t size, char ret[PATH_LEN])
+{
+	(void)snprintf(ret, PATH_LEN, "state-%llu", (unsigned long long)size);
+}
+
 static nx_rc names_call(struct backup *b, uint64_t size, struct nx_err *err)
 {
-	nx_rc rc = b->fn(b->payload, "state", err);
+	char state[PATH_LEN];
+	nx_rc rc;
 
+	state_name(size, state);
+	rc = b->fn(b->payload, state, err);
 	for (unsigned level = 0; level < TILE_LEVELS && !rc; level++) {
 		unsigned width = nx_edge_width(size, level);
 		uint64_t end = nx_edge_number(size, level);
@@ -191,8 +201,8 @@ static nx_rc names_call(struct backup *b, uint64_t size, struct nx_err *err)
 }
 
 /* `state` names the moment; caller holds flush_lock. */
-static nx_rc backup_end(struct export *ex, uint64_t copied, uint64_t *ret_size, uint64_t *ret_group,
-	struct nx_err *err)
+static nx_rc backup_end(struct export *ex, uint64_t from, uint64_t copied, uint64_t *ret_size,
+	uint64_t *ret_group, struct nx_err *err)
 {
 	struct nx_ledger *ledger = ex->ledger;
 	nx_rc rc = nx_flush_locked(ledger, err);
@@ -200,7 +210,7 @@ static nx_rc backup_end(struct export *ex, uint64_t copied, uint64_t *ret_size, 
 	if (!rc)
 		rc = full_copy(ex, copied, ledger->durable, err);
 	if (!rc)
-		rc = partial_copy(ex, ledger->durable, err);
+		rc = partial_copy(ex, from, ledger->durable, err);
 	nx_buf_clear(&ex->buf);
 	if (!rc)
 		rc = nx_file_read(ledger->dir_fd, "state", &ex->buf, err);
@@ -213,6 +223,7 @@ static nx_rc backup_run(struct backup *b, uint64_t from, uint64_t *ret_size, uin
 {
 	struct nx_ledger *ledger = b->ex.ledger;
 	uint64_t size, group;
+	char state[PATH_LEN];
 	nx_rc rc;
 
 	nx_ledger_durable(ledger, &size, &group);
@@ -220,11 +231,12 @@ static nx_rc backup_run(struct backup *b, uint64_t from, uint64_t *ret_size, uin
 	if (rc)
 		return rc;
 	(void)pthread_mutex_lock(&ledger->flush_lock);
-	rc = backup_end(&b->ex, size, &size, &group, err);
+	rc = backup_end(&b->ex, from, size, &size, &group, err);
 	(void)pthread_mutex_unlock(&ledger->flush_lock);
+	state_name(size, state);
 	if (!rc)
 		rc = nx_file_replace(
-			b->ex.files.dir_fd, "state", nx_buf_slice(&b->ex.buf), 0600, err);
+			b->ex.files.dir_fd, state, nx_buf_slice(&b->ex.buf), 0600, err);
 	if (!rc)
 		rc = nx_fileset_sync(&b->ex.files, err);
 	if (!rc)

@@ -214,8 +214,9 @@ NX_NODISCARD nx_rc nx_ledger_proof_bundle(struct nx_ledger *ledger, const uint8_
 NX_NODISCARD nx_rc nx_ledger_export(struct nx_ledger *ledger, const char *dir, struct nx_err *err);
 /*
  * What a restore needs, into `dir`, beside commits.  Tiles that the first `from` entries fill are
- * there from an earlier copy and are not written again.  `fn` hears the name of every file that
- * belongs to the copy, the old ones too.  *ret_size entries, up to group *ret_group_seq.
+ * there from an earlier copy and are not written again; nothing of that copy is changed.  `fn`
+ * hears the name of every file that belongs to this one.  "state-<entries>" becomes "state" where
+ * the ledger is opened again.  *ret_size entries, up to group *ret_group_seq.
  */
 NX_NODISCARD nx_rc nx_ledger_backup(struct nx_ledger *ledger, const char *dir, uint64_t from,
 	nx_rc (*fn)(void *payload, const char *path, struct nx_err *err), void *payload,
