@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 
 #include <gnutls/gnutls.h>
 
@@ -430,15 +431,22 @@ const char *nx_http_query(const struct nx_http_req *req, const char *key)
 	return NULL;
 }
 
-const char *nx_http_param(const struct nx_http_req *req, const char *name)
+const char *nx_http_param_find(const struct nx_http_req *req, const char *name)
 {
 	const struct nx_slice want = nx_slice_str(name);
 
 	for (size_t i = 0; i < req->match.n_params; i++)
 		if (nx_slice_eq(req->match.params[i].name, want))
 			return (const char *)req->match.params[i].value.p;
-	assert(false && "the route has no such parameter");
 	return NULL;
+}
+
+const char *nx_http_param(const struct nx_http_req *req, const char *name)
+{
+	const char *value = nx_http_param_find(req, name);
+
+	assert(value && "the route has no such parameter");
+	return value;
 }
 
 const char *nx_http_peer(const struct nx_http_req *req)
@@ -454,6 +462,18 @@ const char *nx_http_peer_cn(const struct nx_http_req *req)
 bool nx_http_is_unix(const struct nx_http_req *req)
 {
 	return req->link->is_unix;
+}
+
+bool nx_http_peer_uid(const struct nx_http_req *req, uint32_t *ret_uid)
+{
+	struct ucred cred;
+	socklen_t n = sizeof(cred);
+
+	if (!req->link->is_unix ||
+		getsockopt(req->link->fd, SOL_SOCKET, SO_PEERCRED, &cred, &n) < 0)
+		return false;
+	*ret_uid = cred.uid;
+	return true;
 }
 
 struct nx_arena *nx_http_arena(struct nx_http_req *req)

@@ -10,7 +10,7 @@
 
 enum {
 	WRITE_IOV = 64,  /* buffers of one pwritev */
-	SYNC_BATCH = 64, /* packs synced at once */
+	SYNC_BATCH = 32, /* packs synced at once */
 	/* Reads of this length and more that miss the page cache go round it: a scan must not push
 	 * out what clinicians read, and the device is busy enough with one request. */
 	DIRECT_READ_MIN = NX_MIB,
@@ -243,16 +243,17 @@ static nx_rc direct_full(
 	size_t done = 0;
 
 	while (done < need) {
-		ssize_t got = pread(fd, p + done, n - done, (off_t)(off + done));
+		const uint64_t at = off + done;
+		ssize_t got = pread(fd, p + done, n - done, (off_t)at);
 
 		if (got < 0 && errno == EINTR)
 			continue;
 		if (got < 0)
-			return nx_err_errno(err, "read at %llu", (unsigned long long)(off + done));
+			return nx_err_errno(err, "read at %llu", (unsigned long long)at);
 		/* An unaligned end is the end of the file: the rest cannot be asked for. */
 		if (got == 0 || (done + (size_t)got < need && got % NX_PACK_ALIGN != 0))
-			return nx_err_set(err, NX_E_SHORT, "file ends before %llu",
-				(unsigned long long)(off + need));
+			return nx_err_set(
+				err, NX_E_SHORT, "file ends after %llu", (unsigned long long)at);
 		done += (size_t)got;
 	}
 	return NX_OK;

@@ -251,6 +251,7 @@ static nx_rc list_subdir(DIR *d, unsigned at, struct nx_pack_list *list, struct 
 	const struct dirent *ent;
 	nx_pack_id pack;
 
+	/* NOLINTNEXTLINE(concurrency-mt-unsafe): a stream of our own */
 	for (errno = 0; (ent = readdir(d)) != NULL; errno = 0) {
 		if (pack_parse(ent->d_name, at, &pack) && !nx_pack_list_add(list, pack))
 			return nx_err_set(err, NX_E_NOMEM, "no memory to list packs");
