@@ -44,9 +44,9 @@ const char *nx_http_param_find(const struct nx_http_req *req, const char *name);
 const char *nx_http_peer(const struct nx_http_req *req);    /* address; "unix" on a Unix socket */
 const char *nx_http_peer_cn(const struct nx_http_req *req); /* verified client certificate; NULL */
 bool nx_http_is_unix(const struct nx_http_req *req);
-bool nx_http_is_tls(const struct nx_http_req *req);
 /* The user at the other end of a Unix socket (SO_PEERCRED); false elsewhere. */
 bool nx_http_peer_uid(const struct nx_http_req *req, uint32_t *ret_uid);
+bool nx_http_is_tls(const struct nx_http_req *req);
 struct nx_arena *nx_http_arena(
 	struct nx_http_req *req);               /* lives until the response is sent; wiped */
 void *nx_http_context(struct nx_http_req *req); /* nx_http_opts.context */
