@@ -57,7 +57,7 @@ void dw_json_seq(struct nx_json *json, nx_tag tag, struct nx_slice items);
 
 struct dw_query {
 	unsigned level;
-	struct nx_query_key keys[NX_LIMIT_QUERY_KEYS];
+	struct nx_find_key keys[NX_LIMIT_QUERY_KEYS];
 	size_t n_keys;
 	bool fuzzy;
 	unsigned limit;

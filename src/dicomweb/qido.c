@@ -97,11 +97,11 @@ static const char *value_list(nx_tag tag, const char *value, struct nx_arena *ar
 static nx_rc key_add(struct dw_query *query, nx_tag tag, const char *value, struct nx_arena *arena,
 	struct nx_err *err)
 {
-	struct nx_query_key *key = &query->keys[query->n_keys];
+	struct nx_find_key *key = &query->keys[query->n_keys];
 
 	if (query->n_keys == NX_ARRAY_LEN(query->keys))
 		return nx_err_set(err, NX_E_LIMIT, "more than %u keys", NX_LIMIT_QUERY_KEYS);
-	*key = (struct nx_query_key){tag, value_list(tag, value, arena)};
+	*key = (struct nx_find_key){tag, value_list(tag, value, arena)};
 	if (!key->value)
 		return nx_err_set(err, NX_E_NOMEM, "no memory for a key");
 	query->n_keys++;

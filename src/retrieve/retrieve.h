@@ -24,7 +24,6 @@ struct nx_buf;
 struct nx_item;
 struct nx_match;
 struct nx_principal;
-struct nx_query_key;
 struct nx_retrieve;
 
 struct nx_retrieve *nx_retrieve_new(struct nx_archive *archive); /* NULL without memory */
@@ -33,10 +32,15 @@ NX_DEFINE_AUTO(nx_retrieve);
 
 /* ---- queries ---- */
 
+struct nx_find_key {
+	uint32_t tag;      /* DICOM: 0x00100020 */
+	const char *value; /* UTF-8: value, "*" and "?", "a-b" of dates and times, list with "\\" */
+};
+
 struct nx_find {
 	const char *collection;
 	unsigned level; /* enum nx_query_level */
-	const struct nx_query_key *keys;
+	const struct nx_find_key *keys;
 	size_t n_keys;
 	bool fuzzy;
 	unsigned limit;
