@@ -7,8 +7,8 @@
  *
  * Every sample is checked against the release's manifest before it is handed out.
  */
-#ifndef NARTHEX_NARTHEX_H
-#define NARTHEX_NARTHEX_H
+#ifndef NX_NARTHEX_H
+#define NX_NARTHEX_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -1,5 +1,6 @@
 /* The API of libnarthex: a lease, its manifest, and a window of granted positions. */
 #include <jansson.h>
+#include <narthex/narthex.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +9,6 @@
 #include "base/json.h"
 #include "crypto/crypto.h"
 #include "loader/loader_priv.h"
-#include "narthex/narthex.h"
 
 enum {
 	MANIFEST_ARENA_MAX = 2047 * 1024 * 1024,
