@@ -66,7 +66,7 @@ static bool is_option(const char *key)
 	return strcmp(key, "limit") == 0 || strcmp(key, "offset") == 0 || strcmp(key, "fuzzy") == 0;
 }
 
-static nx_rc keys_take(struct nx_http_req *req, struct nx_query_key keys[NX_LIMIT_QUERY_KEYS],
+static nx_rc keys_take(struct nx_http_req *req, struct nx_find_key keys[NX_LIMIT_QUERY_KEYS],
 	size_t *ret_n, struct nx_err *err)
 {
 	const char *key, *value;
@@ -82,7 +82,7 @@ static nx_rc keys_take(struct nx_http_req *req, struct nx_query_key keys[NX_LIMI
 		if (*ret_n == NX_LIMIT_QUERY_KEYS)
 			return nx_err_set(
 				err, NX_E_LIMIT, "more than %u attributes", NX_LIMIT_QUERY_KEYS);
-		keys[(*ret_n)++] = (struct nx_query_key){.tag = tag, .value = value};
+		keys[(*ret_n)++] = (struct nx_find_key){.tag = tag, .value = value};
 	}
 	return NX_OK;
 }
@@ -106,7 +106,7 @@ static nx_rc find_opts(struct nx_http_req *req, struct nx_find *find, struct nx_
 static nx_rc find_reply(
 	struct nx_http_req *req, enum nx_query_level level, const char *name, struct nx_err *err)
 {
-	struct nx_query_key keys[NX_LIMIT_QUERY_KEYS];
+	struct nx_find_key keys[NX_LIMIT_QUERY_KEYS];
 	struct nx_find find = {
 		.collection = nx_http_param(req, "collection"), .level = level, .keys = keys};
 	NX_AUTO_DONE(nx_buf) buf = {0};

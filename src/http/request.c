@@ -479,6 +479,21 @@ void *nx_http_context(struct nx_http_req *req)
 	return req->server->opts.context;
 }
 
+void *nx_http_table_context(const struct nx_http_req *req)
+{
+	return req->match.table->context;
+}
+
+const char *nx_http_mount(struct nx_http_req *req)
+{
+	return nx_arena_str(req->arena, req->path, req->match.mount_len);
+}
+
+bool nx_http_is_tls(const struct nx_http_req *req)
+{
+	return req->server->tls;
+}
+
 void nx_http_set_principal(struct nx_http_req *req, void *principal)
 {
 	req->principal = principal;

@@ -1,3 +1,4 @@
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -8,14 +9,17 @@ enum {
 	LOCAL_CONNECTIONS = 64
 };
 
-/* To mount a table of routes, add a row to the listener it belongs on. */
+/* To mount a table of routes, add a row to the listener it belongs on.  DICOMweb: literal paths of
+ * the default collection come first, then one root per collection. */
 static const struct nx_route_table data_tables[] = {
-	{"", nx_health_routes},
+	{"", nx_health_routes, NULL},
+	{NX_DICOMWEB_PREFIX, nx_dicomweb_routes, NULL},
+	{NX_DICOMWEB_PREFIX "/{collection}", nx_dicomweb_routes, NULL},
 };
 
 static const struct nx_route_table management_tables[] = {
-	{"", nx_health_routes},
-	{NX_API_PREFIX, nx_api_routes},
+	{"", nx_health_routes, NULL},
+	{NX_API_PREFIX, nx_api_routes, NULL},
 };
 
 static const struct door_row {
@@ -49,6 +53,25 @@ static void door_init(struct nx_server *server, struct nx_door *door)
 		.admin = site->admin,
 		.report = site->report,
 	};
+	for (unsigned i = 0; i < NX_ARRAY_LEN(door->dicomweb); i++)
+		door->dicomweb[i] = (struct nx_dicomweb){
+			.ingest = site->ingest,
+			.retrieve = site->retrieve,
+			.collection = i ? NULL : NX_DICOMWEB_COLLECTION,
+		};
+}
+
+/* The door's own copy of the tables, with the contexts of this server. */
+static void tables_bind(struct nx_door *door, const struct door_row *row)
+{
+	assert(row->n_tables <= NX_ARRAY_LEN(door->tables));
+	for (size_t i = 0; i < row->n_tables; i++) {
+		const char *prefix = row->tables[i].prefix;
+
+		door->tables[i] = row->tables[i];
+		if (row->tables[i].routes == nx_dicomweb_routes)
+			door->tables[i].context = &door->dicomweb[strchr(prefix, '{') != NULL];
+	}
 }
 
 struct tls_paths {
@@ -87,7 +110,7 @@ static nx_rc door_start(struct nx_door *door, const struct door_row *row, struct
 	const struct nx_site *site = door->server->site;
 	char address[64], socket[NX_SITE_PATH];
 	struct nx_http_opts opts = {.name = row->name,
-		.tables = row->tables,
+		.tables = door->tables,
 		.n_tables = row->n_tables,
 		.authorize = authorize,
 		.context = door};
@@ -95,6 +118,7 @@ static nx_rc door_start(struct nx_door *door, const struct door_row *row, struct
 	struct nx_tls_opts tls;
 	nx_rc rc;
 
+	tables_bind(door, row);
 	http_opts(&site->config, &opts);
 	if (row->key < 0) {
 		rc = nx_site_path(site->dir, "run/narthex.sock", socket, err);

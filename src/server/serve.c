@@ -57,10 +57,8 @@ static void ports_json(const struct nx_server *server, struct nx_json *json)
 static nx_rc ready_write(const struct nx_server *server, const char *file, struct nx_err *err)
 {
 	const struct nx_site *site = server->site;
-	const char *slash = file ? strrchr(file, '/') : NULL;
-	char path[NX_SITE_PATH], dir[NX_SITE_PATH];
+	char path[NX_SITE_PATH];
 	NX_AUTO_DONE(nx_buf) buf;
-	NX_AUTO_FD dir_fd = -1;
 	struct nx_json json;
 	nx_rc rc;
 
@@ -76,13 +74,9 @@ static nx_rc ready_write(const struct nx_server *server, const char *file, struc
 	nx_json_kv_int(&json, "pid", getpid());
 	nx_json_object_end(&json);
 	nx_buf_put_str(&buf, "\n");
-	(void)snprintf(
-		dir, sizeof(dir), "%.*s", slash ? (int)(slash - file) + 1 : 1, slash ? file : ".");
-	dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	rc = dir_fd < 0 ? nx_err_errno(err, "folder") : nx_buf_check(&buf, err);
+	rc = nx_buf_check(&buf, err);
 	if (!rc)
-		rc = nx_file_replace(
-			dir_fd, slash ? slash + 1 : file, nx_buf_slice(&buf), 0644, err);
+		rc = nx_file_replace_path(file, nx_buf_slice(&buf), 0644, err);
 	return rc ? nx_err_prefix(err, rc, "ready file") : NX_OK;
 }
 

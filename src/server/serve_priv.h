@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 
 #include "api/api.h"
+#include "dicomweb/dicomweb.h"
 #include "dimse/dimse.h"
 #include "http/http.h"
 #include "net/net.h"
@@ -27,6 +28,9 @@ enum nx_door_id {
 struct nx_server;
 
 /* One HTTP listener.  First what the handlers of the mounted tables know as their context. */
+#define NX_DICOMWEB_PREFIX     "/dicom-web"
+#define NX_DICOMWEB_COLLECTION "clinical" /* what the bare prefix stands for */
+
 struct nx_door {
 	union {
 		struct nx_api api;
@@ -34,6 +38,8 @@ struct nx_door {
 	struct nx_server *server;
 	struct nx_http_server *http;
 	uint16_t port;
+	struct nx_dicomweb dicomweb[2]; /* the default collection's root, and one per collection */
+	struct nx_route_table tables[4];
 };
 
 enum nx_dimse_id {
