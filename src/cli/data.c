@@ -193,6 +193,9 @@ static nx_rc study_get(const struct cli_args *args, struct nx_client *client, st
 	}
 	if (progress && n)
 		(void)fprintf(stderr, "\n");
+	if (!rc && json_is_true(json_object_get(json, "more")))
+		rc = nx_err_set(
+			err, NX_E_LIMIT, "the study has more instances than one query gives");
 	if (!rc && n == 0)
 		rc = nx_err_set(err, NX_E_NOENT, "no such instance");
 	json_decref(json);

@@ -1,12 +1,13 @@
 """One site from its making to its end: every door, every refusal, a restart, a kill."""
 import json
 import os
+import signal
 import subprocess
 
 import pydicom
 import pytest
 import requests
-from testenv import Dcmtk, Narthex, phantom
+from testenv import Deadline, Dcmtk, Narthex, phantom
 from testenv.process import SANITIZER_ENV
 
 API = "/api/v1"
@@ -153,6 +154,27 @@ def test_all_is_there_after_a_restart_and_after_a_kill(site, tmp_path):
     assert site.session().get(objects(site, "k"), timeout=60).content == b"v" * 100_000
     assert api(site, "/scrub", "POST").json()["bad"] == 0
     assert api(site, "/ledger/verify").json()["entries"] > 10
+
+
+def test_certificates_are_read_again_on_sighup(site):
+    site.process.child.send_signal(signal.SIGHUP)
+    deadline = Deadline(30)
+    while "were read again" not in site.log.read_text():
+        deadline.wait("reload")
+    assert api(site, "/status").status_code == 200
+    assert Dcmtk(site.ports["dimse"]).echoscu().returncode == 0
+
+
+def test_a_rebuilt_catalog_has_everything(site, tmp_path):
+    files = phantom.write(phantom.Plan(kind="small", instances=5, slices=5, series=1, rows=64, columns=64),
+                          tmp_path / "small")
+    site.cli("import", "--site", site.site, "--collection", "clinical", tmp_path / "small")
+    site.stop()
+    checked = json.loads(site.cli("fsck", "--rebuild", "--site", site.site,
+                                  "--passphrase-file", site.passphrase_file))
+    assert checked["scrub"]["items"] == len(files) and checked["scrub"]["bad"] == 0
+    site.start()
+    assert len(api(site, "/collections/clinical/instances").json()["instances"]) == len(files)
 
 
 def test_a_wrong_passphrase_opens_nothing(site):
