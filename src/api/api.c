@@ -11,17 +11,18 @@ struct nx_api *api_of(struct nx_http_req *req)
 	return nx_http_context(req);
 }
 
-const struct nx_principal *who_of(const struct nx_http_req *req)
+const struct nx_principal *api_who_of(const struct nx_http_req *req)
 {
 	return nx_http_principal(req);
 }
 
-void reply_init(struct nx_buf *buf)
+void api_reply_init(struct nx_buf *buf)
 {
 	nx_buf_init(buf, API_REPLY_MAX, NX_BUF_WIPE);
 }
 
-nx_rc reply_json(struct nx_http_req *req, int status, const struct nx_buf *buf, struct nx_err *err)
+nx_rc api_reply_json(
+	struct nx_http_req *req, int status, const struct nx_buf *buf, struct nx_err *err)
 {
 	nx_rc rc = nx_buf_check(buf, err);
 
@@ -31,19 +32,19 @@ nx_rc reply_json(struct nx_http_req *req, int status, const struct nx_buf *buf, 
 	return nx_http_reply(req, status, "application/json", nx_buf_slice(buf));
 }
 
-nx_rc reply_rc(struct nx_http_req *req, nx_rc rc, const struct nx_buf *buf, struct nx_err *err)
+nx_rc api_reply_rc(struct nx_http_req *req, nx_rc rc, const struct nx_buf *buf, struct nx_err *err)
 {
-	return rc ? rc : reply_json(req, 200, buf, err);
+	return rc ? rc : api_reply_json(req, 200, buf, err);
 }
 
-nx_rc reply_empty(struct nx_http_req *req, int status)
+nx_rc api_reply_empty(struct nx_http_req *req, int status)
 {
 	return nx_http_reply(req, status, NULL, nx_slice(NULL, 0));
 }
 
 /* ---- what the client sent ---- */
 
-nx_rc body_json(struct nx_http_req *req, json_t **ret, struct nx_err *err)
+nx_rc api_body_json(struct nx_http_req *req, json_t **ret, struct nx_err *err)
 {
 	struct nx_slice body;
 	json_error_t why;
@@ -63,7 +64,7 @@ nx_rc body_json(struct nx_http_req *req, json_t **ret, struct nx_err *err)
 	return NX_OK;
 }
 
-nx_rc member_text(
+nx_rc api_member_text(
 	const json_t *body, const char *name, bool required, const char **ret, struct nx_err *err)
 {
 	const json_t *value = json_object_get(body, name);
@@ -76,7 +77,7 @@ nx_rc member_text(
 	return NX_OK;
 }
 
-nx_rc query_number(
+nx_rc api_query_number(
 	struct nx_http_req *req, const char *name, uint64_t def, uint64_t *ret, struct nx_err *err)
 {
 	const char *text = nx_http_query(req, name);
@@ -95,7 +96,7 @@ nx_rc query_number(
 	return NX_OK;
 }
 
-nx_rc query_time(struct nx_http_req *req, const char *name, int64_t *ret_us, struct nx_err *err)
+nx_rc api_query_time(struct nx_http_req *req, const char *name, int64_t *ret_us, struct nx_err *err)
 {
 	const char *text = nx_http_query(req, name);
 	struct tm tm = {0};

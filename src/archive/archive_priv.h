@@ -92,6 +92,7 @@ struct space {
 	pthread_mutex_t lock; /* guards everything here */
 	struct active_pack *active;
 	uint64_t next_pack;
+	uint64_t first_pack; /* older ones are of an earlier run: nothing is added to them */
 };
 
 /* A place for `len` bytes (rounded up to NX_PACK_ALIGN) in the active pack, which is opened when
