@@ -250,6 +250,7 @@ struct nx_archive {
 	_Atomic bool stopping;
 	uint64_t durable_seq; /* last group answered */
 	uint64_t applied_seq;
+	bool stuck;           /* the catalog refuses a group that was answered */
 	uint64_t last_pack, last_off; /* previous group's unit; committer only */
 	struct nx_archive_stats stats;
 

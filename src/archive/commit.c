@@ -216,6 +216,22 @@ static void packs_announced(struct nx_archive *a, const struct pack_set *set)
 	(void)pthread_mutex_unlock(&a->space.lock);
 }
 
+/* Rows of the ledger's chain heads: behind the record's operations, since a replay makes them from
+ * the entries. */
+static nx_rc heads_add(struct nx_archive *a, struct group *g, struct nx_err *err)
+{
+	struct nx_tag_head *heads = NULL;
+	struct nx_op *ops = NULL;
+	size_t n = 0;
+	nx_rc rc = nx_ledger_heads(a->ledger, g->arena, &heads, &n, err);
+
+	if (!rc)
+		rc = head_ops(heads, n, g->arena, &ops, err);
+	for (size_t i = 0; i < n && !rc; i++)
+		rc = group_op(g, &ops[i], err);
+	return rc;
+}
+
 static nx_rc group_write(struct nx_archive *a, struct group *g, struct nx_err *err)
 {
 	NX_AUTO_DONE(nx_buf) record;
@@ -232,6 +248,8 @@ static nx_rc group_write(struct nx_archive *a, struct group *g, struct nx_err *e
 		rc = pack_rows(a, g, &set, err);
 	if (!rc)
 		rc = record_format(a, g, &record, err);
+	if (!rc)
+		rc = heads_add(a, g, err);
 	home = g->units;
 	for (struct group_unit *u = home ? home->next : NULL; u && !rc; u = u->next)
 		rc = unit_write(a, g, u, nx_slice(NULL, 0), err);
@@ -287,34 +305,53 @@ static void applied(struct nx_archive *a, uint64_t seq)
 {
 	(void)pthread_mutex_lock(&a->lock);
 	a->applied_seq = seq;
+	a->stuck = false;
 	(void)pthread_cond_broadcast(&a->applied_cond);
 	(void)pthread_mutex_unlock(&a->lock);
 }
 
-/* The group is durable and answered: it must get into the catalog, however long that takes. */
-static void group_apply(
-	struct nx_archive *a, struct group *g, const struct nx_tag_head *heads, size_t n_heads)
+/* What waits is refused rather than kept waiting, and `stuck` refuses what comes. */
+static void stuck_set(struct nx_archive *a, struct nx_change **list, const struct nx_err *why)
 {
-	struct nx_op *tags = NULL;
-	struct nx_err err = {.rc = NX_OK};
-	nx_rc rc = head_ops(heads, n_heads, g->arena, &tags, &err);
-	bool failed = false;
+	struct nx_change *queue;
+	struct nx_err err;
 
-	for (size_t i = 0; i < n_heads && !rc; i++)
-		rc = group_op(g, &tags[i], &err);
-	while (!rc) {
-		rc = nx_cat_apply(a->cat, g->seq, g->ops, g->n_ops, &err);
-		if (!rc || a->stopping)
-			break;
+	(void)pthread_mutex_lock(&a->lock);
+	a->stuck = true;
+	queue = a->queue;
+	a->queue = NULL;
+	a->queue_tail = &a->queue;
+	a->queue_len = 0;
+	(void)pthread_cond_broadcast(&a->applied_cond);
+	(void)pthread_mutex_unlock(&a->lock);
+	(void)nx_err_set(&err, NX_E_BUSY, "the catalog takes no changes: %s", nx_err_text(why));
+	answer_list(*list, NX_E_BUSY, &err);
+	answer_list(queue, NX_E_BUSY, &err);
+	*list = NULL;
+}
+
+/*
+ * The group is durable and answered: it must get into the catalog, however long that takes, before
+ * any later one, and before any is prepared: a put is judged by the rows that are there.  A stop
+ * ends the trying; the next start takes the group from its pack.
+ */
+static bool group_apply(struct nx_archive *a, struct group *g, struct nx_change **list)
+{
+	struct nx_err err = {.rc = NX_OK};
+	bool failed = false;
+	nx_rc rc;
+
+	while ((rc = nx_cat_apply(a->cat, g->seq, g->ops, g->n_ops, &err))) {
 		if (!failed)
 			nx_log_err(NX_LOG_ERROR, "archive", "catalog.apply", &err);
 		failed = true;
+		stuck_set(a, list, &err);
+		if (a->stopping)
+			return false;
 		(void)usleep(APPLY_RETRY_US);
-		rc = NX_OK;
 	}
-	if (rc) /* replayed from the pack at the next start */
-		nx_log_err(NX_LOG_ERROR, "archive", "catalog.apply", &err);
 	applied(a, g->seq);
+	return true;
 }
 
 /* ---- one group ---- */
@@ -380,36 +417,34 @@ static void count_group(
 	(void)pthread_mutex_unlock(&a->lock);
 }
 
-static void group_run(struct nx_archive *a, struct nx_change **list)
+/* False when no further group may follow. */
+static bool group_run(struct nx_archive *a, struct nx_change **list)
 {
 	struct nx_change *good = NULL;
-	struct nx_tag_head *heads = NULL;
-	size_t n_heads = 0, n_changes = 0;
+	size_t n_changes = 0;
 	struct nx_err err = {.rc = NX_OK};
 	int64_t began_us = nx_mono_us();
-	bool erase = false;
+	bool erase = false, good_end;
 	struct group g;
 	nx_rc rc = group_init(a, &g, &err);
 
 	if (rc) {
 		group_fail(a, *list, rc, &err);
 		*list = NULL;
-		return;
+		return true;
 	}
 	rc = group_fill(a, &g, list, &good, &err);
 	if (!rc && !good) { /* every change was answered with its own error */
 		nx_ledger_rollback(a->ledger);
 		group_done(&g);
-		return;
+		return true;
 	}
-	if (!rc)
-		rc = nx_ledger_heads(a->ledger, g.arena, &heads, &n_heads, &err);
 	if (!rc)
 		rc = group_write(a, &g, &err);
 	if (rc) {
 		group_fail(a, good, rc, &err);
 		group_done(&g);
-		return;
+		return true;
 	}
 	erase = good->erase;
 	for (const struct nx_change *c = good; c; c = c->next)
@@ -417,9 +452,10 @@ static void group_run(struct nx_archive *a, struct nx_change **list)
 	nx_ledger_commit(a->ledger, g.seq);
 	count_group(a, &g, n_changes, began_us);
 	answer_list(good, NX_OK, NULL);
-	group_apply(a, &g, heads, n_heads);
+	good_end = group_apply(a, &g, list);
 	group_done(&g);
 	cache_trim(&a->cache, erase);
+	return good_end;
 }
 
 /* ---- the thread, and its queue ---- */
@@ -443,10 +479,11 @@ void *committer_main(void *archive)
 {
 	struct nx_archive *a = archive;
 	struct nx_change *list;
+	bool good = true;
 
-	while ((list = queue_take(a))) {
-		while (list)
-			group_run(a, &list);
+	while (good && (list = queue_take(a))) {
+		while (list && good)
+			good = group_run(a, &list);
 	}
 	return NULL;
 }
@@ -459,6 +496,8 @@ nx_rc nx_archive_submit(struct nx_archive *archive, struct nx_change *change, st
 	(void)pthread_mutex_lock(&archive->lock);
 	if (archive->stopping) {
 		rc = nx_err_set(err, NX_E_CLOSED, "the archive is closing");
+	} else if (archive->stuck) {
+		rc = nx_err_set(err, NX_E_BUSY, "the catalog takes no changes at present");
 	} else if (archive->queue_len >= NX_LIMIT_GROUP_WAITERS) {
 		rc = nx_err_set(
 			err, NX_E_BUSY, "more than %u changes wait", NX_LIMIT_GROUP_WAITERS);
@@ -510,7 +549,7 @@ void nx_archive_barrier(struct nx_archive *archive)
 
 	(void)pthread_mutex_lock(&archive->lock);
 	want = archive->durable_seq;
-	while (archive->applied_seq < want)
+	while (archive->applied_seq < want && !archive->stuck)
 		(void)pthread_cond_wait(&archive->applied_cond, &archive->lock);
 	(void)pthread_mutex_unlock(&archive->lock);
 }
