@@ -133,8 +133,9 @@ static nx_rc unit_build(struct nx_archive *a, const struct group *g, const struc
 	return rc;
 }
 
-static nx_rc unit_write(struct nx_archive *a, const struct group *g, const struct group_unit *unit,
-	struct nx_slice record, struct nx_err *err)
+/* *ret_range (may be NULL): what was written, for the record to vouch for. */
+static nx_rc unit_write(struct nx_archive *a, struct group *g, const struct group_unit *unit,
+	struct nx_slice record, struct blob_range *ret_range, struct nx_err *err)
 {
 	struct unit_image image = {NULL, 0};
 	nx_rc rc = unit_build(a, g, unit, record, &image, err);
@@ -143,10 +144,29 @@ static nx_rc unit_write(struct nx_archive *a, const struct group *g, const struc
 		struct iovec iov = {image.data, image.len};
 
 		space_trim(a, unit->pack, unit->off, UNIT_RESERVE, image.len);
+		g->written = true;
 		rc = nx_pool_write(a->pool, unit->pack, unit->off, &iov, 1, err);
 	}
+	if (!rc && ret_range)
+		*ret_range = (struct blob_range){
+			unit->pack, unit->off, image.len, nx_crc32c(0, image.data, image.len)};
 	if (image.data)
 		nx_aligned_put(image.data, image.len);
+	return rc;
+}
+
+/* Small extents of other domains than the home unit's.  A group counts only with all of them. */
+static nx_rc data_units_write(struct nx_archive *a, struct group *g, struct nx_err *err)
+{
+	nx_rc rc = NX_OK;
+
+	for (struct group_unit *u = g->units ? g->units->next : NULL; u && !rc; u = u->next) {
+		struct blob_range range;
+
+		rc = unit_write(a, g, u, nx_slice(NULL, 0), &range, err);
+		if (!rc)
+			rc = group_range(g, &range, err);
+	}
 	return rc;
 }
 
@@ -232,10 +252,14 @@ static nx_rc heads_add(struct nx_archive *a, struct group *g, struct nx_err *err
 	return rc;
 }
 
+/*
+ * The order matters: keys are durable before a record names their subjects, or a record that
+ * reached the medium in a power cut could not be opened for ever.
+ */
 static nx_rc group_write(struct nx_archive *a, struct group *g, struct nx_err *err)
 {
 	NX_AUTO_DONE(nx_buf) record;
-	struct group_unit *home;
+	struct group_unit *home = NULL;
 	struct pack_set set;
 	nx_rc rc = NX_OK;
 
@@ -247,30 +271,41 @@ static nx_rc group_write(struct nx_archive *a, struct group *g, struct nx_err *e
 	if (!rc)
 		rc = pack_rows(a, g, &set, err);
 	if (!rc)
+		rc = data_units_write(a, g, err);
+	if (!rc)
 		rc = record_format(a, g, &record, err);
 	if (!rc)
 		rc = heads_add(a, g, err);
-	home = g->units;
-	for (struct group_unit *u = home ? home->next : NULL; u && !rc; u = u->next)
-		rc = unit_write(a, g, u, nx_slice(NULL, 0), err);
-	if (!rc)
-		rc = unit_write(a, g, home, nx_buf_slice(&record), err);
 	if (!rc && nx_keys_pending(a->keys))
 		rc = nx_keys_sync(a->keys, err);
+	home = g->units;
+	if (!rc)
+		rc = unit_write(a, g, home, nx_buf_slice(&record), NULL, err);
 	if (!rc)
 		rc = nx_pool_sync(a->pool, set.ids, set.n, err);
-	if (!rc) {
-		a->last_pack = home->pack;
-		a->last_off = home->off;
-		packs_announced(a, &set);
-		return NX_OK;
+	if (rc)
+		return rc;
+	a->last_pack = home->pack;
+	a->last_off = home->off;
+	packs_announced(a, &set);
+	return NX_OK;
+}
+
+/*
+ * Where something was written it is not known what is on the medium now.  The packs are not
+ * appended to again, nor is any other small pack: the next group has the same number, and a start
+ * takes the one in the newest pack.
+ */
+static void group_undo(struct nx_archive *a, const struct group *g)
+{
+	if (!g->written) {
+		for (const struct group_unit *u = g->units; u; u = u->next)
+			space_trim(a, u->pack, u->off, UNIT_RESERVE, 0);
+		return;
 	}
-	/* What is on the medium now is not known: these packs are never appended to again. */
-	for (const struct group_unit *u = g->units; u; u = u->next)
-		space_retire(a, u->pack);
+	space_retire_small(a);
 	for (size_t i = 0; i < g->n_ranges; i++)
 		space_retire(a, g->ranges[i].pack);
-	return rc;
 }
 
 /* ---- answering ---- */
@@ -442,6 +477,7 @@ static bool group_run(struct nx_archive *a, struct nx_change **list)
 	if (!rc)
 		rc = group_write(a, &g, &err);
 	if (rc) {
+		group_undo(a, &g);
 		group_fail(a, good, rc, &err);
 		group_done(&g);
 		return true;

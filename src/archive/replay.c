@@ -141,13 +141,13 @@ static nx_rc range_check(struct nx_archive *a, const struct blob_range *range, s
 	return rc;
 }
 
+/* The sealed record; NX_E_CORRUPT when the unit is not as it was written. */
 static nx_rc group_read(struct nx_archive *a, const struct found *f, struct nx_arena *arena,
-	struct nx_slice *ret_plain, struct nx_err *err)
+	struct nx_slice *ret_sealed, struct nx_err *err)
 {
 	size_t n = (size_t)(UNIT_HEADER_LEN + f->h.extents_len + f->h.record_len);
 	uint8_t *unit = nx_arena_alloc(arena, n);
 	const uint8_t *record;
-	uint8_t *plain;
 	nx_rc rc;
 
 	if (!unit || f->h.record_len < NX_SEAL_OVERHEAD)
@@ -159,12 +159,19 @@ static nx_rc group_read(struct nx_archive *a, const struct found *f, struct nx_a
 	if (nx_crc32c(0, unit + UNIT_HEADER_LEN, (size_t)f->h.extents_len) != f->h.extents_crc ||
 		nx_crc32c(0, record, (size_t)f->h.record_len) != f->h.record_crc)
 		return nx_err_set(err, NX_E_CORRUPT, "torn group");
-	plain = nx_arena_alloc(arena, (size_t)f->h.record_len);
+	*ret_sealed = nx_slice(record, (size_t)f->h.record_len);
+	return NX_OK;
+}
+
+static nx_rc group_unseal(struct nx_archive *a, const struct found *f, struct nx_slice sealed,
+	struct nx_arena *arena, struct nx_slice *ret_plain, struct nx_err *err)
+{
+	uint8_t *plain = nx_arena_alloc(arena, sealed.n);
+
 	if (!plain)
 		return nx_err_set(err, NX_E_NOMEM, "no memory for a group record");
-	*ret_plain = nx_slice(plain, (size_t)f->h.record_len - NX_SEAL_OVERHEAD);
-	return record_open(a, f->pack, f->off, f->h.seq, nx_slice(record, (size_t)f->h.record_len),
-		plain, err);
+	*ret_plain = nx_slice(plain, sealed.n - NX_SEAL_OVERHEAD);
+	return record_open(a, f->pack, f->off, f->h.seq, sealed, plain, err);
 }
 
 /* Rows of chain heads, from the entries themselves. */
@@ -217,17 +224,43 @@ static nx_rc catalog_replay(struct nx_archive *a, uint64_t seq, const struct rec
 	return nx_cat_apply(a->cat, seq, all, r->n_ops + n_heads, err);
 }
 
-static nx_rc group_replay(struct nx_archive *a, const struct found *f, bool last,
-	struct nx_arena *arena, struct nx_err *err)
+/* The last group may be one that was never synced, when only the process ended: it has to be before
+ * anything is built on it. */
+static nx_rc group_settle(
+	struct nx_archive *a, const struct found *f, const struct record *r, struct nx_err *err)
 {
-	struct nx_slice plain = {NULL, 0};
-	struct record r;
-	nx_rc rc = group_read(a, f, arena, &plain, err);
+	nx_rc rc = nx_pool_sync(a->pool, &f->pack, 1, err);
 
+	for (size_t i = 0; i < r->n_ranges && !rc; i++)
+		rc = nx_pool_sync(a->pool, &r->ranges[i].pack, 1, err);
+	return rc;
+}
+
+/* *ret_torn: the group is not whole on the medium. */
+static nx_rc group_open(struct nx_archive *a, const struct found *f, bool unsure,
+	struct nx_arena *arena, struct record *r, bool *ret_torn, struct nx_err *err)
+{
+	struct nx_slice sealed = {NULL, 0}, plain = {NULL, 0};
+	nx_rc rc = group_read(a, f, arena, &sealed, err);
+
+	*ret_torn = rc == NX_E_CORRUPT;
 	if (!rc)
-		rc = record_parse(a, f->h.seq, plain, arena, &r, err);
-	for (size_t i = 0; !rc && last && i < r.n_ranges; i++)
-		rc = range_check(a, &r.ranges[i], err);
+		rc = group_unseal(a, f, sealed, arena, &plain, err);
+	if (!rc)
+		rc = record_parse(a, f->h.seq, plain, arena, r, err);
+	for (size_t i = 0; !rc && unsure && i < r->n_ranges; i++) {
+		rc = range_check(a, &r->ranges[i], err);
+		*ret_torn = rc == NX_E_CORRUPT;
+	}
+	return rc || !unsure ? rc : group_settle(a, f, r, err);
+}
+
+static nx_rc group_replay(struct nx_archive *a, const struct found *f, bool unsure,
+	struct nx_arena *arena, bool *ret_torn, struct nx_err *err)
+{
+	struct record r;
+	nx_rc rc = group_open(a, f, unsure, arena, &r, ret_torn, err);
+
 	for (size_t i = 0; !rc && i < r.n_entries; i++)
 		rc = nx_ledger_replay(a->ledger, f->h.seq, r.first_entry + i, r.entries[i], err);
 	if (!rc)
@@ -249,12 +282,12 @@ static nx_rc groups_replay(struct scan *s)
 	if (!arena)
 		return nx_err_set(s->err, NX_E_NOMEM, "no memory to replay groups");
 	for (size_t i = 0; i < s->n && !rc; i++) {
-		bool last = i + 1 == s->n;
+		bool unsure = i + 1 == s->n && s->groups[i].h.seq > nx_cat_watermark(s->a->cat);
+		bool torn = false;
 
 		nx_arena_reset(arena);
-		rc = group_replay(s->a, &s->groups[i], last, arena, s->err);
-		if (rc == NX_E_CORRUPT && last &&
-			s->groups[i].h.seq > nx_cat_watermark(s->a->cat)) {
+		rc = group_replay(s->a, &s->groups[i], unsure, arena, &torn, s->err);
+		if (rc && torn && unsure) {
 			nx_log_err(NX_LOG_WARN, "archive", "replay.torn", s->err);
 			return NX_OK; /* never answered */
 		}

@@ -412,8 +412,24 @@ ssize_t __wrap_pwrite64(int fd, const void *p, size_t n, off_t off)
 	return put;
 }
 
+/* Packs in local files: the `fault` driver above them plays their part. */
+static bool is_pack(int fd)
+{
+	char link[64], path[PATH_MAX];
+	ssize_t n;
+
+	(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = readlink(link, path, sizeof(path) - 1);
+	if (n < 4)
+		return false;
+	path[n] = 0;
+	return strcmp(path + n - 4, ".nxp") == 0;
+}
+
 static int sync_any(int fd)
 {
+	if (is_pack(fd))
+		return 0;
 	if (!enter()) {
 		errno = EIO;
 		return -1;

@@ -476,23 +476,25 @@ struct check {
 	bool good;
 };
 
-static bool same_bytes(struct site *s, const struct nx_item *item, const struct content *c)
+static bool same_bytes(
+	struct site *s, const struct nx_item *item, const struct content *c, struct nx_err *ret_err)
 {
 	size_t n = (size_t)c->header + c->bulk;
 	uint8_t *want = malloc(n), *got = malloc(n + 1);
 	NX_AUTO(nx_reader) *reader = NULL;
-	struct nx_err err;
 	size_t at = 0, part = 1;
 	bool same = false;
 
 	assert(want && got);
+	(void)nx_err_set(ret_err, NX_E_CORRUPT, "other bytes");
 	fill(want, c->header, c->seed);
 	fill(want + c->header, c->bulk, c->seed + 1);
-	if ((uint64_t)item->size == n && !nx_archive_open_item(s->archive, item, &reader, &err)) {
+	if ((uint64_t)item->size == n &&
+		!nx_archive_open_item(s->archive, item, &reader, ret_err)) {
 		nx_rc rc = NX_OK;
 
 		while (part && !rc) {
-			rc = nx_reader_read(reader, at, got + at, n + 1 - at, &part, &err);
+			rc = nx_reader_read(reader, at, got + at, n + 1 - at, &part, ret_err);
 			at += rc ? 0 : part;
 		}
 		same = !rc && at == n && memcmp(want, got, n) == 0;
@@ -531,6 +533,7 @@ static void live_count(struct check *c, int64_t series)
 static void item_live(struct check *c, const struct nx_item *item)
 {
 	struct site *s = c->s;
+	struct nx_err why = {.rc = NX_OK};
 	unsigned writer, number;
 	struct name *name;
 	bool object, sure;
@@ -556,12 +559,14 @@ static void item_live(struct check *c, const struct nx_item *item)
 	if (name->seen)
 		site_wrong(s, "item %lld is live twice", (long long)item->id);
 	name->seen = true;
-	if (name->maybe.seed && same_bytes(s, item, &name->maybe)) {
+	if (name->maybe.seed && same_bytes(s, item, &name->maybe, &why)) {
 		name->sure = name->maybe;
-	} else if (!name->sure.seed || !same_bytes(s, item, &name->sure)) {
+	} else if (!name->sure.seed || !same_bytes(s, item, &name->sure, &why)) {
 		site_wrong(s,
-			"item %lld (%s) holds neither what was acknowledged nor what was sent",
-			(long long)item->id, item->name);
+			"item %lld (%s%s%s) holds neither what was acknowledged nor what was "
+			"sent: %s",
+			(long long)item->id, item->name, name->sure.seed ? ", acknowledged" : "",
+			name->maybe.seed ? ", sent" : "", nx_err_text(&why));
 		return;
 	}
 	name->maybe.seed = 0;

@@ -92,8 +92,8 @@ static void go_down(struct site *s, uint64_t *rng)
 		cut_killed();
 		return;
 	}
-	assert_ok(nx_pool_fault_powercut(s->pool, dice(rng), &err), &err);
 	cut_power(dice(rng));
+	assert_ok(nx_pool_fault_powercut(s->pool, dice(rng), &err), &err);
 }
 
 /* True when it is up; false when the power went again on the way. */
