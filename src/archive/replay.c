@@ -4,7 +4,8 @@
  *
  * Groups are numbered without gaps.  Two groups of one number exist when the first one's sync
  * failed: the one in the newer pack counts.  Only the very last group can be torn, because the next
- * one begins after its sync; it was never answered and is dropped.
+ * one begins after its sync; it was never answered and is dropped.  Anything else that is missing
+ * or not as it was written is damage: it stops the start and is named.
  */
 #include "archive/archive_priv.h"
 
@@ -31,6 +32,9 @@ struct scan {
 	size_t n;
 	size_t cap;
 	uint64_t last_pack;
+	uint64_t bad_pack; /* where something stands that is no unit, with units behind it; 0: none
+			    */
+	uint64_t bad_off;
 	struct nx_err *err;
 };
 
@@ -49,6 +53,55 @@ static nx_rc found_add(struct scan *s, const struct found *f)
 	return NX_OK;
 }
 
+/* The first place from `off` on where a unit begins; NX_E_SHORT when there is none. */
+static nx_rc unit_seek(struct scan *s, uint64_t pack, uint64_t *off)
+{
+	uint8_t *piece = nx_aligned_get(CRC_PIECE);
+	struct unit_header h;
+	uint64_t size = 0, at = *off;
+	nx_rc rc = nx_pool_size(s->a->pool, pack, &size, s->err);
+	bool found = false;
+
+	if (!piece)
+		return nx_err_set(s->err, NX_E_NOMEM, "no memory to search a pack");
+	while (!rc && !found && at + UNIT_HEADER_LEN <= size) {
+		size_t n = size - at > CRC_PIECE ? CRC_PIECE : (size_t)(size - at);
+
+		rc = nx_pool_read(s->a->pool, pack, at, piece, n, s->err);
+		for (size_t i = 0; !rc && !found && i + UNIT_HEADER_LEN <= n; i += NX_PACK_ALIGN) {
+			found = !unit_header_parse(piece + i, &h, NULL);
+			*off = at + i;
+		}
+		at += n;
+	}
+	nx_aligned_put(piece, CRC_PIECE);
+	if (rc || found)
+		return rc;
+	return nx_err_set(s->err, NX_E_SHORT, "no unit behind this");
+}
+
+/* What stands at `f->off` is no unit.  A crash leaves that at the end of a pack; with units behind
+ * it, it is damage, and the search goes on there. */
+static nx_rc unit_skip(struct scan *s, struct found *f, bool zeros)
+{
+	uint64_t bad = f->off;
+	nx_rc rc;
+
+	f->off += NX_PACK_ALIGN;
+	rc = unit_seek(s, f->pack, &f->off);
+	if (rc == NX_E_SHORT && zeros)
+		return rc;
+	if (!rc && !s->bad_pack) {
+		s->bad_pack = f->pack;
+		s->bad_off = bad;
+	}
+	if (!rc || rc == NX_E_SHORT)
+		nx_log(NX_LOG_WARN, "archive", rc ? "replay.torn" : "replay.damage",
+			"pack %llu has no unit at %llu", (unsigned long long)f->pack,
+			(unsigned long long)bad);
+	return rc;
+}
+
 /* The end of a pack is zeros, the end of the file, or what a crash left of a unit. */
 static nx_rc pack_units(struct scan *s, uint64_t pack)
 {
@@ -60,12 +113,16 @@ static nx_rc pack_units(struct scan *s, uint64_t pack)
 		rc = nx_pool_read(s->a->pool, pack, f.off, b, sizeof(b), s->err);
 		if (!rc)
 			rc = unit_header_parse(b, &f.h, s->err);
+		if (rc == NX_E_NOENT || rc == NX_E_CORRUPT) {
+			rc = unit_skip(s, &f, rc == NX_E_NOENT);
+			continue;
+		}
 		if (!rc && f.h.kind == UNIT_GROUP && f.h.seq > s->after)
 			rc = found_add(s, &f);
 		if (!rc)
 			f.off += f.h.total_len;
 	}
-	return rc == NX_E_SHORT || rc == NX_E_NOENT || rc == NX_E_CORRUPT ? NX_OK : rc;
+	return rc == NX_E_SHORT ? NX_OK : rc;
 }
 
 static nx_rc pack_scan(void *payload, nx_pack_id pack)
@@ -79,9 +136,15 @@ static nx_rc pack_scan(void *payload, nx_pack_id pack)
 		s->last_pack = pack;
 	if (!rc)
 		rc = pack_header_parse(b, &h, s->err);
-	if (rc == NX_E_SHORT || rc == NX_E_CORRUPT)
-		return NX_OK; /* made just before a crash, header not yet down: nothing in it was
-				 ever answered */
+	if (rc == NX_E_SHORT)
+		return NX_OK; /* made just before a crash: nothing in it was ever answered */
+	if (rc == NX_E_CORRUPT) {
+		/* Likewise, or its header is damaged: units speak for themselves. */
+		nx_log(NX_LOG_WARN, "archive", "replay.damage", "pack %llu has no header",
+			(unsigned long long)pack);
+		h.cls = PACK_SMALL;
+		rc = NX_OK;
+	}
 	if (rc)
 		return nx_err_prefix(s->err, rc, "pack %llu", (unsigned long long)pack);
 	return h.cls == PACK_SMALL ? pack_units(s, pack) : NX_OK;
@@ -94,6 +157,17 @@ static int found_order(const void *x, const void *y)
 	if (a->h.seq != b->h.seq)
 		return a->h.seq < b->h.seq ? -1 : 1;
 	return a->pack < b->pack ? -1 : a->pack > b->pack;
+}
+
+static nx_rc group_missing(const struct scan *s, uint64_t seq)
+{
+	if (!s->bad_pack)
+		return nx_err_set(s->err, NX_E_CORRUPT, "group %llu is missing from the packs",
+			(unsigned long long)seq);
+	return nx_err_set(s->err, NX_E_CORRUPT,
+		"group %llu is missing from the packs; pack %llu is damaged at %llu",
+		(unsigned long long)seq, (unsigned long long)s->bad_pack,
+		(unsigned long long)s->bad_off);
 }
 
 /* Of several groups with one number keep the one in the newest pack; numbers must follow each
@@ -113,9 +187,7 @@ static nx_rc groups_chain(struct scan *s)
 	s->n = kept;
 	for (size_t i = 0; i < kept; i++)
 		if (s->groups[i].h.seq != s->after + 1 + i)
-			return nx_err_set(s->err, NX_E_CORRUPT,
-				"group %llu is missing from the packs",
-				(unsigned long long)(s->after + 1 + i));
+			return group_missing(s, s->after + 1 + i);
 	return NX_OK;
 }
 
@@ -141,26 +213,31 @@ static nx_rc range_check(struct nx_archive *a, const struct blob_range *range, s
 	return rc;
 }
 
-/* The sealed record; NX_E_CORRUPT when the unit is not as it was written. */
+/* The extents of a group that may be torn.  Of others they are checked when they are read. */
+static nx_rc extents_check(struct nx_archive *a, const struct found *f, struct nx_err *err)
+{
+	const struct blob_range range = {
+		f->pack, f->off + UNIT_HEADER_LEN, f->h.extents_len, f->h.extents_crc};
+
+	return range_check(a, &range, err);
+}
+
+/* The sealed record; NX_E_CORRUPT when it is not as it was written. */
 static nx_rc group_read(struct nx_archive *a, const struct found *f, struct nx_arena *arena,
 	struct nx_slice *ret_sealed, struct nx_err *err)
 {
-	size_t n = (size_t)(UNIT_HEADER_LEN + f->h.extents_len + f->h.record_len);
-	uint8_t *unit = nx_arena_alloc(arena, n);
-	const uint8_t *record;
+	size_t n = (size_t)f->h.record_len;
+	uint8_t *record = nx_arena_alloc(arena, n);
 	nx_rc rc;
 
-	if (!unit || f->h.record_len < NX_SEAL_OVERHEAD)
-		return nx_err_set(err, unit ? NX_E_CORRUPT : NX_E_NOMEM, "group record");
-	rc = nx_pool_read(a->pool, f->pack, f->off, unit, n, err);
-	if (rc)
-		return rc == NX_E_SHORT ? nx_err_set(err, NX_E_CORRUPT, "torn group") : rc;
-	record = unit + UNIT_HEADER_LEN + f->h.extents_len;
-	if (nx_crc32c(0, unit + UNIT_HEADER_LEN, (size_t)f->h.extents_len) != f->h.extents_crc ||
-		nx_crc32c(0, record, (size_t)f->h.record_len) != f->h.record_crc)
-		return nx_err_set(err, NX_E_CORRUPT, "torn group");
-	*ret_sealed = nx_slice(record, (size_t)f->h.record_len);
-	return NX_OK;
+	if (!record || n < NX_SEAL_OVERHEAD)
+		return nx_err_set(err, record ? NX_E_CORRUPT : NX_E_NOMEM, "group record");
+	rc = nx_pool_read(
+		a->pool, f->pack, f->off + UNIT_HEADER_LEN + f->h.extents_len, record, n, err);
+	if (rc == NX_E_SHORT || (!rc && nx_crc32c(0, record, n) != f->h.record_crc))
+		return nx_err_set(err, NX_E_CORRUPT, "damaged record");
+	*ret_sealed = nx_slice(record, n);
+	return rc;
 }
 
 static nx_rc group_unseal(struct nx_archive *a, const struct found *f, struct nx_slice sealed,
@@ -243,6 +320,8 @@ static nx_rc group_open(struct nx_archive *a, const struct found *f, bool unsure
 	struct nx_slice sealed = {NULL, 0}, plain = {NULL, 0};
 	nx_rc rc = group_read(a, f, arena, &sealed, err);
 
+	if (!rc && unsure)
+		rc = extents_check(a, f, err);
 	*ret_torn = rc == NX_E_CORRUPT;
 	if (!rc)
 		rc = group_unseal(a, f, sealed, arena, &plain, err);

@@ -476,6 +476,8 @@ struct check {
 	bool good;
 };
 
+static const char other_bytes[] = "other bytes";
+
 static bool same_bytes(
 	struct site *s, const struct nx_item *item, const struct content *c, struct nx_err *ret_err)
 {
@@ -486,7 +488,7 @@ static bool same_bytes(
 	bool same = false;
 
 	assert(want && got);
-	(void)nx_err_set(ret_err, NX_E_CORRUPT, "other bytes");
+	(void)nx_err_set(ret_err, NX_E_CORRUPT, "%s", other_bytes);
 	fill(want, c->header, c->seed);
 	fill(want + c->header, c->bulk, c->seed + 1);
 	if ((uint64_t)item->size == n &&
@@ -773,4 +775,64 @@ bool site_check(struct site *s)
 	nx_arena_free(c->arena);
 	free(c);
 	return good;
+}
+
+/* ---- after damage ---- */
+
+struct reading {
+	struct site *s;
+	struct site_read *ret;
+	int64_t last;
+	uint64_t items;
+};
+
+static nx_rc item_read(void *payload, const void *row, struct nx_err *err)
+{
+	struct reading *r = payload;
+	const struct nx_item *item = row;
+	unsigned writer, number;
+	struct nx_err why;
+	struct name *name;
+
+	(void)err;
+	r->last = item->id;
+	r->items++;
+	if (item->state != NX_ITEM_LIVE)
+		return NX_OK;
+	if (sscanf(item->name + 4, "%u.%u", &writer, &number) != 2 || writer >= SITE_THREADS ||
+		number >= r->s->writers[writer].n_names) {
+		site_wrong(r->s, "item %lld was never sent", (long long)item->id);
+		return NX_OK;
+	}
+	name = &r->s->writers[writer].names[number];
+	name->seen = true;
+	if (same_bytes(r->s, item, &name->sure, &why))
+		r->ret->good++;
+	else if (why.rc == NX_E_CORRUPT && strcmp(nx_err_text(&why), other_bytes) != 0)
+		r->ret->corrupt++;
+	else
+		site_wrong(r->s, "item %s: %s", item->name, nx_err_text(&why));
+	return NX_OK;
+}
+
+bool site_read_all(struct site *s, struct site_read *ret)
+{
+	struct reading r = {.s = s, .ret = ret};
+	struct nx_err err;
+	uint64_t before;
+
+	*ret = (struct site_read){.good = 0};
+	for (unsigned w = 0; w < SITE_THREADS; w++)
+		for (unsigned i = 0; i < s->writers[w].n_names; i++)
+			s->writers[w].names[i].seen = false;
+	do {
+		before = r.items;
+		if (nx_cat_items_all(s->cat, r.last, 256, item_read, &r, &err))
+			return site_wrong(s, "items cannot be listed: %s", nx_err_text(&err));
+	} while (r.items - before == 256);
+	for (unsigned w = 0; w < SITE_THREADS; w++)
+		for (unsigned i = 0; i < s->writers[w].n_names; i++)
+			ret->missing +=
+				s->writers[w].names[i].sure.seed && !s->writers[w].names[i].seen;
+	return !s->why[0];
 }

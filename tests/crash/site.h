@@ -109,6 +109,15 @@ void site_load(struct site *s, unsigned ops_per_thread);
 /* Everything acknowledged is there, nothing else but what was on its way, and all of it whole. */
 bool site_check(struct site *s);
 
+/* After damage: what is live is read as it was sent, or said to be corrupt; how many each way, and
+ * how many acknowledged names are not there.  False for wrong bytes. */
+struct site_read {
+	unsigned good;
+	unsigned corrupt;
+	unsigned missing;
+};
+bool site_read_all(struct site *s, struct site_read *ret);
+
 bool site_wrong(struct site *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 #endif
