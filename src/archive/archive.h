@@ -219,7 +219,8 @@ NX_NODISCARD nx_rc nx_archive_record(
 /* ---- erase, scrub ---- */
 
 /* Destroys the subject's keys first (nothing of it opens any more when that has returned), then
- * deletes its rows and blobs, in one group with `draft`. */
+ * deletes its rows and blobs, in one group with `draft`, whose detail (a JSON object) gets "items"
+ * and "key_places" in front. */
 NX_NODISCARD nx_rc nx_archive_erase(struct nx_archive *archive, uint64_t subject,
 	const struct nx_entry_draft *draft, uint64_t *ret_items, struct nx_err *err);
 
@@ -234,6 +235,21 @@ struct nx_scrub_result {
 NX_NODISCARD nx_rc nx_archive_scrub(struct nx_archive *archive,
 	void (*bad_fn)(void *payload, int64_t item, const struct nx_err *why), void *payload,
 	struct nx_scrub_result *ret, struct nx_err *err);
+
+/* ---- copies ---- */
+
+/* The last group that is durable: whatever begins after this call finds it and all before it whole
+ * in the packs. */
+uint64_t nx_archive_durable(struct nx_archive *archive);
+
+struct nx_pack_cut {
+	uint64_t len; /* bytes from the start that a copy needs; 0: none */
+	bool small;   /* holds group records */
+	bool final;   /* of an earlier run: its bytes never change again */
+};
+/* How much of a pack belongs into a copy that ends with group `seq` (durable before the call). */
+NX_NODISCARD nx_rc nx_archive_pack_cut(struct nx_archive *archive, uint64_t pack, uint64_t seq,
+	struct nx_pack_cut *ret, struct nx_err *err);
 
 struct nx_archive_stats {
 	uint64_t groups;

@@ -92,6 +92,7 @@ struct space {
 	pthread_mutex_t lock; /* guards everything here */
 	struct active_pack *active;
 	uint64_t next_pack;
+	uint64_t first_pack; /* older ones are of an earlier run: nothing is added to them */
 };
 
 /* A place for `len` bytes (rounded up to NX_PACK_ALIGN) in the active pack, which is opened when
@@ -270,6 +271,11 @@ NX_NODISCARD nx_rc group_unit(struct nx_archive *a, struct group *g, uint32_t do
 NX_NODISCARD nx_rc prepare_put(
 	struct nx_archive *a, struct group *g, struct nx_put *put, struct nx_err *err);
 NX_NODISCARD nx_rc prepare_counters(struct nx_archive *a, struct group *g, struct nx_err *err);
+/* conflict.c */
+NX_NODISCARD nx_rc event_row(struct nx_archive *a, struct group *g, const char *kind,
+	uint32_t domain, uint64_t subject, int64_t study, struct nx_err *err);
+NX_NODISCARD nx_rc conflict_row(struct nx_archive *a, struct group *g, const struct nx_put *put,
+	int64_t old_item, struct nx_err *err);
 void cache_init(struct lookup_cache *cache);
 NX_NODISCARD bool cache_ready(const struct lookup_cache *cache);
 void cache_clear(struct lookup_cache *cache);

@@ -14,6 +14,7 @@
 enum {
 	ERASE_ARENA_MAX = 512 * 1024 * 1024,
 	DOMAINS_MAX = 64,
+	DETAIL_MAX = 16 * 1024,
 	STUDY_BY_SUBJECT = 6, /* index as listed in the catalog's schema */
 };
 
@@ -222,6 +223,28 @@ static void erasure_done(struct erasure *e)
 	explicit_bzero(&e->ring, sizeof(e->ring));
 }
 
+/* What was done goes before what the caller says of it. */
+static nx_rc entry_add(
+	struct erasure *e, const struct nx_entry_draft *draft, size_t places, struct nx_err *err)
+{
+	struct nx_entry_draft full = *draft;
+	NX_AUTO_DONE(nx_buf) detail;
+	nx_rc rc;
+
+	nx_buf_init(&detail, DETAIL_MAX, NX_BUF_WIPE);
+	nx_buf_printf(&detail, "{\"items\":%llu,\"key_places\":%zu", (unsigned long long)e->items,
+		places);
+	if (draft->detail.n > 2) { /* more than {} */
+		nx_buf_put_u8(&detail, ',');
+		nx_buf_put(&detail, draft->detail.p + 1, draft->detail.n - 1);
+	} else {
+		nx_buf_put_u8(&detail, '}');
+	}
+	rc = nx_buf_check(&detail, err);
+	full.detail = nx_buf_slice(&detail);
+	return rc ? rc : nx_change_entry(e->change, &full, NULL, err);
+}
+
 nx_rc nx_archive_erase(struct nx_archive *archive, uint64_t subject,
 	const struct nx_entry_draft *draft, uint64_t *ret_items, struct nx_err *err)
 {
@@ -237,7 +260,7 @@ nx_rc nx_archive_erase(struct nx_archive *archive, uint64_t subject,
 	if (!rc)
 		rc = rows_delete(&e, err);
 	if (!rc && draft)
-		rc = nx_change_entry(e.change, draft, NULL, err);
+		rc = entry_add(&e, draft, places, err);
 	if (!rc)
 		rc = nx_archive_commit(archive, e.change, err);
 	nx_archive_barrier(archive);
@@ -255,6 +278,9 @@ nx_rc erase_sweep(struct nx_archive *a, struct nx_err *err)
 	nx_keys_status(a->keys, &status);
 	for (uint64_t i = 0; i < status.n_erased && !rc; i++) {
 		NX_AUTO(nx_arena) *arena = nx_arena_new(ERASE_ARENA_MAX, 0);
+		struct nx_entry_draft draft = {.action = NX_ACTION_ERASE,
+			.detail =
+				nx_slice_str("{\"what\":\"erased before, found again at start\"}")};
 		struct nx_val where;
 		struct nx_op *rows;
 		uint64_t subject = 0, items = 0;
@@ -269,7 +295,8 @@ nx_rc erase_sweep(struct nx_archive *a, struct nx_err *err)
 				a->cat, NX_T_FORGET, 0, &where, 1, false, 1, arena, &rows, &n, err);
 		if (rc || n)
 			continue;
-		rc = nx_archive_erase(a, subject, NULL, &items, err);
+		draft.subject = subject;
+		rc = nx_archive_erase(a, subject, &draft, &items, err);
 		if (!rc)
 			nx_log(NX_LOG_INFO, "archive", "erase.sweep",
 				"%llu items of an erased subject deleted",

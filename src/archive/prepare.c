@@ -504,6 +504,26 @@ static void count_instance(struct group *g, struct target *t)
 	t->series->new_updated_us = g->now_us;
 }
 
+/* A replaced object is business as usual; an instance that changes is not. */
+static nx_rc conflicts_note(
+	struct nx_archive *a, struct group *g, const struct target *t, struct nx_err *err)
+{
+	nx_rc rc = NX_OK;
+
+	if (!t->study)
+		return NX_OK;
+	if (t->put->outcome == NX_PUT_VERSION) {
+		rc = conflict_row(a, g, t->put, t->old.id, err);
+		if (!rc)
+			rc = event_row(a, g, "instance.conflict", t->domain, t->subject,
+				t->study->id, err);
+	}
+	if (!rc && t->study->subject != t->subject)
+		rc = event_row(
+			a, g, "study.patient-conflict", t->domain, t->subject, t->study->id, err);
+	return rc;
+}
+
 /* Everything up to here only looked; from here on the group must carry all of it. */
 static nx_rc item_store(struct nx_archive *a, struct group *g, struct target *t,
 	struct nx_recipe *r, struct nx_err *err)
@@ -522,6 +542,8 @@ static nx_rc item_store(struct nx_archive *a, struct group *g, struct target *t,
 		rc = item_row(a, g, t, r, err);
 	if (!rc && t->put->outcome == NX_PUT_VERSION)
 		rc = old_retire(g, t, err);
+	if (!rc)
+		rc = conflicts_note(a, g, t, err);
 	if (rc)
 		return rc;
 	if (t->put->outcome == NX_PUT_STORED)

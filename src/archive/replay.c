@@ -287,6 +287,7 @@ nx_rc replay(struct nx_archive *a, bool rebuild, struct nx_err *err)
 	if (!rc)
 		rc = groups_replay(&s);
 	a->space.next_pack = s.last_pack + 1;
+	a->space.first_pack = a->space.next_pack;
 	if (!rc && s.n)
 		nx_log(NX_LOG_INFO, "archive", "replay", "%zu groups from the packs", s.n);
 	free(s.groups);

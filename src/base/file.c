@@ -106,6 +106,22 @@ nx_rc nx_file_replace(
 	return rc;
 }
 
+nx_rc nx_file_replace_path(
+	const char *path, struct nx_slice data, unsigned mode, struct nx_err *err)
+{
+	const char *slash = strrchr(path, '/');
+	NX_AUTO_FD dir = -1;
+	char folder[PATH_MAX];
+
+	if ((size_t)snprintf(folder, sizeof(folder), "%.*s", slash ? (int)(slash - path) : 1,
+		    slash ? path : ".") >= sizeof(folder))
+		return nx_err_set(err, NX_E_INVAL, "path too long");
+	dir = open(folder[0] ? folder : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0)
+		return nx_err_errno(err, "open directory");
+	return nx_file_replace(dir, slash ? slash + 1 : path, data, mode, err);
+}
+
 nx_rc nx_mkdirs(const char *path, struct nx_err *err)
 {
 	char part[PATH_MAX];

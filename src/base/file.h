@@ -28,6 +28,10 @@ NX_NODISCARD nx_rc nx_file_read(
 NX_NODISCARD nx_rc nx_file_replace(
 	int dir_fd, const char *name, struct nx_slice data, unsigned mode, struct nx_err *err);
 
+/* The same for a path. */
+NX_NODISCARD nx_rc nx_file_replace_path(
+	const char *path, struct nx_slice data, unsigned mode, struct nx_err *err);
+
 /* Like mkdir -p, mode 0700; existing directories are left as they are. */
 NX_NODISCARD nx_rc nx_mkdirs(const char *path, struct nx_err *err);
 

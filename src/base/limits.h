@@ -59,9 +59,9 @@
 #define NX_LIMIT_URL              (8u * NX_KIB)
 
 /* Queries. */
-#define NX_LIMIT_QUERY_ROWS 10000u
-#define NX_LIMIT_QUERY_KEYS 64u
-#define NX_LIMIT_QUERY_VALUES      4096u /* values of all lists of one query */
+#define NX_LIMIT_QUERY_ROWS   10000u
+#define NX_LIMIT_QUERY_KEYS   64u
+#define NX_LIMIT_QUERY_VALUES 4096u /* values of all lists of one query */
 
 /* Catalog. */
 #define NX_LIMIT_OP_VALUES 64u /* values of one row operation */

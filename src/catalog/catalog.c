@@ -21,7 +21,7 @@ nx_rc nx_cat_take_reader(struct nx_cat *cat, struct conn **ret_conn, struct nx_e
 	}
 	pthread_mutex_unlock(&pool->lock);
 	if (!conn)
-		return nx_conn_open(&cat->target, CONN_READER, ret_conn, err);
+		return nx_cat_conn_open(&cat->target, CONN_READER, ret_conn, err);
 	conn->next = NULL;
 	*ret_conn = conn;
 	return NX_OK;
@@ -39,7 +39,7 @@ void nx_cat_give_reader(struct nx_cat *cat, struct conn *conn)
 		conn = NULL;
 	}
 	pthread_mutex_unlock(&pool->lock);
-	(void)nx_conn_free(conn);
+	(void)nx_cat_conn_free(conn);
 }
 
 static void free_readers(struct pool *pool)
@@ -48,7 +48,7 @@ static void free_readers(struct pool *pool)
 		struct conn *conn = pool->free;
 
 		pool->free = conn->next;
-		(void)nx_conn_free(conn);
+		(void)nx_cat_conn_free(conn);
 	}
 	pool->n_free = 0;
 }
@@ -148,7 +148,7 @@ static nx_rc open_all(struct nx_cat *cat, const struct nx_cat_opts *opts, struct
 	nx_rc rc = memory ? target_memory(cat, err) : target_file(cat, opts, err);
 
 	if (!rc)
-		rc = nx_conn_open(&cat->target, CONN_WRITER, &cat->writer, err);
+		rc = nx_cat_conn_open(&cat->target, CONN_WRITER, &cat->writer, err);
 	if (!rc)
 		rc = migrate(cat->writer->db, err);
 	if (!rc)
@@ -192,7 +192,7 @@ struct nx_cat *nx_cat_free(struct nx_cat *cat)
 	free_readers(&cat->pool);
 	nx_checkpoint_stop(cat);
 	cat->applier = nx_applier_free(cat->applier);
-	cat->writer = nx_conn_free(cat->writer);
+	cat->writer = nx_cat_conn_free(cat->writer);
 	cat->vfs = nx_cat_vfs_free(cat->vfs);
 	(void)pthread_cond_destroy(&cat->ckpt.wake);
 	(void)pthread_mutex_destroy(&cat->ckpt.lock);
@@ -282,7 +282,7 @@ static nx_rc backup_to(
 	if (!rc && !target.fresh)
 		rc = nx_err_set(err, NX_E_EXISTS, "the copy's file is there already");
 	if (!rc)
-		rc = nx_conn_open(&target, CONN_WRITER, &to, err);
+		rc = nx_cat_conn_open(&target, CONN_WRITER, &to, err);
 	if (!rc)
 		rc = nx_cat_take_reader(cat, &from, err);
 	if (!rc) {
@@ -292,7 +292,7 @@ static nx_rc backup_to(
 	if (!rc) /* one file, without a log beside it */
 		rc = nx_sql_exec(
 			to->db, "PRAGMA synchronous = FULL; PRAGMA wal_checkpoint(TRUNCATE)", err);
-	(void)nx_conn_free(to);
+	(void)nx_cat_conn_free(to);
 	return rc;
 }
 

@@ -129,7 +129,8 @@ struct nx_cat_opts {
 	const char *path;         /* database file; "" : in memory */
 	const struct nx_key *key; /* encrypts the file */
 	const char *vfs; /* name of an SQLite VFS under ours (fault injection); NULL: the default */
-	unsigned n_readers; /* connections; 0: 8 */
+	unsigned
+		n_readers; /* connections kept open; 0: 8.  More are opened while all are in use. */
 };
 
 /* Makes the file or runs the migrations that are due.  NX_E_VERSION for a newer schema, NX_E_KEY
@@ -419,7 +420,8 @@ NX_NODISCARD nx_rc nx_cat_ae(struct nx_cat *cat, const char *calling, const char
 	struct nx_arena *arena, struct nx_ae_row *ret, struct nx_err *err);
 
 /* ---- lists: `fn` per row, in order; a failure of fn stops and is returned.  Row memory lasts for
- * the call of fn unless it copies. ---- */
+ * the call of fn unless it copies.  fn may look things up; it is to be quick, as the log cannot be
+ * emptied meanwhile. ---- */
 
 typedef nx_rc (*nx_cat_row_fn)(void *payload, const void *row, struct nx_err *err);
 
@@ -485,7 +487,11 @@ struct nx_match {
 	const struct nx_item *item;
 };
 
-/* NX_E_INVAL for a key that cannot be matched at this level (its tag is in the text).  *ret_more:
+/* Order: by name where a name's beginning is matched, else newest study date where a date is, else
+ * newest study; series as they came; instances by number.  A SOP Instance UID without a study or
+ * series key looks into every series: 0.4 s at a million instances.
+ *
+ * NX_E_INVAL for a key that cannot be matched at this level (its tag is in the text).  *ret_more:
  * there are rows past the limit. */
 NX_NODISCARD nx_rc nx_cat_query(struct nx_cat *cat, const struct nx_query *query,
 	nx_rc (*fn)(void *payload, const struct nx_match *match, struct nx_err *err), void *payload,
@@ -496,8 +502,8 @@ struct nx_cat_counts {
 	uint64_t subjects;
 	uint64_t studies;
 	uint64_t series;
-	uint64_t items;
-	uint64_t bytes; /* as received */
+	uint64_t items; /* live ones */
+	uint64_t bytes; /* of these, as received */
 };
 NX_NODISCARD nx_rc nx_cat_counts(struct nx_cat *cat, struct nx_cat_counts *ret, struct nx_err *err);
 

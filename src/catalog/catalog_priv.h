@@ -129,9 +129,9 @@ struct conn_target {
 	bool fresh; /* the file is empty: lay it out */
 };
 
-NX_NODISCARD nx_rc nx_conn_open(const struct conn_target *target, enum conn_role role,
+NX_NODISCARD nx_rc nx_cat_conn_open(const struct conn_target *target, enum conn_role role,
 	struct conn **ret_conn, struct nx_err *err);
-struct conn *nx_conn_free(struct conn *conn);
+struct conn *nx_cat_conn_free(struct conn *conn);
 
 /* Our code for an SQLite result, with `what` (constant words) and the result number as text. */
 nx_rc nx_sql_err(struct nx_err *err, int sqlite_rc, const char *what);

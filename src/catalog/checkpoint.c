@@ -112,7 +112,7 @@ static void *checkpoint_main(void *payload)
 nx_rc nx_checkpoint_start(struct nx_cat *cat, struct nx_err *err)
 {
 	struct checkpointer *ckpt = &cat->ckpt;
-	nx_rc rc = nx_conn_open(&cat->target, CONN_CHECKPOINT, &ckpt->conn, err);
+	nx_rc rc = nx_cat_conn_open(&cat->target, CONN_CHECKPOINT, &ckpt->conn, err);
 	int e;
 
 	if (rc)
@@ -138,5 +138,5 @@ void nx_checkpoint_stop(struct nx_cat *cat)
 		ckpt->running = false;
 		checkpoint(ckpt, SQLITE_CHECKPOINT_TRUNCATE);
 	}
-	ckpt->conn = nx_conn_free(ckpt->conn);
+	ckpt->conn = nx_cat_conn_free(ckpt->conn);
 }

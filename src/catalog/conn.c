@@ -147,8 +147,8 @@ static nx_rc configure(
 	return nx_sql_exec(db, sql, err);
 }
 
-nx_rc nx_conn_open(const struct conn_target *target, enum conn_role role, struct conn **ret_conn,
-	struct nx_err *err)
+nx_rc nx_cat_conn_open(const struct conn_target *target, enum conn_role role,
+	struct conn **ret_conn, struct nx_err *err)
 {
 	int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE |
 		SQLITE_OPEN_PRIVATECACHE;
@@ -174,14 +174,14 @@ nx_rc nx_conn_open(const struct conn_target *target, enum conn_role role, struct
 	else
 		rc = configure(conn->db, target, role, err);
 	if (rc) {
-		(void)nx_conn_free(conn);
+		(void)nx_cat_conn_free(conn);
 		return rc;
 	}
 	*ret_conn = conn;
 	return NX_OK;
 }
 
-struct conn *nx_conn_free(struct conn *conn)
+struct conn *nx_cat_conn_free(struct conn *conn)
 {
 	int rc;
 

@@ -23,9 +23,11 @@ struct writer {
 
 static void put_key(struct nx_json *json, nx_tag tag, uint16_t vr)
 {
-	char key[9], name[3] = {(char)(vr >> 8), (char)(vr & 0xff), '\0'};
+	static const char digits[] = "0123456789ABCDEF";
+	char key[9] = "", name[3] = {(char)(vr >> 8), (char)(vr & 0xff), '\0'};
 
-	(void)snprintf(key, sizeof(key), "%08X", (unsigned)tag);
+	for (unsigned i = 0; i < 8; i++)
+		key[i] = digits[tag >> (28 - 4 * i) & 0xf];
 	nx_json_key(json, key);
 	nx_json_object_begin(json);
 	nx_json_kv_str(json, "vr", name);

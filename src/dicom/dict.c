@@ -128,9 +128,12 @@ static bool find_keyword(const char *text, size_t n, nx_tag *ret_tag)
 
 bool nx_dict_parse_tag(const char *text, size_t n, nx_tag *ret_tag)
 {
+	char digits[9] = "";
 	uint8_t b[4];
 
-	if (n == 8 && nx_hex_parse(text, b, 4)) {
+	if (n == 8)
+		memcpy(digits, text, 8); /* the text may go on, the digits must not */
+	if (nx_hex_parse(digits, b, 4)) {
 		*ret_tag = nx_get_u32(b, true);
 		return true;
 	}

@@ -312,76 +312,7 @@ static nx_rc step_skip(struct nx_dicom_parser *ps, enum parser_state next)
 	return NX_OK;
 }
 
-/* ---- element headers ---- */
-
-struct head {
-	nx_tag tag;
-	uint16_t vr;
-	uint32_t length;
-	size_t size;
-	bool implied;
-};
-
-static void head_implicit(const uint8_t *p, bool be, struct head *head)
-{
-	head->vr = nx_vr_implicit(head->tag);
-	head->length = nx_get_u32(p + 4, be);
-	head->size = ELEM_HEAD_MIN;
-	head->implied = true;
-}
-
-/*
- * The two bytes are no VR of today's standard.  Capital letters: one of tomorrow's, which has a
- * 32-bit length (PS3.5 7.1.2).  Else the writer put an implicit element into an explicit data set,
- * if the high half of the length is as it must be then; or a VR field of junk with a 16-bit length.
- */
-static void head_odd_vr(const uint8_t *p, bool be, struct head *head)
-{
-	bool zero = be ? (p[4] | p[5]) == 0 : (p[6] | p[7]) == 0;
-
-	head_implicit(p, be, head);
-	if (zero || head->length == NX_DICOM_UNDEFINED)
-		return;
-	head->vr = NX_VR('U', 'N');
-	head->implied = false;
-	head->length = nx_get_u16(p + 6, be);
-}
-
-/* False: wait for more. */
-static bool head_read(struct nx_dicom_parser *ps, struct head *head)
-{
-	const uint8_t *p = nx_parser_peek(ps, ELEM_HEAD_MIN);
-	bool be = ps->syn.big_endian;
-	const struct nx_vr_info *info;
-
-	if (!p)
-		return false;
-	head->tag = NX_TAG(nx_get_u16(p, be), nx_get_u16(p + 2, be));
-	if (!ps->syn.explicit_vr || nx_tag_group(head->tag) == 0xfffe) {
-		head_implicit(p, be, head);
-		return true;
-	}
-	head->implied = false;
-	head->vr = NX_VR(p[4], p[5]);
-	info = nx_vr_info(head->vr);
-	if (!info && !nx_vr_is_word(p + 4)) {
-		head_odd_vr(p, be, head);
-		return true;
-	}
-	if (info && !(info->flags & NX_VR_LONG)) {
-		head->length = nx_get_u16(p + 6, be);
-		head->size = ELEM_HEAD_MIN;
-		return true;
-	}
-	p = nx_parser_peek(ps, ELEM_HEAD_MAX);
-	if (!p)
-		return false;
-	head->length = nx_get_u32(p + 8, be);
-	head->size = ELEM_HEAD_MAX;
-	return true;
-}
-
-static void elem_set(struct nx_dicom_parser *ps, const struct head *head)
+static void elem_set(struct nx_dicom_parser *ps, const struct parser_head *head)
 {
 	ps->elem = (struct nx_dicom_elem){
 		.tag = head->tag,
@@ -450,14 +381,14 @@ static nx_rc item_open(struct nx_dicom_parser *ps, struct nx_err *err)
 static nx_rc step_seq(struct nx_dicom_parser *ps, struct nx_err *err)
 {
 	const uint8_t *p = nx_parser_peek(ps, ELEM_HEAD_MIN);
-	struct head head;
+	struct parser_head head;
 	nx_rc rc;
 
 	if (!p)
 		return NX_OK;
 	if (item_swapped(ps, p))
 		return NX_OK;
-	(void)head_read(ps, &head);
+	(void)nx_parser_head(ps, &head);
 	elem_set(ps, &head);
 	rc = count_elem(ps, err);
 	if (rc)
@@ -548,7 +479,7 @@ static nx_rc top_level(struct nx_dicom_parser *ps, const uint8_t *p, struct nx_e
 	if (ps->stop_before && !ps->in_meta && tag >= ps->stop_before) {
 		ps->stopped = true;
 		ps->wait = true;
-	} else if (!ps->in_meta && tag == 0 && nx_get_u32(p + 4, false) == 0) {
+	} else if (ps->n_elements && tag == 0 && nx_get_u32(p + 4, false) == 0) {
 		ps->state = STATE_TAIL;
 	}
 	return NX_OK;
@@ -558,7 +489,7 @@ static nx_rc step_elem(struct nx_dicom_parser *ps, struct nx_err *err)
 {
 	const struct parser_level *lv;
 	const uint8_t *p;
-	struct head head;
+	struct parser_head head;
 	nx_rc rc = close_ended(ps, err);
 
 	if (rc)
@@ -579,7 +510,7 @@ static nx_rc step_elem(struct nx_dicom_parser *ps, struct nx_err *err)
 	} else if (ps->pos == lv->item.value_offset) {
 		item_syntax(ps, p);
 	}
-	if (!head_read(ps, &head))
+	if (!nx_parser_head(ps, &head))
 		return NX_OK;
 	elem_set(ps, &head);
 	rc = count_elem(ps, err);

@@ -47,6 +47,14 @@ struct parser_syntax {
 	bool big_endian;
 };
 
+struct parser_head {
+	nx_tag tag;
+	uint16_t vr;
+	uint32_t length;
+	size_t size;
+	bool implied;
+};
+
 struct parser_level {
 	struct nx_dicom_elem seq;
 	struct nx_dicom_elem item;
@@ -116,6 +124,8 @@ NX_NODISCARD nx_rc nx_parser_span(
 	struct nx_dicom_parser *ps, struct nx_slice span, struct nx_err *err);
 /* `n` bytes at the present place without consuming them; NULL: not all there yet. */
 const uint8_t *nx_parser_peek(struct nx_dicom_parser *ps, size_t n);
+/* The element header at the present place, not consumed.  False: not all there yet. */
+bool nx_parser_head(struct nx_dicom_parser *ps, struct parser_head *ret_head);
 NX_NODISCARD nx_rc nx_parser_fail(
 	struct nx_dicom_parser *ps, nx_rc rc, const char *what, struct nx_err *err);
 

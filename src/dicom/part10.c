@@ -74,7 +74,7 @@ static nx_rc first_guess(struct nx_dicom_parser *ps, const uint8_t *p, struct nx
 		: is_explicit ? NX_UID_EXPLICIT_VR_LITTLE_ENDIAN
 			      : NX_UID_IMPLICIT_VR_LITTLE_ENDIAN;
 
-	if (!ps->has_magic && !tag_plausible(tag_at(p, be)))
+	if (!ps->has_magic && (tag_at(p, be) == 0 || !tag_plausible(tag_at(p, be))))
 		return nx_err_set(err, NX_E_MALFORMED, "not a DICOM stream");
 	syntax_set(ps, uid);
 	memcpy(ps->ts_uid, uid, strlen(uid) + 1);
@@ -85,13 +85,9 @@ nx_rc nx_part10_first(struct nx_dicom_parser *ps, const uint8_t *p, struct nx_er
 {
 	bool be = ps->syn.big_endian;
 	bool known = nx_vr_info(NX_VR(p[4], p[5]));
-	nx_tag tag = tag_at(p, be), other = tag_at(p, !be);
 
 	if (ps->guess)
 		return first_guess(ps, p, err);
-	if (known && !tag_plausible(tag) && nx_dict_find(other) &&
-		nx_vr_implicit(other) == NX_VR(p[4], p[5]))
-		ps->syn.big_endian = !be;
 	if (known)
 		ps->syn.explicit_vr = true;
 	else if (!be && !nx_vr_is_word(p + 4) && (p[6] | p[7]) == 0)
@@ -187,13 +183,22 @@ static nx_rc feed_one(struct nx_dicom_parser *ps, struct nx_slice data, struct n
 	return inflate_first(ps, err); /* the meta group ended in these bytes */
 }
 
+/* The letters may be part of a value, in a data set without preamble. */
+static bool begins_with_element(const uint8_t *p)
+{
+	uint16_t vr = NX_VR(p[4], p[5]);
+
+	return nx_vr_info(vr) && vr != NX_VR('U', 'N') && vr == nx_vr_implicit(tag_at(p, false));
+}
+
 static void start_decide(struct nx_dicom_parser *ps, const uint8_t *p, size_t n)
 {
 	ps->in_meta = true;
 	ps->at_first = true;
 	ps->syn = (struct parser_syntax){.explicit_vr = true}; /* PS3.10 7.1 */
 	ps->state = STATE_ELEM;
-	ps->has_magic = n >= PREAMBLE_LEN && memcmp(p + PREAMBLE_LEN - 4, "DICM", 4) == 0;
+	ps->has_magic = n >= PREAMBLE_LEN && memcmp(p + PREAMBLE_LEN - 4, "DICM", 4) == 0 &&
+		!begins_with_element(p);
 	if (ps->has_magic) {
 		ps->state = STATE_PREAMBLE;
 		ps->left = PREAMBLE_LEN;

@@ -111,6 +111,11 @@ static nx_rc write_elem(
 	return NX_OK;
 }
 
+static bool is_meta(const struct nx_elem *elem)
+{
+	return nx_tag_group(elem->tag) == 2;
+}
+
 /* Depth 0: group 0002 was written before. */
 static nx_rc write_dataset(
 	struct writer *w, const struct nx_dataset *ds, unsigned depth, struct nx_err *err)
@@ -120,7 +125,7 @@ static nx_rc write_dataset(
 	for (size_t i = 0; !rc && i < ds->n; i++) {
 		const struct nx_elem *elem = &ds->elems[i];
 
-		if ((elem->tag & 0xffff) == 0 || (depth == 0 && nx_tag_group(elem->tag) == 2))
+		if ((elem->tag & 0xffff) == 0 || (depth == 0 && is_meta(elem)))
 			continue;
 		rc = write_elem(w, elem, depth, err);
 	}
@@ -144,24 +149,45 @@ static void put_meta(struct nx_buf *out, const struct nx_buf *body)
 	nx_buf_put_slice(out, nx_buf_slice(body));
 }
 
-static nx_rc write_meta(struct writer *w, const struct nx_dataset *ds, struct nx_err *err)
+static bool has_meta(const struct nx_dataset *ds)
 {
-	NX_AUTO_DONE(nx_buf) body;
-	struct writer meta = {.out = &body, .explicit_vr = true};
+	for (size_t i = 0; i < ds->n && nx_tag_group(ds->elems[i].tag) <= 2; i++)
+		if (is_meta(&ds->elems[i]))
+			return true;
+	return false;
+}
+
+/* All but the length and the transfer syntax, which are ours, with tags from `from` to before `to`.
+ */
+static nx_rc write_meta_part(struct writer *meta, const struct nx_dataset *ds, nx_tag from,
+	nx_tag to, struct nx_err *err)
+{
 	nx_rc rc = NX_OK;
 
-	nx_buf_init(&body, NX_MIB, NX_BUF_WIPE);
-	for (size_t i = 0; !rc && i < ds->n && nx_tag_group(ds->elems[i].tag) <= 2; i++) {
+	for (size_t i = 0; !rc && i < ds->n && ds->elems[i].tag < to; i++) {
 		const struct nx_elem *elem = &ds->elems[i];
 
-		if (nx_tag_group(elem->tag) != 2 || (elem->tag & 0xffff) == 0)
+		if (elem->tag < from)
 			continue;
-		if (elem->tag == NX_TAG_TRANSFER_SYNTAX_UID)
-			put_padded(&meta, elem->tag, elem->vr, nx_slice_str(w->ts_uid));
-		else
-			rc = elem->is_bulk ? nx_err_set(err, NX_E_INVAL, "bulk value in group 2")
-					   : write_elem(&meta, elem, 0, err);
+		rc = elem->is_bulk ? nx_err_set(err, NX_E_INVAL, "bulk value in group 2")
+				   : write_elem(meta, elem, 0, err);
 	}
+	return rc;
+}
+
+static nx_rc write_meta(struct writer *w, const struct nx_dataset *ds, struct nx_err *err)
+{
+	const nx_tag ts = NX_TAG_TRANSFER_SYNTAX_UID;
+	NX_AUTO_DONE(nx_buf) body;
+	struct writer meta = {.out = &body, .explicit_vr = true};
+	nx_rc rc;
+
+	nx_buf_init(&body, NX_MIB, NX_BUF_WIPE);
+	rc = write_meta_part(&meta, ds, NX_TAG(2, 1), ts, err);
+	if (rc)
+		return rc;
+	put_padded(&meta, ts, NX_VR('U', 'I'), nx_slice_str(w->ts_uid));
+	rc = write_meta_part(&meta, ds, ts + 1, NX_TAG(3, 0), err);
 	if (!rc)
 		rc = nx_buf_check(&body, err);
 	if (!rc)
@@ -181,7 +207,7 @@ nx_rc nx_dataset_write(const struct nx_dataset *ds, const struct nx_ts *ts, stru
 			"data sets are written in little endian, not deflated");
 	w.explicit_vr = !ts || ts->explicit_vr;
 	w.ts_uid = ts ? ts->uid : NX_UID_EXPLICIT_VR_LITTLE_ENDIAN;
-	if (nx_dataset_find(ds, NX_TAG_TRANSFER_SYNTAX_UID))
+	if (has_meta(ds))
 		rc = write_meta(&w, ds, err);
 	if (!rc)
 		rc = write_dataset(&w, ds, 0, err);

@@ -39,12 +39,21 @@ bool nx_http_query_at(
 const char *nx_http_query(const struct nx_http_req *req, const char *key); /* first; NULL */
 /* Value of {name} in the matched route pattern; asserts that the route has it. */
 const char *nx_http_param(const struct nx_http_req *req, const char *name);
+/* The same; NULL where prefix and pattern have none of that name. */
+const char *nx_http_param_find(const struct nx_http_req *req, const char *name);
 const char *nx_http_peer(const struct nx_http_req *req);    /* address; "unix" on a Unix socket */
 const char *nx_http_peer_cn(const struct nx_http_req *req); /* verified client certificate; NULL */
 bool nx_http_is_unix(const struct nx_http_req *req);
+/* The user at the other end of a Unix socket (SO_PEERCRED); false elsewhere. */
+bool nx_http_peer_uid(const struct nx_http_req *req, uint32_t *ret_uid);
+bool nx_http_is_tls(const struct nx_http_req *req);
 struct nx_arena *nx_http_arena(
 	struct nx_http_req *req);               /* lives until the response is sent; wiped */
 void *nx_http_context(struct nx_http_req *req); /* nx_http_opts.context */
+void *nx_http_table_context(const struct nx_http_req *req); /* nx_route_table.context */
+/* The part of the path that the table's prefix took: "/dicom-web/clinical".  NULL without memory.
+ */
+const char *nx_http_mount(struct nx_http_req *req);
 
 /* Body length when Content-Length was given, else UINT64_MAX (chunked). */
 uint64_t nx_http_body_length(const struct nx_http_req *req);
@@ -99,10 +108,12 @@ struct nx_route {
 	const char *summary; /* for the OpenAPI document */
 };
 
-/* A mounted table: `prefix` is put before every pattern.  The table ends with {0}. */
+/* A mounted table: `prefix`, which may hold {names} too, is put before every pattern.  The table
+ * ends with {0}. */
 struct nx_route_table {
 	const char *prefix;
 	const struct nx_route *routes;
+	void *context; /* for the handlers of this mount */
 };
 
 struct nx_http_opts {

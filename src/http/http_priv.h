@@ -56,6 +56,8 @@ bool nx_media_eq(struct nx_slice a, struct nx_slice b); /* ASCII case-insensitiv
 
 struct nx_route_match {
 	const struct nx_route *route;
+	const struct nx_route_table *table;
+	size_t mount_len; /* of the path: what the prefix took */
 	size_t n_params;
 	struct {
 		struct nx_slice name;

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 
 #include <gnutls/gnutls.h>
 
@@ -430,15 +431,22 @@ const char *nx_http_query(const struct nx_http_req *req, const char *key)
 	return NULL;
 }
 
-const char *nx_http_param(const struct nx_http_req *req, const char *name)
+const char *nx_http_param_find(const struct nx_http_req *req, const char *name)
 {
 	const struct nx_slice want = nx_slice_str(name);
 
 	for (size_t i = 0; i < req->match.n_params; i++)
 		if (nx_slice_eq(req->match.params[i].name, want))
 			return (const char *)req->match.params[i].value.p;
-	assert(false && "the route has no such parameter");
 	return NULL;
+}
+
+const char *nx_http_param(const struct nx_http_req *req, const char *name)
+{
+	const char *value = nx_http_param_find(req, name);
+
+	assert(value && "the route has no such parameter");
+	return value;
 }
 
 const char *nx_http_peer(const struct nx_http_req *req)
@@ -456,6 +464,18 @@ bool nx_http_is_unix(const struct nx_http_req *req)
 	return req->link->is_unix;
 }
 
+bool nx_http_peer_uid(const struct nx_http_req *req, uint32_t *ret_uid)
+{
+	struct ucred cred;
+	socklen_t n = sizeof(cred);
+
+	if (!req->link->is_unix ||
+		getsockopt(req->link->fd, SOL_SOCKET, SO_PEERCRED, &cred, &n) < 0)
+		return false;
+	*ret_uid = cred.uid;
+	return true;
+}
+
 struct nx_arena *nx_http_arena(struct nx_http_req *req)
 {
 	return req->arena;
@@ -464,6 +484,21 @@ struct nx_arena *nx_http_arena(struct nx_http_req *req)
 void *nx_http_context(struct nx_http_req *req)
 {
 	return req->server->opts.context;
+}
+
+void *nx_http_table_context(const struct nx_http_req *req)
+{
+	return req->match.table->context;
+}
+
+const char *nx_http_mount(struct nx_http_req *req)
+{
+	return nx_arena_str(req->arena, req->path, req->match.mount_len);
+}
+
+bool nx_http_is_tls(const struct nx_http_req *req)
+{
+	return req->server->tls;
 }
 
 void nx_http_set_principal(struct nx_http_req *req, void *principal)

@@ -19,27 +19,42 @@ static bool param_add(
 	return true;
 }
 
-/* Segment by segment; both start with '/' or are empty. */
-static bool pattern_match(const char *pattern, const char *path, struct nx_route_match *m)
+/* Take all of `pattern` off the path, segment by segment; both start with '/' or are empty.  NULL:
+ * no match. */
+static const char *pattern_take(const char *pattern, const char *path, struct nx_route_match *m)
 {
 	struct nx_slice want, have;
 
-	m->n_params = 0;
 	while (*pattern == '/' && *path == '/') {
 		want = segment(++pattern);
 		have = segment(++path);
 		if (want.n > 5 && want.p[0] == '{' && memcmp(want.p + want.n - 4, "...}", 4) == 0)
-			return param_add(m, want, nx_slice_str(path), 3);
+			return param_add(m, want, nx_slice_str(path), 3) ? path + strlen(path)
+									 : NULL;
 		if (want.n > 2 && want.p[0] == '{') {
 			if (!param_add(m, want, have, 0))
-				return false;
+				return NULL;
 		} else if (!nx_slice_eq(want, have)) {
-			return false;
+			return NULL;
 		}
 		pattern += want.n;
 		path += have.n;
 	}
-	return *pattern == '\0' && *path == '\0';
+	return *pattern == '\0' ? path : NULL;
+}
+
+static bool pattern_match(const struct nx_route_table *table, const char *pattern, const char *path,
+	struct nx_route_match *m)
+{
+	const char *rest;
+
+	m->n_params = 0;
+	rest = pattern_take(table->prefix, path, m);
+	if (!rest)
+		return false;
+	m->mount_len = (size_t)(rest - path);
+	rest = pattern_take(pattern, rest, m);
+	return rest && *rest == '\0';
 }
 
 /* HEAD is GET without the body (RFC 9110 9.3.2); a route of its own comes first. */
@@ -62,15 +77,12 @@ static void allow_add(struct nx_route_match *m, const char *method)
 static bool table_find(const struct nx_route_table *table, const char *method, const char *path,
 	bool head_as_get, struct nx_route_match *m)
 {
-	size_t n = strlen(table->prefix);
-
-	if (strncmp(path, table->prefix, n) != 0)
-		return false;
 	for (const struct nx_route *r = table->routes; r->method; r++) {
-		if (!pattern_match(r->pattern, path + n, m))
+		if (!pattern_match(table, r->pattern, path, m))
 			continue;
 		if (method_match(method, r, head_as_get)) {
 			m->route = r;
+			m->table = table;
 			return true;
 		}
 		allow_add(m, r->method);

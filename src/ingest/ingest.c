@@ -1,5 +1,6 @@
 #include "ingest/ingest.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/enc.h"
@@ -294,7 +295,22 @@ nx_rc nx_ingest_wait(struct nx_ingest_job *job, struct nx_ingest_result *ret, st
 	return NX_OK;
 }
 
+/* An attribute that came before the failure. */
+static void uid_peek(const struct nx_ingest_job *job, enum attr a, char ret[NX_LIMIT_UID + 1])
+{
+	const char *uid = ret[0] ? NULL : attrs_text(&job->split.attrs, a, job->arena);
+
+	if (uid && nx_uid_valid(uid, strlen(uid)))
+		(void)snprintf(ret, NX_LIMIT_UID + 1, "%s", uid);
+}
+
 void nx_ingest_peek(const struct nx_ingest_job *job, struct nx_ingest_result *ret)
 {
 	*ret = job->result;
+	if (job->is_object)
+		return;
+	uid_peek(job, A_SOP_CLASS, ret->sop_class);
+	uid_peek(job, A_SOP_INSTANCE, ret->sop_instance);
+	uid_peek(job, A_STUDY, ret->study);
+	uid_peek(job, A_SERIES, ret->series);
 }

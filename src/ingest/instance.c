@@ -56,20 +56,6 @@ static bool texts_fill(struct nx_ingest_job *job)
 	return ok;
 }
 
-static nx_rc name_key_fill(struct nx_ingest_job *job, struct nx_err *err)
-{
-	NX_AUTO_DONE(nx_buf) folded;
-	nx_rc rc;
-
-	nx_buf_init(&folded, 4096, NX_BUF_WIPE);
-	nx_fold_name(nx_slice_str(job->study.patient_name), &folded);
-	rc = nx_buf_check(&folded, err);
-	if (rc)
-		return rc;
-	job->study.name_key = nx_arena_str(job->arena, (const char *)folded.data, folded.len);
-	return job->study.name_key ? NX_OK : nx_err_set(err, NX_E_NOMEM, "no memory for a name");
-}
-
 static nx_rc uid_check(const char *uid, nx_tag tag, struct nx_err *err)
 {
 	if (uid[0] && nx_uid_valid(uid, strlen(uid)))
@@ -118,7 +104,8 @@ static nx_rc item_fill(struct nx_ingest_job *job, struct nx_err *err)
 	job->item.columns = attrs_int(attrs, A_COLUMNS, big);
 	job->item.frames = attrs_int(attrs, A_FRAMES, big);
 	job->item.size = (int64_t)job->split.size;
-	return name_key_fill(job, err);
+	job->study.name_key = nx_cat_name_key(job->study.patient_name, job->arena);
+	return job->study.name_key ? NX_OK : nx_err_set(err, NX_E_NOMEM, "no memory for a name");
 }
 
 static void result_uids(struct nx_ingest_job *job)

@@ -92,6 +92,12 @@ NX_NODISCARD nx_rc nx_keys_rotate_domain(struct nx_keys *keys, uint32_t domain, 
 NX_NODISCARD nx_rc nx_keys_set_passphrase(
 	struct nx_keys *keys, struct nx_slice passphrase, struct nx_err *err);
 
+/*
+ * One more place, in step with the others from here on: whoever opens the store later must name it
+ * too, or it stays behind and erasures do not reach it.  NX_E_EXISTS when a key store is there.
+ */
+NX_NODISCARD nx_rc nx_keys_place_add(struct nx_keys *keys, const char *dir, struct nx_err *err);
+
 struct nx_keys_status {
 	uint64_t root_version;
 	uint32_t n_domains;

@@ -42,6 +42,9 @@ NX_NODISCARD nx_rc nx_place_replace(struct nx_places *places, size_t i, const ch
 	struct nx_slice data, struct nx_err *err);
 NX_NODISCARD nx_rc nx_places_replace(
 	struct nx_places *places, const char *name, struct nx_slice data, struct nx_err *err);
+/* A further place, empty, the last of the set; what fails leaves the set as it was. */
+NX_NODISCARD nx_rc nx_places_add(struct nx_places *places, const char *dir, struct nx_err *err);
+void nx_places_drop_last(struct nx_places *places);
 /* Open the log of every place for nx_places_append(). */
 NX_NODISCARD nx_rc nx_places_log_open(struct nx_places *places, struct nx_err *err);
 /* At `off` in every place, and on stable storage there when it returns NX_OK. */

@@ -61,6 +61,37 @@ void nx_places_done(struct nx_places *places)
 	places->n = 0;
 }
 
+nx_rc nx_places_add(struct nx_places *places, const char *dir, struct nx_err *err)
+{
+	struct nx_place *place = &places->at[places->n];
+	nx_rc rc;
+
+	if (places->n == NX_LIMIT_KEY_PLACES)
+		return nx_err_set(err, NX_E_LIMIT, "there are %zu places for keys", places->n);
+	rc = nx_mkdirs(dir, err);
+	if (rc)
+		return nx_err_prefix(err, rc, "new key place");
+	*place = (struct nx_place){
+		.dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), .log_fd = -1};
+	if (place->dir_fd < 0)
+		return nx_err_errno(err, "open new key place");
+	if (faccessat(place->dir_fd, NX_KEYS_LOG, F_OK, 0) == 0 ||
+		faccessat(place->dir_fd, NX_KEYS_ROOT, F_OK, 0) == 0) {
+		fd_close(&place->dir_fd);
+		return nx_err_set(err, NX_E_EXISTS, "a key store is in the new key place");
+	}
+	places->n++;
+	return NX_OK;
+}
+
+void nx_places_drop_last(struct nx_places *places)
+{
+	struct nx_place *place = &places->at[--places->n];
+
+	fd_close(&place->log_fd);
+	fd_close(&place->dir_fd);
+}
+
 bool nx_places_any_has(const struct nx_places *places, const char *name)
 {
 	for (size_t i = 0; i < places->n; i++)

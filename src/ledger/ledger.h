@@ -212,5 +212,14 @@ NX_NODISCARD nx_rc nx_ledger_proof_bundle(struct nx_ledger *ledger, const uint8_
 	bool open_bodies, struct nx_buf *out, struct nx_err *err);
 /* The whole log into `dir` in tlog-tiles layout, with checkpoint, verifier key and tag map. */
 NX_NODISCARD nx_rc nx_ledger_export(struct nx_ledger *ledger, const char *dir, struct nx_err *err);
+/*
+ * What a restore needs, into `dir`, beside commits.  Tiles that the first `from` entries fill are
+ * there from an earlier copy and are not written again; nothing of that copy is changed.  `fn`
+ * hears the name of every file that belongs to this one.  "state-<entries>" becomes "state" where
+ * the ledger is opened again.  *ret_size entries, up to group *ret_group_seq.
+ */
+NX_NODISCARD nx_rc nx_ledger_backup(struct nx_ledger *ledger, const char *dir, uint64_t from,
+	nx_rc (*fn)(void *payload, const char *path, struct nx_err *err), void *payload,
+	uint64_t *ret_size, uint64_t *ret_group_seq, struct nx_err *err);
 
 #endif

@@ -1,10 +1,11 @@
 /*
  * A selection of instances: rows first, in order, then the bytes of one after another.
  */
-#include <stdio.h>
+#include <assert.h>
 #include <stdlib.h>
 
 #include "base/enc.h"
+#include "crypto/crypto.h"
 #include "dicom/dicom.h"
 #include "retrieve/instances_priv.h"
 
@@ -19,34 +20,48 @@ static nx_rc string_copy(struct nx_arena *arena, const char **s)
 	return *s ? NX_OK : NX_E_NOMEM;
 }
 
+static nx_rc grow(struct nx_instances *x, struct nx_err *err)
+{
+	size_t cap = x->cap ? x->cap * 2 : 64;
+	struct nx_item *items = realloc(x->items, cap * sizeof(*items));
+	const char **series = realloc(x->series, cap * sizeof(*series));
+
+	if (items)
+		x->items = items;
+	if (series)
+		x->series = series;
+	if (!items || !series)
+		return nx_err_set(err, NX_E_NOMEM, "no memory for %zu instances", cap);
+	x->cap = cap;
+	return NX_OK;
+}
+
 /* Rows last only for the call. */
 static nx_rc item_keep(void *payload, const void *row, struct nx_err *err)
 {
 	struct nx_instances *x = payload;
 	struct nx_item item = *(const struct nx_item *)row;
 
-	if (x->n == x->cap) {
-		size_t cap = x->cap ? x->cap * 2 : 64;
-		struct nx_item *items = realloc(x->items, cap * sizeof(*items));
-
-		if (!items)
-			return nx_err_set(err, NX_E_NOMEM, "no memory for %zu instances", cap);
-		x->items = items;
-		x->cap = cap;
-	}
+	if (x->n == x->cap && grow(x, err))
+		return NX_E_NOMEM;
 	item.sealed.p = nx_arena_copy(x->arena, item.sealed.p, item.sealed.n);
 	if (!item.sealed.p || string_copy(x->arena, &item.name) ||
 		string_copy(x->arena, &item.type) || string_copy(x->arena, &item.ts_uid))
 		return nx_err_set(err, NX_E_NOMEM, "no memory for an instance");
+	x->series[x->n] = x->series_now;
 	x->items[x->n++] = item;
 	return NX_OK;
 }
 
 static nx_rc series_keep(void *payload, const void *row, struct nx_err *err)
 {
+	const struct nx_series *series = row;
 	struct nx_instances *x = payload;
 
-	return nx_cat_items_of(x->cat, ((const struct nx_series *)row)->id, item_keep, x, err);
+	x->series_now = nx_arena_str(x->arena, series->uid, strlen(series->uid));
+	if (!x->series_now)
+		return nx_err_set(err, NX_E_NOMEM, "no memory for a series");
+	return nx_cat_items_of(x->cat, series->id, item_keep, x, err);
 }
 
 static nx_rc rows_find(struct nx_instances *x, const struct nx_selection *sel, struct nx_err *err)
@@ -60,6 +75,7 @@ static nx_rc rows_find(struct nx_instances *x, const struct nx_selection *sel, s
 	rc = nx_cat_series(x->cat, x->study.id, sel->series, x->arena, &series, err);
 	if (rc)
 		return rc;
+	x->series_now = series.uid;
 	if (!sel->instance)
 		return nx_cat_items_of(x->cat, series.id, item_keep, x, err);
 	rc = nx_cat_item_in_series(x->cat, series.id, sel->instance, x->arena, &item, err);
@@ -115,6 +131,7 @@ struct nx_instances *nx_instances_free(struct nx_instances *instances)
 		return NULL;
 	nx_reader_free(instances->reader);
 	free(instances->items);
+	free(instances->series);
 	nx_arena_free(instances->arena);
 	free(instances);
 	return NULL;
@@ -123,6 +140,50 @@ struct nx_instances *nx_instances_free(struct nx_instances *instances)
 size_t nx_instances_n(const struct nx_instances *instances)
 {
 	return instances->n;
+}
+
+static void etag_put(const uint8_t digest[32], char ret[72])
+{
+	ret[0] = '"';
+	nx_hex_format(digest, 32, ret + 1);
+	memcpy(ret + 65, "\"", 2);
+}
+
+void etag_format(const struct nx_recipe *recipe, char ret[72])
+{
+	etag_put(recipe->digest, ret);
+}
+
+void nx_instances_info(const struct nx_instances *instances, size_t i, struct nx_instance_info *ret)
+{
+	const struct nx_item *item = &instances->items[i];
+
+	assert(i < instances->n);
+	*ret = (struct nx_instance_info){
+		.study = instances->study.uid,
+		.series = instances->series[i],
+		.sop_class = item->type,
+		.sop_instance = item->name,
+		.ts_uid = item->ts_uid,
+		.size = (uint64_t)item->size,
+	};
+}
+
+/* An item's bytes never change: a new version is a new item. */
+nx_rc nx_instances_set_etag(
+	const struct nx_instances *instances, const char *salt, char ret[72], struct nx_err *err)
+{
+	NX_AUTO(nx_sha256) *sha = nx_sha256_new();
+	uint8_t digest[NX_SHA256_LEN];
+
+	if (!sha)
+		return nx_err_set(err, NX_E_NOMEM, "no memory for a digest");
+	nx_sha256_update(sha, salt, strlen(salt));
+	for (size_t i = 0; i < instances->n; i++)
+		nx_sha256_update(sha, &instances->items[i].id, sizeof(instances->items[i].id));
+	nx_sha256_final(sha, digest);
+	etag_put(digest, ret);
+	return NX_OK;
 }
 
 nx_rc nx_instances_at(struct nx_instances *instances, size_t i, const struct nx_item **ret_item,
@@ -145,13 +206,6 @@ nx_rc nx_instances_read(struct nx_instances *instances, uint64_t off, void *p, s
 	size_t *ret_n, struct nx_err *err)
 {
 	return nx_reader_read(instances->reader, off, p, n, ret_n, err);
-}
-
-void etag_format(const struct nx_recipe *recipe, char ret[72])
-{
-	ret[0] = '"';
-	nx_hex_format(recipe->digest, 32, ret + 1);
-	memcpy(ret + 65, "\"", 2);
 }
 
 void nx_instances_etag(const struct nx_instances *instances, char ret[72])

@@ -16,6 +16,8 @@ struct nx_instances {
 	struct nx_arena *arena;
 	struct nx_study study;
 	struct nx_item *items;
+	const char **series;    /* UID, for each item */
+	const char *series_now; /* of the items being read */
 	size_t n;
 	size_t cap;
 	struct nx_reader *reader; /* of the current one */

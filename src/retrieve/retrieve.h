@@ -12,6 +12,7 @@
 #ifndef NX_RETRIEVE_RETRIEVE_H
 #define NX_RETRIEVE_RETRIEVE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/auto.h"
@@ -23,7 +24,6 @@ struct nx_buf;
 struct nx_item;
 struct nx_match;
 struct nx_principal;
-struct nx_query_key;
 struct nx_retrieve;
 
 struct nx_retrieve *nx_retrieve_new(struct nx_archive *archive); /* NULL without memory */
@@ -32,10 +32,15 @@ NX_DEFINE_AUTO(nx_retrieve);
 
 /* ---- queries ---- */
 
+struct nx_find_key {
+	uint32_t tag;      /* DICOM: 0x00100020 */
+	const char *value; /* UTF-8: value, "*" and "?", "a-b" of dates and times, list with "\\" */
+};
+
 struct nx_find {
 	const char *collection;
 	unsigned level; /* enum nx_query_level */
-	const struct nx_query_key *keys;
+	const struct nx_find_key *keys;
 	size_t n_keys;
 	bool fuzzy;
 	unsigned limit;
@@ -46,6 +51,19 @@ NX_NODISCARD nx_rc nx_retrieve_find(struct nx_retrieve *retrieve, const struct n
 	const struct nx_find *find,
 	nx_rc (*fn)(void *payload, const struct nx_match *match, struct nx_err *err), void *payload,
 	bool *ret_more, struct nx_err *err);
+/* Can the attribute be matched at this level? */
+bool nx_retrieve_find_knows(unsigned level, uint32_t tag);
+
+/* The same as one array of DICOM JSON objects with the attributes of PS3.18 10.6.3.3; RetrieveURL
+ * is of `base_url`. */
+struct nx_find_json {
+	const char *base_url;
+	bool with_study;  /* attributes of the study in results of series and instances */
+	bool with_series; /* those of the series in results of instances */
+};
+NX_NODISCARD nx_rc nx_retrieve_find_json(struct nx_retrieve *retrieve,
+	const struct nx_principal *who, const struct nx_find *find, const struct nx_find_json *form,
+	struct nx_buf *out, bool *ret_more, struct nx_err *err);
 
 /* ---- a selection: a study, a series of it, an instance of that ---- */
 
@@ -56,19 +74,39 @@ struct nx_selection {
 	const char *instance; /* NULL: all of the series */
 };
 
-/* DICOM JSON metadata (PS3.18 10.4.1.1.2) of all selected instances as one array.  `base_url` is
- * put before the bulk data paths: "<base>/studies/.../bulkdata/<offset>-<length>". */
-NX_NODISCARD nx_rc nx_retrieve_metadata(struct nx_retrieve *retrieve,
-	const struct nx_principal *who, const struct nx_selection *sel, const char *base_url,
-	struct nx_buf *out, struct nx_err *err);
-
 /* The selected instances, one after another, in series and instance order. */
 struct nx_instances;
 NX_NODISCARD nx_rc nx_retrieve_open(struct nx_retrieve *retrieve, const struct nx_principal *who,
 	const struct nx_selection *sel, struct nx_instances **ret, struct nx_err *err);
+/* The same for nx_instances_metadata() alone; so it is recorded. */
+NX_NODISCARD nx_rc nx_retrieve_open_metadata(struct nx_retrieve *retrieve,
+	const struct nx_principal *who, const struct nx_selection *sel, struct nx_instances **ret,
+	struct nx_err *err);
 struct nx_instances *nx_instances_free(struct nx_instances *instances);
 NX_DEFINE_AUTO(nx_instances);
 size_t nx_instances_n(const struct nx_instances *instances);
+struct nx_instance_info { /* strings last as long as the selection */
+	const char *study;
+	const char *series;
+	const char *sop_class;
+	const char *sop_instance;
+	const char *ts_uid;
+	uint64_t size; /* bytes as received */
+};
+void nx_instances_info(
+	const struct nx_instances *instances, size_t i, struct nx_instance_info *ret);
+/*
+ * DICOM JSON (PS3.18 10.4.1.1.2, Annex F) of the i-th and those after it, objects with commas
+ * between, until there are about `enough` bytes; *ret_next is the first one not done.  Several
+ * threads work on it.
+ * `base_url` is put before the bulk data paths:
+ * "<base>/studies/.../bulkdata/<offset>-<length>".
+ */
+NX_NODISCARD nx_rc nx_instances_metadata(struct nx_instances *instances, size_t i, size_t enough,
+	const char *base_url, struct nx_buf *out, size_t *ret_next, struct nx_err *err);
+/* A strong ETag, quoted, of everything selected and of `salt`: the form it is given in. */
+NX_NODISCARD nx_rc nx_instances_set_etag(
+	const struct nx_instances *instances, const char *salt, char ret[72], struct nx_err *err);
 /* Go to the i-th: its row (valid until the next call). */
 NX_NODISCARD nx_rc nx_instances_at(struct nx_instances *instances, size_t i,
 	const struct nx_item **ret_item, struct nx_err *err);
@@ -80,6 +118,11 @@ void nx_instances_etag(const struct nx_instances *instances, char ret[72]);
 /* Where its data set begins (after the meta group): for C-STORE sub-operations. */
 NX_NODISCARD nx_rc nx_instances_dataset_offset(
 	struct nx_instances *instances, uint64_t *ret_off, struct nx_err *err);
+
+/* Metadata of all selected instances as one array. */
+NX_NODISCARD nx_rc nx_retrieve_metadata(struct nx_retrieve *retrieve,
+	const struct nx_principal *who, const struct nx_selection *sel, const char *base_url,
+	struct nx_buf *out, struct nx_err *err);
 
 /* ---- objects ---- */
 

@@ -99,6 +99,7 @@ static nx_rc file_add(
 
 	if (rc)
 		return rc;
+	assert(file);
 	if (!nx_map_put(dir->files, key_of(&pack), file, NULL)) {
 		file_free(file);
 		return nx_err_set(err, NX_E_NOMEM, "no memory for an open pack");

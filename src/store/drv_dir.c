@@ -251,6 +251,7 @@ static nx_rc list_subdir(DIR *d, unsigned at, struct nx_pack_list *list, struct 
 	const struct dirent *ent;
 	nx_pack_id pack;
 
+	/* NOLINTNEXTLINE(concurrency-mt-unsafe): a stream of our own */
 	for (errno = 0; (ent = readdir(d)) != NULL; errno = 0) {
 		if (pack_parse(ent->d_name, at, &pack) && !nx_pack_list_add(list, pack))
 			return nx_err_set(err, NX_E_NOMEM, "no memory to list packs");
@@ -329,6 +330,7 @@ const struct nx_pool_ops nx_pool_drv_dir = {
 	.close = dir_close,
 	.create = dir_create,
 	.write = nx_dir_write,
+	.write_through = nx_dir_write_through,
 	.sync = nx_dir_sync,
 	.read = nx_dir_read,
 	.prefetch = dir_prefetch,

@@ -78,16 +78,14 @@ static void mem_close(struct nx_pool *pool)
 	free(mem);
 }
 
-/* Caller holds mem->lock. */
-static nx_rc pack_find(
-	struct mem_pool *mem, nx_pack_id pack, struct mem_pack **ret, struct nx_err *err)
+/* NULL and NX_E_NOENT in `err`.  Caller holds mem->lock. */
+static struct mem_pack *pack_find(struct mem_pool *mem, nx_pack_id pack, struct nx_err *err)
 {
 	struct mem_pack *mp = nx_map_get(mem->packs, key_of(&pack));
 
 	if (!mp)
-		return nx_err_set(err, NX_E_NOENT, "no pack %016llx", (unsigned long long)pack);
-	*ret = mp;
-	return NX_OK;
+		(void)nx_err_set(err, NX_E_NOENT, "no pack %016llx", (unsigned long long)pack);
+	return mp;
 }
 
 static nx_rc mem_create(struct nx_pool *pool, nx_pack_id pack, struct nx_err *err)
@@ -156,7 +154,8 @@ static nx_rc mem_write(struct nx_pool *pool, nx_pack_id pack, uint64_t off, cons
 	nx_rc rc;
 
 	(void)pthread_mutex_lock(&mem->lock);
-	rc = pack_find(mem, pack, &mp, err);
+	mp = pack_find(mem, pack, err);
+	rc = mp ? NX_OK : NX_E_NOENT;
 	for (size_t i = 0; i < n && !rc; i++) {
 		rc = write_one(mem, mp, off, &iov[i], err);
 		off += iov[i].iov_len;
@@ -168,14 +167,14 @@ static nx_rc mem_write(struct nx_pool *pool, nx_pack_id pack, uint64_t off, cons
 static nx_rc mem_sync(struct nx_pool *pool, const nx_pack_id *packs, size_t n, struct nx_err *err)
 {
 	struct mem_pool *mem = mem_of(pool);
-	struct mem_pack *mp;
 	nx_rc rc = NX_OK;
 
 	(void)pthread_mutex_lock(&mem->lock);
 	for (size_t i = 0; i < n && !rc; i++) {
-		rc = pack_find(mem, packs[i], &mp, err);
-		if (!rc)
+		if (pack_find(mem, packs[i], err))
 			nx_undo_forget(&mem->undo, packs[i]);
+		else
+			rc = NX_E_NOENT;
 	}
 	(void)pthread_mutex_unlock(&mem->lock);
 	return rc;
@@ -189,7 +188,8 @@ static nx_rc mem_read(
 	nx_rc rc;
 
 	(void)pthread_mutex_lock(&mem->lock);
-	rc = pack_find(mem, pack, &mp, err);
+	mp = pack_find(mem, pack, err);
+	rc = mp ? NX_OK : NX_E_NOENT;
 	if (!rc && (off > mp->len || n > mp->len - off))
 		rc = nx_err_set(err, NX_E_SHORT, "pack %016llx ends at %llu",
 			(unsigned long long)pack, (unsigned long long)mp->len);
@@ -206,7 +206,8 @@ static nx_rc mem_size(struct nx_pool *pool, nx_pack_id pack, uint64_t *ret_size,
 	nx_rc rc;
 
 	(void)pthread_mutex_lock(&mem->lock);
-	rc = pack_find(mem, pack, &mp, err);
+	mp = pack_find(mem, pack, err);
+	rc = mp ? NX_OK : NX_E_NOENT;
 	if (!rc)
 		*ret_size = mp->len;
 	(void)pthread_mutex_unlock(&mem->lock);
@@ -216,11 +217,12 @@ static nx_rc mem_size(struct nx_pool *pool, nx_pack_id pack, uint64_t *ret_size,
 static nx_rc mem_remove(struct nx_pool *pool, nx_pack_id pack, struct nx_err *err)
 {
 	struct mem_pool *mem = mem_of(pool);
-	struct mem_pack *mp = NULL;
+	struct mem_pack *mp;
 	nx_rc rc;
 
 	(void)pthread_mutex_lock(&mem->lock);
-	rc = pack_find(mem, pack, &mp, err);
+	mp = pack_find(mem, pack, err);
+	rc = mp ? NX_OK : NX_E_NOENT;
 	if (!rc) {
 		(void)nx_map_del(mem->packs, key_of(&pack));
 		nx_undo_forget(&mem->undo, pack);
@@ -238,7 +240,8 @@ static nx_rc mem_discard(
 	nx_rc rc;
 
 	(void)pthread_mutex_lock(&mem->lock);
-	rc = pack_find(mem, pack, &mp, err);
+	mp = pack_find(mem, pack, err);
+	rc = mp ? NX_OK : NX_E_NOENT;
 	if (!rc && off < mp->len)
 		memset(mp->data + off, 0, n < mp->len - off ? n : mp->len - off);
 	(void)pthread_mutex_unlock(&mem->lock);
@@ -293,32 +296,31 @@ const struct nx_pool_ops nx_pool_drv_mem = {
 
 static nx_rc cut_size(void *payload, nx_pack_id pack, uint64_t *ret, struct nx_err *err)
 {
-	struct mem_pack *mp;
-	nx_rc rc = pack_find(payload, pack, &mp, err);
+	struct mem_pack *mp = pack_find(payload, pack, err);
 
-	if (!rc)
-		*ret = mp->len;
-	return rc;
+	if (!mp)
+		return NX_E_NOENT;
+	*ret = mp->len;
+	return NX_OK;
 }
 
 static nx_rc cut_put(void *payload, nx_pack_id pack, uint64_t off, const uint8_t *p, size_t n,
 	struct nx_err *err)
 {
-	struct mem_pack *mp;
-	nx_rc rc = pack_find(payload, pack, &mp, err);
+	struct mem_pack *mp = pack_find(payload, pack, err);
 
-	if (!rc)
-		memcpy(mp->data + off, p, n);
-	return rc;
+	if (!mp)
+		return NX_E_NOENT;
+	memcpy(mp->data + off, p, n);
+	return NX_OK;
 }
 
 static nx_rc cut_truncate(void *payload, nx_pack_id pack, uint64_t size, struct nx_err *err)
 {
-	struct mem_pack *mp;
-	nx_rc rc = pack_find(payload, pack, &mp, err);
+	struct mem_pack *mp = pack_find(payload, pack, err);
 
-	if (rc)
-		return rc;
+	if (!mp)
+		return NX_E_NOENT;
 	memset(mp->data + size, 0, mp->cap - size);
 	mp->len = size;
 	return NX_OK;

@@ -44,7 +44,7 @@ void nx_extent_header_format(const uint8_t record_id[NX_RECORD_ID_LEN], uint16_t
 	ret[4] = VERSION;
 	ret[5] = NX_SUITE_AES256GCM;
 	le_put(ret + 6, data_off, 2);
-	le_put(ret + 8, NX_SEGMENT_LEN, 4);
+	le_put(ret + 8, NX_SEG_LEN, 4);
 	memcpy(ret + 16, record_id, NX_RECORD_ID_LEN);
 }
 
@@ -69,7 +69,7 @@ nx_rc nx_extent_header_parse(const uint8_t hdr[NX_EXTENT_HEADER_LEN],
 		!nx_rd_u32le(&rd, &segment_len) || !nx_rd_u16le(&rd, &compat) ||
 		!nx_rd_u16le(&rd, &incompat) || !nx_rd_copy(&rd, id, sizeof(id)))
 		return nx_err_set(err, NX_E_CORRUPT, "extent header ends early");
-	if (version != VERSION || suite != NX_SUITE_AES256GCM || segment_len != NX_SEGMENT_LEN ||
+	if (version != VERSION || suite != NX_SUITE_AES256GCM || segment_len != NX_SEG_LEN ||
 		incompat != 0)
 		return nx_err_set(err, NX_E_VERSION,
 			"extent version %u, suite %u, segments of %u, flags %u", version, suite,
@@ -141,11 +141,11 @@ nx_rc nx_extent_seal_small(
 	nx_random(record_id, sizeof(record_id));
 	nx_extent_header_format(record_id, NX_EXTENT_DATA_SMALL, out);
 	for (uint32_t seg = 0; seg < segments; seg++) {
-		uint32_t at = seg * NX_SEGMENT_LEN;
+		uint32_t at = seg * NX_SEG_LEN;
 		bool last = seg + 1 == segments;
 
 		nx_segment_seal(gcm, record_id, seg, last ? n : 0, from + at,
-			last ? n - at : NX_SEGMENT_LEN, data + at, tags + (size_t)seg * NX_TAG_LEN);
+			last ? n - at : NX_SEG_LEN, data + at, tags + (size_t)seg * NX_TAG_LEN);
 	}
 	return NX_OK;
 }

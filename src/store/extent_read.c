@@ -17,6 +17,8 @@ struct reading {
 	const struct nx_extent *e;
 	struct nx_gcm *gcm;
 	uint8_t record_id[NX_RECORD_ID_LEN];
+	uint8_t tag_buf[NX_EXTENT_SEGMENTS_MAX *
+		NX_TAG_LEN];  /* where they are not read with data */
 	const uint8_t *tags;  /* of segment `first` on */
 	uint32_t first, last; /* segments */
 	uint32_t off;         /* plaintext range [off, end) */
@@ -28,7 +30,7 @@ struct reading {
 
 static uint64_t data_at(const struct nx_extent *e, uint32_t seg)
 {
-	return (uint64_t)e->data_off + (uint64_t)seg * NX_SEGMENT_LEN;
+	return (uint64_t)e->data_off + (uint64_t)seg * NX_SEG_LEN;
 }
 
 static uint64_t tags_at(const struct nx_extent *e, uint32_t seg)
@@ -38,9 +40,9 @@ static uint64_t tags_at(const struct nx_extent *e, uint32_t seg)
 
 static uint32_t segment_len(const struct nx_extent *e, uint32_t seg)
 {
-	uint32_t left = e->len - seg * NX_SEGMENT_LEN;
+	uint32_t left = e->len - seg * NX_SEG_LEN;
 
-	return left < NX_SEGMENT_LEN ? left : NX_SEGMENT_LEN;
+	return left < NX_SEG_LEN ? left : NX_SEG_LEN;
 }
 
 /* Bytes [at, at + n) of the stored extent.  A pack that ends before is a damaged one. */
@@ -65,14 +67,14 @@ static nx_rc header_check(struct reading *r, const uint8_t *hdr, struct nx_err *
 static bool scratch_ready(struct reading *r)
 {
 	if (!r->scratch)
-		r->scratch = nx_aligned_get(NX_SEGMENT_LEN);
+		r->scratch = nx_aligned_get(NX_SEG_LEN);
 	return r->scratch != NULL;
 }
 
 /* Open one segment: straight into the caller's memory when all of it is wanted. */
 static nx_rc segment_out(struct reading *r, uint32_t seg, const uint8_t *ct, struct nx_err *err)
 {
-	uint32_t begin = seg * NX_SEGMENT_LEN;
+	uint32_t begin = seg * NX_SEG_LEN;
 	uint32_t n = segment_len(r->e, seg);
 	uint64_t total = begin + n == r->e->len ? r->e->len : 0;
 	bool whole = r->to && r->off <= begin && begin + n <= r->end;
@@ -102,7 +104,7 @@ static nx_rc segments_out(
 	nx_rc rc = NX_OK;
 
 	for (uint32_t seg = first; seg <= last && !rc; seg++)
-		rc = segment_out(r, seg, ct + (size_t)(seg - first) * NX_SEGMENT_LEN, err);
+		rc = segment_out(r, seg, ct + (size_t)(seg - first) * NX_SEG_LEN, err);
 	return rc;
 }
 
@@ -130,15 +132,15 @@ static nx_rc fetch_header(struct reading *r, struct nx_err *err)
 	return rc ? rc : header_check(r, hdr, err);
 }
 
-static nx_rc fetch_tags(struct reading *r, uint8_t *ret, struct nx_err *err)
+static nx_rc fetch_tags(struct reading *r, struct nx_err *err)
 {
-	r->tags = ret;
-	return fetch(r, tags_at(r->e, r->first), ret, (size_t)(r->last - r->first + 1) * NX_TAG_LEN,
-		err);
+	r->tags = r->tag_buf;
+	return fetch(r, tags_at(r->e, r->first), r->tag_buf,
+		(size_t)(r->last - r->first + 1) * NX_TAG_LEN, err);
 }
 
 /* All in one read, but for a header or tags that are not next to the segments. */
-static nx_rc read_at_once(struct reading *r, uint8_t *buf, uint8_t *tags, struct nx_err *err)
+static nx_rc read_at_once(struct reading *r, uint8_t *buf, struct nx_err *err)
 {
 	uint64_t begin = span_begin(r);
 	uint64_t end = span_end(r);
@@ -146,7 +148,7 @@ static nx_rc read_at_once(struct reading *r, uint8_t *buf, uint8_t *tags, struct
 	nx_rc rc = begin > 0 ? fetch_header(r, err) : NX_OK;
 
 	if (!rc && !with_tags)
-		rc = fetch_tags(r, tags, err);
+		rc = fetch_tags(r, err);
 	if (!rc)
 		rc = fetch(r, begin, buf, (size_t)(end - begin), err);
 	if (!rc && begin == 0)
@@ -158,15 +160,15 @@ static nx_rc read_at_once(struct reading *r, uint8_t *buf, uint8_t *tags, struct
 	return segments_out(r, r->first, r->last, buf + (data_at(r->e, r->first) - begin), err);
 }
 
-static nx_rc read_in_runs(struct reading *r, uint8_t *buf, uint8_t *tags, struct nx_err *err)
+static nx_rc read_in_runs(struct reading *r, uint8_t *buf, struct nx_err *err)
 {
 	nx_rc rc = fetch_header(r, err);
 
 	if (!rc)
-		rc = fetch_tags(r, tags, err);
+		rc = fetch_tags(r, err);
 	for (uint32_t seg = r->first; seg <= r->last && !rc; seg += RUN_SEGMENTS) {
 		uint32_t last = r->last - seg < RUN_SEGMENTS ? r->last : seg + RUN_SEGMENTS - 1;
-		size_t n = (size_t)(last - seg) * NX_SEGMENT_LEN + segment_len(r->e, last);
+		size_t n = (size_t)(last - seg) * NX_SEG_LEN + segment_len(r->e, last);
 
 		rc = fetch(r, data_at(r->e, seg), buf, n, err);
 		if (!rc)
@@ -179,18 +181,17 @@ static nx_rc reading_run(struct reading *r, struct nx_err *err)
 {
 	uint64_t span = span_end(r) - span_begin(r);
 	bool at_once = span <= ONE_READ_MAX;
-	size_t n = at_once ? (size_t)span : (size_t)RUN_SEGMENTS * NX_SEGMENT_LEN;
-	uint8_t tags[NX_EXTENT_SEGMENTS_MAX * NX_TAG_LEN];
+	size_t n = at_once ? (size_t)span : (size_t)RUN_SEGMENTS * NX_SEG_LEN;
 	uint8_t *buf = nx_aligned_get(n);
 	nx_rc rc;
 
 	if (!buf)
 		return nx_err_set(err, NX_E_NOMEM, "no memory to read %zu bytes", n);
-	rc = at_once ? read_at_once(r, buf, tags, err) : read_in_runs(r, buf, tags, err);
+	rc = at_once ? read_at_once(r, buf, err) : read_in_runs(r, buf, err);
 	nx_aligned_put(buf, n);
 	if (r->scratch) {
 		explicit_bzero(r->scratch, r->dirty); /* it goes to another reader next */
-		nx_aligned_put(r->scratch, NX_SEGMENT_LEN);
+		nx_aligned_put(r->scratch, NX_SEG_LEN);
 	}
 	return rc;
 }
@@ -205,12 +206,10 @@ static nx_rc place_check(const struct nx_extent *e, struct nx_err *err)
 		err, NX_E_CORRUPT, "no extent has length %u and data at %u", e->len, e->data_off);
 }
 
-/* Range [off, off + n) to `to`, or nowhere.  n > 0, within the extent. */
-static nx_rc range_open(struct nx_pool *pool, const struct nx_extent *e,
-	const struct nx_key *blob_key, uint32_t index, uint32_t off, uint8_t *to, uint32_t n,
-	struct nx_err *err)
+/* Place, range and target are set; the range is not empty and within the extent. */
+static nx_rc range_open(
+	struct reading *r, const struct nx_key *blob_key, uint32_t index, struct nx_err *err)
 {
-	struct reading r = {.pool = pool, .e = e, .off = off, .end = off + n, .to = to};
 	NX_AUTO_DONE(nx_key) key = {{0}};
 	NX_AUTO(nx_gcm) *gcm = NULL;
 
@@ -218,10 +217,10 @@ static nx_rc range_open(struct nx_pool *pool, const struct nx_extent *e,
 	gcm = nx_gcm_new(&key);
 	if (!gcm)
 		return nx_err_set(err, NX_E_NOMEM, "no memory for a cipher");
-	r.gcm = gcm;
-	r.first = off / NX_SEGMENT_LEN;
-	r.last = (off + n - 1) / NX_SEGMENT_LEN;
-	return reading_run(&r, err);
+	r->gcm = gcm;
+	r->first = r->off / NX_SEG_LEN;
+	r->last = (r->end - 1) / NX_SEG_LEN;
+	return reading_run(r, err);
 }
 
 static nx_rc place_prefix(const struct nx_extent *e, nx_rc rc, struct nx_err *err)
@@ -234,12 +233,13 @@ static nx_rc place_prefix(const struct nx_extent *e, nx_rc rc, struct nx_err *er
 nx_rc nx_extent_read(struct nx_pool *pool, const struct nx_extent *e, const struct nx_key *blob_key,
 	uint32_t index, uint32_t off, void *p, size_t n, struct nx_err *err)
 {
+	struct reading r = {.pool = pool, .e = e, .off = off, .end = off + (uint32_t)n, .to = p};
 	nx_rc rc = place_check(e, err);
 
 	if (!rc && (off > e->len || n > e->len - off))
 		rc = nx_err_set(err, NX_E_RANGE, "%zu bytes at %u of %u", n, off, e->len);
 	if (!rc && n > 0)
-		rc = range_open(pool, e, blob_key, index, off, p, (uint32_t)n, err);
+		rc = range_open(&r, blob_key, index, err);
 	if (rc && n > 0)
 		explicit_bzero(p, n); /* all or nothing: also the good segments before a bad one */
 	return place_prefix(e, rc, err);
@@ -248,9 +248,10 @@ nx_rc nx_extent_read(struct nx_pool *pool, const struct nx_extent *e, const stru
 nx_rc nx_extent_check(struct nx_pool *pool, const struct nx_extent *e,
 	const struct nx_key *blob_key, uint32_t index, struct nx_err *err)
 {
+	struct reading r = {.pool = pool, .e = e, .off = 0, .end = e->len, .to = NULL};
 	nx_rc rc = place_check(e, err);
 
 	if (!rc)
-		rc = range_open(pool, e, blob_key, index, 0, NULL, e->len, err);
+		rc = range_open(&r, blob_key, index, err);
 	return place_prefix(e, rc, err);
 }

@@ -14,8 +14,8 @@
  * leaves, so an extent of up to RUN_SEGMENTS segments is one write.
  */
 enum {
-	RUN_SEGMENTS = NX_MIB / NX_SEGMENT_LEN,
-	RUN_DATA = RUN_SEGMENTS * NX_SEGMENT_LEN,
+	RUN_SEGMENTS = NX_MIB / NX_SEG_LEN,
+	RUN_DATA = RUN_SEGMENTS * NX_SEG_LEN,
 	RUN_CAP = NX_EXTENT_DATA_BULK + RUN_DATA + NX_PACK_ALIGN,
 };
 _Static_assert(NX_EXTENT_SEGMENTS_MAX *NX_TAG_LEN <= NX_EXTENT_DATA_BULK, "tags of a last run");
@@ -119,7 +119,7 @@ static size_t run_room(const struct nx_extent_writer *w)
 static void seal_open(struct nx_extent_writer *w, uint32_t total)
 {
 	size_t left = w->fill - w->open;
-	size_t n = left < NX_SEGMENT_LEN ? left : NX_SEGMENT_LEN;
+	size_t n = left < NX_SEG_LEN ? left : NX_SEG_LEN;
 	uint8_t *at = w->run + w->open;
 
 	nx_segment_seal(w->gcm, w->record_id, w->sealed, total, at, n, at,
@@ -193,7 +193,7 @@ nx_rc nx_extent_writer_commit(struct nx_extent_writer *w, size_t n, struct nx_er
 	assert(n <= run_room(w) && n <= w->cap - w->total);
 	w->fill += n;
 	w->total += (uint32_t)n;
-	while (w->fill - w->open > NX_SEGMENT_LEN)
+	while (w->fill - w->open > NX_SEG_LEN)
 		seal_open(w, 0);
 	return NX_OK;
 }
@@ -210,8 +210,8 @@ nx_rc nx_extent_writer_put(struct nx_extent_writer *w, const void *p, size_t n, 
 		rc = nx_extent_writer_reserve(w, &to, &room, err);
 		if (rc)
 			break;
-		if (room > NX_SEGMENT_LEN) /* seal what is still in the processor's cache */
-			room = NX_SEGMENT_LEN;
+		if (room > NX_SEG_LEN) /* seal what is still in the processor's cache */
+			room = NX_SEG_LEN;
 		if (room > n)
 			room = n;
 		memcpy(to, from, room);

@@ -31,11 +31,16 @@ static const struct nx_pool_ops *driver_find(const char *uri, size_t scheme_len)
 	return NULL;
 }
 
+static bool has_required(const struct nx_pool_ops *ops)
+{
+	return ops->close && ops->create && ops->write && ops->sync && ops->read && ops->size &&
+		ops->remove && ops->list;
+}
+
 static void driver_check(const struct nx_pool *pool, const struct nx_pool_ops *ops)
 {
 	assert(pool->ops == ops);
-	assert(ops->close && ops->create && ops->write && ops->sync && ops->read && ops->size);
-	assert(ops->remove && ops->list);
+	assert(has_required(ops));
 	assert(!(pool->caps & NX_POOL_DISCARD) || ops->discard);
 	assert(!(pool->caps & NX_POOL_LOCAL) || ops->path);
 }
@@ -91,18 +96,19 @@ static bool aligned(uint64_t v)
 	return v % NX_PACK_ALIGN == 0;
 }
 
-/* Off, lengths and buffers of a write are made by us: what is wrong with them is our bug. */
+static bool buffer_ok(const struct iovec *iov, uint64_t off)
+{
+	return iov->iov_len > 0 && aligned(iov->iov_len) && aligned((uintptr_t)iov->iov_base) &&
+		iov->iov_len <= NX_POOL_OFF_MAX && off <= NX_POOL_OFF_MAX - iov->iov_len;
+}
+
+/* Offset, lengths and buffers of a write are made by us: what is wrong with them is our bug. */
 static void write_check(uint64_t off, const struct iovec *iov, size_t n)
 {
-	uint64_t end = off;
-
 	assert(n > 0 && aligned(off));
 	for (size_t i = 0; i < n; i++) {
-		assert(iov[i].iov_len > 0 && aligned(iov[i].iov_len));
-		assert(aligned((uintptr_t)iov[i].iov_base));
-		assert(iov[i].iov_len <= NX_POOL_OFF_MAX &&
-			end <= NX_POOL_OFF_MAX - iov[i].iov_len);
-		end += iov[i].iov_len;
+		assert(buffer_ok(&iov[i], off));
+		off += iov[i].iov_len;
 	}
 }
 
@@ -112,6 +118,19 @@ nx_rc nx_pool_write(struct nx_pool *pool, nx_pack_id pack, uint64_t off, const s
 	call_check(pool, pack);
 	write_check(off, iov, n);
 	return pool->ops->write(pool, pack, off, iov, n, err);
+}
+
+nx_rc nx_pool_write_through(struct nx_pool *pool, nx_pack_id pack, uint64_t off,
+	const struct iovec *iov, size_t n, struct nx_err *err)
+{
+	nx_rc rc;
+
+	call_check(pool, pack);
+	write_check(off, iov, n);
+	if (pool->ops->write_through)
+		return pool->ops->write_through(pool, pack, off, iov, n, err);
+	rc = pool->ops->write(pool, pack, off, iov, n, err);
+	return rc ? rc : pool->ops->sync(pool, &pack, 1, err);
 }
 
 static int id_cmp(const void *a, const void *b)

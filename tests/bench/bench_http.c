@@ -185,7 +185,7 @@ static void run_all(const char *ca, uint16_t port)
 
 int main(int argc, char **argv)
 {
-	static const struct nx_route_table table = {"", routes};
+	static const struct nx_route_table table = {"", routes, NULL};
 	static const char *const names[] = {"localhost"};
 	const char *dir = argc > 1 ? argv[1] : ".";
 	char ca[512], cert[512], key[512];

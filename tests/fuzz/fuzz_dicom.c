@@ -161,10 +161,11 @@ static void write_check(struct nx_slice stream, const char *ts)
 	if (nx_dataset_parse(stream, ts, UINT32_MAX, arena, &ds, NULL) ||
 		nx_dataset_write(ds, NULL, &a, NULL, NULL, NULL))
 		return;
-	ts = nx_dataset_find(ds, NX_TAG_TRANSFER_SYNTAX_UID) ? NULL
-							     : NX_UID_EXPLICIT_VR_LITTLE_ENDIAN;
 	if (a.len == 0)
 		return;
+	ts = NX_UID_EXPLICIT_VR_LITTLE_ENDIAN;
+	for (size_t i = 0; i < ds->n; i++) /* then it is a file */
+		ts = ds->elems[i].tag >> 16 == 2 ? NULL : ts;
 	FUZZ_CHECK(
 		nx_dataset_parse(nx_buf_slice(&a), ts, UINT32_MAX, arena, &again, NULL) == NX_OK);
 	FUZZ_CHECK(nx_dataset_write(again, NULL, &b, NULL, NULL, NULL) == NX_OK);

@@ -74,8 +74,8 @@ static void read_check(
 	const struct input *in, const struct nx_extent *e, const uint8_t *stored, bool sealed)
 {
 	NX_AUTO(nx_pool) *pool = pool_with(stored, stored_len(in));
-	uint32_t off = in->off * (1u + in->scale);
-	size_t n = in->n * (1u + in->scale);
+	uint32_t off = in->off * (1u + in->scale % 8);
+	size_t n = in->n * (1u + in->scale % 8);
 	NX_AUTO_MEM uint8_t *got = calloc(1, n + 1);
 	nx_rc rc;
 

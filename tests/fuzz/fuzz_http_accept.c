@@ -40,7 +40,7 @@ static void path_one(struct nx_arena *arena, const char *text)
 {
 	static const struct nx_route routes[] = {
 		{"GET", "/a/{b}/c", 1, 1, NULL, ""}, {"GET", "/{rest...}", 1, 1, NULL, ""}, {0}};
-	static const struct nx_route_table table = {"", routes};
+	static const struct nx_route_table table = {"", routes, NULL};
 	struct nx_route_match m;
 	const char *path;
 

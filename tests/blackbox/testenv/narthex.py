@@ -12,7 +12,7 @@ from .process import SANITIZER, SANITIZER_ENV, Process, ProcessError
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 
 # The command line and the configuration keys that tests rely on: here and nowhere else.
-BINARY = pathlib.Path("src/server/narthex")  # inside the build folder
+BINARY = pathlib.Path("src/cli/narthex")  # inside the build folder
 CONFIG = "narthex.yaml"
 PASSPHRASE = "correct horse battery staple, for tests only"
 LISTENERS = ("dimse", "dimse_tls", "data", "management")

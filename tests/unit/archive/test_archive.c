@@ -71,6 +71,8 @@ static void test_other_bytes_are_a_new_version_beside_the_old(void **state)
 	struct fixture *fx = *state;
 	struct nx_item old, item;
 	struct nx_put put;
+	struct nx_op *rows;
+	size_t n;
 
 	assert_ok(fx_put(fx, "P1", "1.2.3", "1.2.1", 800, 100000, 1, &put), &fx->err);
 	fx_item(fx, put.ret_subject, "1.2.1", &old);
@@ -80,6 +82,16 @@ static void test_other_bytes_are_a_new_version_beside_the_old(void **state)
 	assert_i64(item.version, 2);
 	fx_expect(fx, &item, 800, 100000, 2);
 	fx_expect(fx, &old, 800, 100000, 1);
+	assert_ok(nx_cat_rows(fx->cat, NX_T_CONFLICT, 0, NULL, 0, false, 10, fx->arena, &rows, &n,
+			  &fx->err),
+		&fx->err);
+	assert_u64(n, 1);
+	assert_i64(rows[0].vals[3].i, old.id);
+	assert_i64(rows[0].vals[4].i, item.id);
+	assert_ok(nx_cat_rows(fx->cat, NX_T_EVENT, 0, NULL, 0, false, 10, fx->arena, &rows, &n,
+			  &fx->err),
+		&fx->err);
+	assert_u64(n, 1);
 	fx->collection.on_conflict = "reject";
 	assert_ok(fx_put(fx, "P1", "1.2.3", "1.2.1", 800, 100000, 3, &put), &fx->err);
 	assert_int_equal(put.outcome, NX_PUT_REJECTED);

@@ -3,8 +3,8 @@
  *
  * Layer:   tests.
  */
-#ifndef CAT_FIXTURE_H
-#define CAT_FIXTURE_H
+#ifndef NX_CAT_FIXTURE_H
+#define NX_CAT_FIXTURE_H
 
 #include "nx_test.h"
 

@@ -9,13 +9,16 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/arena.h"
 #include "base/buf.h"
+#include "base/json.h"
 #include "base/limits.h"
 #include "dicom/dicom.h"
 
 enum {
 	ROUNDS = 4,
-	FILE_MAX = 256 * 1024 * 1024
+	FILE_MAX = 256 * 1024 * 1024,
+	BULKS_MAX = 4096
 };
 
 struct trace {
@@ -24,6 +27,8 @@ struct trace {
 	uint64_t hash; /* over elements and values: FNV-1a */
 	unsigned n_elems;
 	unsigned n_bulk;
+	struct nx_buf header;
+	struct nx_bulk_ref bulks[BULKS_MAX];
 	bool in_bulk;
 	bool bad;
 	const char *what;
@@ -99,7 +104,9 @@ static nx_rc on_bulk_begin(void *payload, const struct nx_dicom_elem *e, struct 
 	if (t->in_bulk || t->at != e->value_offset)
 		bad(t, "bulk begins in the wrong place");
 	t->in_bulk = true;
-	t->n_bulk++;
+	if (t->n_bulk == BULKS_MAX)
+		return nx_err_set(err, NX_E_LIMIT, "more bulk values than the probe takes");
+	t->bulks[t->n_bulk++].offset = e->value_offset;
 	return on_mark(payload, e, err);
 }
 
@@ -122,6 +129,7 @@ static nx_rc on_bulk_end(
 	if (!t->in_bulk || t->at != e->value_offset + n || n < NX_BULK_THRESHOLD)
 		bad(t, "bulk ends in the wrong place");
 	t->in_bulk = false;
+	t->bulks[t->n_bulk - 1].length = n;
 	mix(t, &n, sizeof(n));
 	return on_mark(payload, e, err);
 }
@@ -141,6 +149,7 @@ static nx_rc on_raw(void *payload, struct nx_slice data, struct nx_err *err)
 	if (t->in_bulk)
 		bad(t, "raw bytes inside a bulk value");
 	take(t, data);
+	nx_buf_put_slice(&t->header, data);
 	return NX_OK;
 }
 
@@ -174,7 +183,11 @@ static nx_rc parse(struct nx_slice file, unsigned round, struct trace *t, struct
 	NX_AUTO(nx_dicom_parser) *parser = NULL;
 	nx_rc rc = nx_dicom_parser_new(NULL, &callbacks, t, &parser, err);
 
-	*t = (struct trace){.file = file, .hash = 0xcbf29ce484222325ull};
+	nx_buf_done(&t->header);
+	memset(t, 0, sizeof(*t));
+	t->file = file;
+	t->hash = 0xcbf29ce484222325ull;
+	nx_buf_init(&t->header, FILE_MAX, 0);
 	for (size_t at = 0; !rc && at < file.n;) {
 		size_t n = piece(round, file.n - at);
 		/* a copy of its own, so that a sanitizer sees reads past the piece */
@@ -194,20 +207,50 @@ static nx_rc parse(struct nx_slice file, unsigned round, struct trace *t, struct
 	return rc;
 }
 
+static bool to_json(const struct nx_dataset *ds, struct nx_buf *out, struct nx_arena *arena)
+{
+	struct nx_json json;
+
+	nx_json_init(&json, out);
+	return !nx_dataset_json(ds, &json, NULL, NULL, arena, NULL) && !nx_buf_check(out, NULL);
+}
+
+/* The tree of the header blob and the bulk references is that of the file. */
+static void split_check(struct trace *t)
+{
+	NX_AUTO(nx_arena) *arena = nx_arena_new(FILE_MAX, 0);
+	NX_AUTO_DONE(nx_buf) a;
+	NX_AUTO_DONE(nx_buf) b;
+	struct nx_dataset *whole, *split;
+
+	nx_buf_init(&a, FILE_MAX, 0);
+	nx_buf_init(&b, FILE_MAX, 0);
+	if (nx_dataset_parse(t->file, NULL, 0, arena, &whole, NULL) ||
+		nx_dataset_parse_split(
+			nx_buf_slice(&t->header), t->bulks, t->n_bulk, NULL, arena, &split, NULL) ||
+		!to_json(whole, &a, arena) || !to_json(split, &b, arena))
+		bad(t, "no tree");
+	else if (!nx_slice_eq(nx_buf_slice(&a), nx_buf_slice(&b)))
+		bad(t, "the header alone gives another tree");
+}
+
 static int failures, accepted, refused;
 
 static void probe(const char *path, struct nx_slice file)
 {
-	struct trace first, again;
+	static struct trace first, again;
 	struct nx_err err = {0};
 	nx_rc rc = parse(file, 0, &first, &err);
+
+	if (!rc && !first.bad)
+		split_check(&first);
 
 	for (unsigned round = 1; round < ROUNDS && !first.bad; round++) {
 		struct nx_err err2 = {0};
 		nx_rc rc2 = parse(file, round, &again, &err2);
 
 		if (again.bad)
-			first = again;
+			bad(&first, again.what);
 		else if (rc2 != rc || (!rc && again.hash != first.hash))
 			bad(&first, "pieces matter");
 	}
@@ -221,6 +264,8 @@ static void probe(const char *path, struct nx_slice file)
 		accepted++;
 		printf("ok\t%s\t%u elements, %u bulk\n", path, first.n_elems, first.n_bulk);
 	}
+	nx_buf_done(&first.header);
+	nx_buf_done(&again.header);
 }
 
 static int visit(const char *path, const struct stat *st, int kind, struct FTW *ftw)

@@ -367,6 +367,24 @@ static void test_what_is_written_parses_as_it_was(void **state)
 	assert_string_equal(json(fx, NULL), before);
 }
 
+static void test_a_missing_transfer_syntax_is_written(void **state)
+{
+	struct fixture *fx = *state;
+	NX_AUTO_DONE(nx_buf) out;
+
+	nx_buf_init(&out, 1 << 20, 0);
+	put_elem(&fx->in, NX_TAG_MEDIA_STORAGE_SOP_CLASS_UID, "UI", "1.2 ");
+	put_elem(&fx->in, NX_TAG_SOURCE_APPLICATION_ENTITY_TITLE, "AE", "ME");
+	put_elem(&fx->in, NX_TAG_MODALITY, "CS", "CT");
+	parse(fx, NULL);
+	assert_ok(nx_dataset_write(fx->ds, NULL, &out, NULL, NULL, &fx->err), &fx->err);
+	assert_ok(nx_dataset_parse(nx_buf_slice(&out), NULL, 0, fx->arena, &fx->ds, &fx->err),
+		&fx->err);
+	assert_string_equal(text(fx, NX_TAG_TRANSFER_SYNTAX_UID), EXPLICIT);
+	assert_string_equal(text(fx, NX_TAG_SOURCE_APPLICATION_ENTITY_TITLE), "ME");
+	assert_string_equal(text(fx, NX_TAG_MODALITY), "CT");
+}
+
 static void test_only_plain_little_endian_is_written(void **state)
 {
 	struct fixture *fx = *state;
@@ -433,6 +451,7 @@ int main(void)
 		TEST(test_encoding_elements_are_not_in_json),
 		TEST(test_stored_text_becomes_an_attribute),
 		TEST(test_what_is_written_parses_as_it_was),
+		TEST(test_a_missing_transfer_syntax_is_written),
 		TEST(test_only_plain_little_endian_is_written),
 		TEST(test_meta_information_of_a_received_data_set),
 		TEST(test_memory_is_limited_by_the_arena),

@@ -46,6 +46,8 @@ static void test_tags_parse_by_keyword_and_by_digits(void **state)
 	assert_int_equal(tag, NX_TAG_PATIENT_ID);
 	assert_true(parse("7FE00010", &tag));
 	assert_int_equal(tag, NX_TAG_PIXEL_DATA);
+	assert_true(nx_dict_parse_tag("00100020,PatientName", 8, &tag)); /* inside a text */
+	assert_int_equal(tag, NX_TAG_PATIENT_ID);
 	assert_true(parse("00091001", &tag)); /* unknown ones too */
 	assert_int_equal(tag, NX_TAG(0x0009, 0x1001));
 	assert_false(parse("", &tag));

@@ -1,5 +1,7 @@
 #include "nx_test.h"
 
+#include <zlib.h>
+
 #include "base/limits.h"
 #include "dicom/stream.h"
 
@@ -16,7 +18,7 @@ static int setup(void **state)
 {
 	struct fixture *fx = calloc(1, sizeof(*fx));
 
-	nx_buf_init(&fx->in, 1 << 24, 0);
+	nx_buf_init(&fx->in, 1 << 27, 0);
 	nx_buf_init(&fx->log, 1 << 20, 0);
 	nx_buf_init(&fx->raw, 1 << 24, 0);
 	nx_buf_init(&fx->bulk, 1 << 24, 0);
@@ -219,6 +221,11 @@ static void test_without_preamble_the_first_element_decides(void **state)
 
 	put_elem(&fx->in, NX_TAG_MODALITY, "CS", "CT");
 	gives(fx, NULL, 0, "ts 1.2.840.10008.1.2.1 value 0:00080060:CS =2 ");
+	put_head(&fx->in, NX_TAG_PATIENT_COMMENTS, "LT", 114);
+	put_fill(&fx->in, 110);
+	nx_buf_put_str(&fx->in, "DICM"); /* where it is behind a preamble */
+	gives(fx, NULL, 0,
+		"ts 1.2.840.10008.1.2.1 value 0:00080060:CS =2 value 0:00104000:LT =114 ");
 	nx_buf_clear(&fx->in);
 	put_implicit(&fx->in, NX_TAG_MODALITY, 2);
 	nx_buf_put_str(&fx->in, "CT");
@@ -236,6 +243,9 @@ static void test_what_is_not_dicom_is_refused(void **state)
 	struct fixture *fx = *state;
 
 	refused(fx, NULL, NX_E_SHORT);
+	nx_buf_put_zero(&fx->in, 200);
+	refused(fx, NULL, NX_E_MALFORMED);
+	nx_buf_clear(&fx->in);
 	nx_buf_put_str(&fx->in, "once upon a time there was a text");
 	refused(fx, NULL, NX_E_MALFORMED);
 }
@@ -430,6 +440,66 @@ static void test_zeros_after_the_last_element_are_padding(void **state)
 	}
 }
 
+/* `fx->in` as the body of a deflated file, PS3.5 A.5. */
+static void deflate_in(struct fixture *fx)
+{
+	NX_AUTO_DONE(nx_buf) body;
+	z_stream z = {0};
+
+	nx_buf_init(&body, 1 << 27, 0);
+	nx_buf_put_slice(&body, nx_buf_slice(&fx->in));
+	nx_buf_clear(&fx->in);
+	put_meta(&fx->in, NX_UID_DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN);
+	assert_int_equal(deflateInit2(&z, 9, Z_DEFLATED, -MAX_WBITS, 8, Z_DEFAULT_STRATEGY), Z_OK);
+	z.next_in = body.data;
+	z.avail_in = (unsigned)body.len;
+	z.avail_out = (unsigned)deflateBound(&z, body.len);
+	z.next_out = nx_buf_reserve(&fx->in, z.avail_out);
+	assert_int_equal(deflate(&z, Z_FINISH), Z_STREAM_END);
+	fx->in.len += z.total_out;
+	(void)deflateEnd(&z);
+}
+
+static void test_a_deflated_data_set_is_all_raw_and_read_inflated(void **state)
+{
+	struct fixture *fx = *state;
+
+	put_elem(&fx->in, NX_TAG_MODALITY, "CS", "CT");
+	put_head(&fx->in, NX_TAG_PIXEL_DATA, "OW", 100000);
+	put_fill(&fx->in, 100000);
+	put_elem(&fx->in, NX_TAG_DATA_SET_TRAILING_PADDING, "OB", "ab");
+	deflate_in(fx);
+	gives(fx, NULL, 0,
+		"value 0:00020010:UI =22 ts 1.2.840.10008.1.2.1.99 value 0:00080060:CS =2 "
+		"skipped 0:7fe00010:OW =100000 value 0:fffcfffc:OB =2 ");
+	assert_int_equal(fx->bulk.len, 0);
+	fx->in.len--;
+	refused(fx, NULL, NX_E_SHORT);
+	fx->in.data[132 + 8 + 22] = 0xff; /* a block type that is none */
+	refused(fx, NULL, NX_E_MALFORMED);
+}
+
+static void test_an_empty_deflated_data_set_is_one(void **state)
+{
+	struct fixture *fx = *state;
+
+	deflate_in(fx);
+	gives(fx, NULL, 0, "value 0:00020010:UI =22 ts 1.2.840.10008.1.2.1.99 ");
+}
+
+static void test_a_deflated_bomb_is_refused(void **state)
+{
+	struct fixture *fx = *state;
+	const struct nx_dicom_parser_opts opts = {0};
+
+	for (unsigned i = 0; i < 6; i++) {
+		put_head(&fx->in, NX_TAG(0x6000 + 2 * i, 0x3000), "OW", 15 << 20);
+		nx_buf_put_zero(&fx->in, 15 << 20);
+	}
+	deflate_in(fx);
+	assert_rc(run(fx, &opts, 4096), NX_E_LIMIT);
+}
+
 static void test_stop_before_stops(void **state)
 {
 	const struct nx_dicom_parser_opts opts = {.stop_before = NX_TAG_PATIENT_NAME};
@@ -485,6 +555,9 @@ int main(void)
 		TEST(test_odd_vrs_are_read_as_the_field_writes_them),
 		TEST(test_the_encoding_of_the_data_wins_over_the_announced_one),
 		TEST(test_zeros_after_the_last_element_are_padding),
+		TEST(test_a_deflated_data_set_is_all_raw_and_read_inflated),
+		TEST(test_an_empty_deflated_data_set_is_one),
+		TEST(test_a_deflated_bomb_is_refused),
 		TEST(test_stop_before_stops),
 		TEST(test_a_failing_callback_ends_the_parse_with_its_code),
 	};

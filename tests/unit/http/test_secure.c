@@ -48,7 +48,7 @@ static const struct nx_route routes[] = {
 	{"GET", "/slow", 1, 1, h_slow, ""},
 	{0},
 };
-static const struct nx_route_table tables[] = {{"", routes}};
+static const struct nx_route_table tables[] = {{"", routes, NULL}};
 
 static void start(struct fixture *fx, const char *unix_path, const struct nx_tls_opts *tls)
 {

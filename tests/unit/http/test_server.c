@@ -130,7 +130,7 @@ static const struct nx_route routes[] = {
 	{"GET", "/s3/{bucket}/{key...}", 1, 1, h_params, ""},
 	{0},
 };
-static const struct nx_route_table tables[] = {{"", routes}};
+static const struct nx_route_table tables[] = {{"", routes, NULL}};
 
 static nx_rc authorize(
 	struct nx_http_req *req, const struct nx_route *route, void *context, struct nx_err *err)

@@ -92,7 +92,7 @@ static const struct nx_route rest[] = {
 	{"GET", "", 1, 1, NULL, "root"},
 	{0},
 };
-static const struct nx_route_table tables[] = {{"/dw", some}, {"/s3", rest}};
+static const struct nx_route_table tables[] = {{"/dw", some, NULL}, {"/s3", rest, NULL}};
 
 static void expect(const char *method, const char *path, nx_rc rc, const char *want)
 {
@@ -140,6 +140,30 @@ static void test_route_parameters(void **state)
 	assert_true(nx_slice_eq(m.params[0].value, nx_slice_str("a//b/")));
 }
 
+static void test_a_prefix_may_have_parameters(void **state)
+{
+	static int root, named;
+	static const struct nx_route_table mounts[] = {
+		{"/dw", some, &root}, {"/dw/{collection}", some, &named}};
+	struct nx_route_match m;
+
+	(void)state;
+	assert_rc(nx_route_find(mounts, 2, "GET", "/dw/studies", &m, NULL), NX_OK);
+	assert_ptr_equal(m.table->context, &root);
+	assert_int_equal(m.mount_len, strlen("/dw"));
+	assert_int_equal(m.n_params, 0);
+	assert_rc(nx_route_find(mounts, 2, "GET", "/dw/ct/studies/1.2", &m, NULL), NX_OK);
+	assert_ptr_equal(m.table->context, &named);
+	assert_int_equal(m.mount_len, strlen("/dw/ct"));
+	assert_int_equal(m.n_params, 2);
+	assert_true(nx_slice_eq(m.params[0].name, nx_slice_str("collection")));
+	assert_true(nx_slice_eq(m.params[0].value, nx_slice_str("ct")));
+	assert_true(nx_slice_eq(m.params[1].value, nx_slice_str("1.2")));
+	assert_rc(nx_route_find(mounts, 2, "GET", "/dw//studies", &m, NULL), NX_E_NOENT);
+	assert_rc(nx_route_find(mounts, 2, "GET", "/dwx/ct/studies", &m, NULL), NX_E_NOENT);
+	assert_rc(nx_route_find(mounts, 2, "PUT", "/dw/ct/studies", &m, NULL), NX_E_METHOD);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -148,6 +172,7 @@ int main(void)
 		cmocka_unit_test(test_too_many_query_pairs_are_a_limit),
 		cmocka_unit_test(test_routes),
 		cmocka_unit_test(test_route_parameters),
+		cmocka_unit_test(test_a_prefix_may_have_parameters),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

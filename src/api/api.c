@@ -1,0 +1,118 @@
+#include "api/api.h"
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#include "api/api_priv.h"
+
+struct nx_api *api_of(struct nx_http_req *req)
+{
+	return nx_http_context(req);
+}
+
+const struct nx_principal *api_who_of(const struct nx_http_req *req)
+{
+	return nx_http_principal(req);
+}
+
+void api_reply_init(struct nx_buf *buf)
+{
+	nx_buf_init(buf, API_REPLY_MAX, NX_BUF_WIPE);
+}
+
+nx_rc api_reply_json(
+	struct nx_http_req *req, int status, const struct nx_buf *buf, struct nx_err *err)
+{
+	nx_rc rc = nx_buf_check(buf, err);
+
+	if (rc)
+		return nx_err_prefix(err, rc, "reply");
+	nx_http_set_header(req, "Cache-Control", "no-store");
+	return nx_http_reply(req, status, "application/json", nx_buf_slice(buf));
+}
+
+nx_rc api_reply_rc(struct nx_http_req *req, nx_rc rc, const struct nx_buf *buf, struct nx_err *err)
+{
+	return rc ? rc : api_reply_json(req, 200, buf, err);
+}
+
+nx_rc api_reply_empty(struct nx_http_req *req, int status)
+{
+	return nx_http_reply(req, status, NULL, nx_slice(NULL, 0));
+}
+
+/* ---- what the client sent ---- */
+
+nx_rc api_body_json(struct nx_http_req *req, json_t **ret, struct nx_err *err)
+{
+	struct nx_slice body;
+	json_error_t why;
+	json_t *json;
+	nx_rc rc = nx_http_body_all(req, NX_LIMIT_HTTP_SMALL_BODY, &body, err);
+
+	if (rc)
+		return rc;
+	json = json_loadb((const char *)body.p, body.n, JSON_REJECT_DUPLICATES, &why);
+	if (!json)
+		return nx_err_set(err, NX_E_MALFORMED, "body is not JSON: byte %d", why.position);
+	if (!json_is_object(json)) {
+		json_decref(json);
+		return nx_err_set(err, NX_E_MALFORMED, "body is not a JSON object");
+	}
+	*ret = json;
+	return NX_OK;
+}
+
+nx_rc api_member_text(
+	const json_t *body, const char *name, bool required, const char **ret, struct nx_err *err)
+{
+	const json_t *value = json_object_get(body, name);
+
+	if (value && !json_is_null(value) && !json_is_string(value))
+		return nx_err_set(err, NX_E_INVAL, "%s is not a text", name);
+	*ret = json_string_value(value);
+	if (required && !*ret)
+		return nx_err_set(err, NX_E_INVAL, "%s is missing", name);
+	return NX_OK;
+}
+
+nx_rc api_query_number(
+	struct nx_http_req *req, const char *name, uint64_t def, uint64_t *ret, struct nx_err *err)
+{
+	const char *text = nx_http_query(req, name);
+	unsigned long long v;
+	char *end = NULL;
+
+	if (!text) {
+		*ret = def;
+		return NX_OK;
+	}
+	errno = 0;
+	v = strtoull(text, &end, 10);
+	if (errno || end == text || *end || text[0] == '-')
+		return nx_err_set(err, NX_E_INVAL, "%s is not a number", name);
+	*ret = v;
+	return NX_OK;
+}
+
+nx_rc api_query_time(struct nx_http_req *req, const char *name, int64_t *ret_us, struct nx_err *err)
+{
+	const char *text = nx_http_query(req, name);
+	struct tm tm = {0};
+	const char *end;
+
+	*ret_us = 0;
+	if (!text)
+		return NX_OK;
+	end = strptime(text, "%Y-%m-%dT%H:%M:%SZ", &tm);
+	if (!end || *end) {
+		tm = (struct tm){0};
+		end = strptime(text, "%Y-%m-%d", &tm);
+	}
+	if (!end || *end)
+		return nx_err_set(
+			err, NX_E_INVAL, "%s is neither YYYY-MM-DD nor YYYY-MM-DDTHH:MM:SSZ", name);
+	*ret_us = (int64_t)timegm(&tm) * 1000000;
+	return NX_OK;
+}

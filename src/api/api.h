@@ -1,0 +1,31 @@
+/*
+ * api.h - the REST interface /api/v1: JSON over the services.
+ *
+ * Layer:   4 (api).  Uses ingest, retrieve, lifecycle, report, http, base.
+ * Threads: handlers run in their connection's thread.
+ * PHI:     bodies and paths pass through.
+ */
+#ifndef NX_API_API_H
+#define NX_API_API_H
+
+#include "http/http.h"
+
+struct nx_admin;
+struct nx_ingest;
+struct nx_report;
+struct nx_retrieve;
+
+#define NX_API_PREFIX "/api/v1"
+
+/* The context of a server that mounts the routes begins with this; all borrowed. */
+struct nx_api {
+	struct nx_ingest *ingest;
+	struct nx_retrieve *retrieve;
+	struct nx_admin *admin;
+	struct nx_report *report;
+};
+
+/* To add a resource, add rows and a file by its noun; mounted under NX_API_PREFIX. */
+extern const struct nx_route nx_api_routes[];
+
+#endif

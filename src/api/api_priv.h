@@ -1,0 +1,90 @@
+/*
+ * api_priv.h - what the handlers share, and the handlers.
+ *
+ * Layer:   4 (api), private.
+ * Threads: see api.h.
+ * PHI:     passes through.
+ */
+#ifndef NX_API_API_PRIV_H
+#define NX_API_API_PRIV_H
+
+#include <jansson.h>
+#include <stdint.h>
+
+#include "api/api.h"
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/json.h"
+#include "base/limits.h"
+
+struct nx_principal;
+
+enum {
+	API_REPLY_MAX = 64 * 1024 * 1024,
+	API_BLOCK = 256 * 1024
+};
+
+struct nx_api *api_of(struct nx_http_req *req);
+const struct nx_principal *api_who_of(const struct nx_http_req *req);
+/* An empty buffer for a reply, wiped. */
+void api_reply_init(struct nx_buf *buf);
+/* What is in the buffer, as JSON. */
+NX_NODISCARD nx_rc api_reply_json(
+	struct nx_http_req *req, int status, const struct nx_buf *buf, struct nx_err *err);
+/* The same when `rc` is NX_OK, else `rc`: the last line of most handlers. */
+NX_NODISCARD nx_rc api_reply_rc(
+	struct nx_http_req *req, nx_rc rc, const struct nx_buf *buf, struct nx_err *err);
+NX_NODISCARD nx_rc api_reply_empty(struct nx_http_req *req, int status);
+
+/* The request's body as a JSON object; json_decref() it. */
+NX_NODISCARD nx_rc api_body_json(struct nx_http_req *req, json_t **ret, struct nx_err *err);
+/* A text member: NULL where it is absent and not `required`; valid while the object lives. */
+NX_NODISCARD nx_rc api_member_text(
+	const json_t *body, const char *name, bool required, const char **ret, struct nx_err *err);
+/* A number in the query string; `def` where it is absent. */
+NX_NODISCARD nx_rc api_query_number(
+	struct nx_http_req *req, const char *name, uint64_t def, uint64_t *ret, struct nx_err *err);
+/* "2026-01-31T08:15:30Z", "2026-01-31" or microseconds; 0 where it is absent. */
+NX_NODISCARD nx_rc api_query_time(
+	struct nx_http_req *req, const char *name, int64_t *ret_us, struct nx_err *err);
+
+/* ---- handlers, by the file they are in ---- */
+
+nx_rc api_status_get(struct nx_http_req *req, struct nx_err *err);
+nx_rc api_openapi_get(struct nx_http_req *req, struct nx_err *err);
+
+nx_rc api_collections_list(struct nx_http_req *req, struct nx_err *err);
+nx_rc api_collections_create(struct nx_http_req *req, struct nx_err *err);
+
+nx_rc api_objects_list(struct nx_http_req *req, struct nx_err *err);
+nx_rc api_object_get(struct nx_http_req *req, struct nx_err *err);
+nx_rc api_object_put(struct nx_http_req *req, struct nx_err *err);
+nx_rc api_object_delete(struct nx_http_req *req, struct nx_err *err);
+
+nx_rc api_instances_import(struct nx_http_req *req, struct nx_err *err);
+nx_rc api_instance_get(struct nx_http_req *req, struct nx_err *err);
+
+nx_rc api_studies_find(struct nx_http_req *req, struct nx_err *err);
+nx_rc api_series_find(struct nx_http_req *req, struct nx_err *err);
+nx_rc api_instances_find(struct nx_http_req *req, struct nx_err *err);
+
+nx_rc api_ae_list(struct nx_http_req *req, struct nx_err *err);
+nx_rc api_ae_allow(struct nx_http_req *req, struct nx_err *err);
+nx_rc api_ae_remove(struct nx_http_req *req, struct nx_err *err);
+
+nx_rc api_tokens_list(struct nx_http_req *req, struct nx_err *err);
+nx_rc api_tokens_create(struct nx_http_req *req, struct nx_err *err);
+nx_rc api_token_revoke(struct nx_http_req *req, struct nx_err *err);
+
+nx_rc api_keys_get(struct nx_http_req *req, struct nx_err *err);
+nx_rc api_keys_rotate(struct nx_http_req *req, struct nx_err *err);
+nx_rc api_keys_passphrase(struct nx_http_req *req, struct nx_err *err);
+nx_rc api_scrub_run(struct nx_http_req *req, struct nx_err *err);
+
+nx_rc api_ledger_checkpoint(struct nx_http_req *req, struct nx_err *err);
+nx_rc api_ledger_entries(struct nx_http_req *req, struct nx_err *err);
+nx_rc api_ledger_verify(struct nx_http_req *req, struct nx_err *err);
+nx_rc api_ledger_prove(struct nx_http_req *req, struct nx_err *err);
+nx_rc api_ledger_export(struct nx_http_req *req, struct nx_err *err);
+
+#endif

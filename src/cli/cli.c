@@ -1,0 +1,93 @@
+#include "cli/cli.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "cli/cli_priv.h"
+#include "crypto/crypto.h"
+
+/* The exit status of every code; docs and scripts rely on it. */
+static const struct {
+	nx_rc rc;
+	enum cli_exit status;
+} statuses[] = {
+	{NX_E_INVAL, EXIT_USAGE},
+	{NX_E_NOENT, EXIT_NOENT},
+	{NX_E_ERASED, EXIT_NOENT},
+	{NX_E_DENIED, EXIT_DENIED},
+	{NX_E_UNAUTHENTICATED, EXIT_DENIED},
+	{NX_E_KEY, EXIT_DENIED},
+	{NX_E_CORRUPT, EXIT_INTEGRITY},
+	{NX_E_CLOSED, EXIT_UNREACHABLE},
+	{NX_E_TIMEOUT, EXIT_UNREACHABLE},
+	{NX_E_EXISTS, EXIT_CONFLICT},
+	{NX_E_CONFLICT, EXIT_CONFLICT},
+	{NX_E_PRECONDITION, EXIT_CONFLICT},
+	{NX_E_BUSY, EXIT_BUSY},
+};
+
+int cli_exit_of(nx_rc rc)
+{
+	for (size_t i = 0; i < NX_ARRAY_LEN(statuses); i++)
+		if (statuses[i].rc == rc)
+			return statuses[i].status;
+	return rc ? EXIT_FAILED : EXIT_OK;
+}
+
+nx_rc cli_rc_parse(const char *wire)
+{
+	for (nx_rc rc = NX_OK + 1; rc < NX_E_COUNT_; rc++)
+		if (strcmp(nx_rc_wire(rc), wire) == 0)
+			return rc;
+	return NX_E_INTERNAL;
+}
+
+nx_rc cli_print(const struct nx_buf *buf, struct nx_err *err)
+{
+	nx_rc rc = nx_buf_check(buf, err);
+
+	if (!rc && (fwrite(buf->data, 1, buf->len, stdout) != buf->len || fflush(stdout) != 0))
+		rc = nx_err_errno(err, "standard output");
+	return rc;
+}
+
+const char *cli_bytes(uint64_t n, char ret[16])
+{
+	static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
+	double v = (double)n;
+	size_t u = 0;
+
+	for (; v >= 1024 && u + 1 < NX_ARRAY_LEN(units); u++)
+		v /= 1024;
+	(void)snprintf(ret, 16, u && v < 100 ? "%.1f %s" : "%.0f %s", v, units[u]);
+	return ret;
+}
+
+int nx_cli_main(int argc, char **argv)
+{
+	struct nx_err err = {0};
+	struct cli_args *args;
+	bool help = false;
+	nx_rc rc;
+
+	if (argc < 2 || strcmp(argv[1], "--help") == 0) {
+		cli_help();
+		return argc < 2 ? EXIT_USAGE : EXIT_OK;
+	}
+	(void)signal(SIGPIPE, SIG_IGN);
+	args = calloc(1, sizeof(*args));
+	rc = args ? nx_crypto_init(&err) : nx_err_set(&err, NX_E_NOMEM, "no memory");
+	if (!rc)
+		rc = cli_parse(argc, argv, args, &help, &err);
+	if (!rc && help)
+		cli_cmd_help(args->cmd);
+	else if (!rc)
+		rc = args->cmd->run(args, &err);
+	if (rc)
+		(void)fprintf(stderr, "narthex: %s\n", nx_err_text(&err));
+	free(args);
+	return cli_exit_of(rc);
+}

@@ -1,0 +1,142 @@
+/*
+ * cli_priv.h - commands, their arguments, and what they print with.
+ *
+ * Layer:   5 (cli), private.
+ * Threads: see cli.h.
+ * PHI:     see cli.h.
+ */
+#ifndef NX_CLI_CLI_PRIV_H
+#define NX_CLI_CLI_PRIV_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/auto.h"
+#include "base/err.h"
+
+struct nx_buf;
+
+enum {
+	CLI_VALUES_MAX = 64,
+	CLI_WORDS_MAX = 4096
+};
+
+enum cli_exit {
+	EXIT_OK = 0,
+	EXIT_FAILED = 1,
+	EXIT_USAGE = 2,
+	EXIT_NOENT = 3,
+	EXIT_DENIED = 4,
+	EXIT_INTEGRITY = 5,
+	EXIT_UNREACHABLE = 6,
+	EXIT_CONFLICT = 7,
+	EXIT_BUSY = 8,
+};
+
+struct cli_opt {
+	const char *name;
+	const char *arg; /* NULL: a flag */
+	const char *help;
+};
+
+struct cli_args;
+
+enum cli_flags {
+	CLI_SERVER = 1, /* is a client of the server: takes --site, --url, --token, --cacert */
+	CLI_SITE = 2,   /* works on the site itself: takes --site */
+	CLI_SECRET = 4, /* needs the passphrase: takes --passphrase-file, --passphrase-fd */
+};
+
+/* One row per command.  `verb` is NULL for those of one word. */
+struct cli_cmd {
+	const char *noun;
+	const char *verb;
+	const char *args;
+	const char *help;
+	const char *more;           /* printed by --help of the command; NULL */
+	const struct cli_opt *opts; /* ends with {0}; NULL: none of its own */
+	int min_args;
+	int max_args;
+	unsigned flags;
+	nx_rc (*run)(const struct cli_args *args, struct nx_err *err);
+};
+extern const struct cli_cmd cli_cmds[];
+
+struct cli_args {
+	const struct cli_cmd *cmd;
+	const char *words[CLI_WORDS_MAX];
+	size_t n_words;
+	struct {
+		const struct cli_opt *opt;
+		const char *value;
+	} values[CLI_VALUES_MAX];
+	size_t n_values;
+};
+
+/* The last value given of an option; NULL. */
+const char *cli_get(const struct cli_args *args, const char *name);
+bool cli_has(const struct cli_args *args, const char *name);
+/* All values of an option, in order; at most `max`. */
+size_t cli_all(const struct cli_args *args, const char *name, const char **ret, size_t max);
+/* A number from least to most; `def` where it is absent. */
+NX_NODISCARD nx_rc cli_number(const struct cli_args *args, const char *name, int64_t def,
+	int64_t least, int64_t most, int64_t *ret, struct nx_err *err);
+/* --site, else NARTHEX_SITE. */
+NX_NODISCARD nx_rc cli_site(const struct cli_args *args, const char **ret, struct nx_err *err);
+
+NX_NODISCARD nx_rc cli_parse(
+	int argc, char **argv, struct cli_args *ret, bool *ret_help, struct nx_err *err);
+/* The i-th option that commands of these flags share; NULL past the end. */
+const struct cli_opt *cli_opt_shared(const struct cli_cmd *cmd, size_t i);
+
+/* Exit status and wire name of a code. */
+int cli_exit_of(nx_rc rc);
+nx_rc cli_rc_parse(const char *wire);
+
+/* ---- printing ---- */
+
+void cli_help(void);
+void cli_cmd_help(const struct cli_cmd *cmd);
+void cli_man(struct nx_buf *out);
+void cli_completion(struct nx_buf *out);
+/* To standard output. */
+NX_NODISCARD nx_rc cli_print(const struct nx_buf *buf, struct nx_err *err);
+/* "1.5 GiB" */
+const char *cli_bytes(uint64_t n, char ret[16]);
+
+/* ---- commands, by the file they are in ---- */
+
+nx_rc cmd_init(const struct cli_args *args, struct nx_err *err);
+nx_rc cmd_serve(const struct cli_args *args, struct nx_err *err);
+nx_rc cmd_config(const struct cli_args *args, struct nx_err *err);
+nx_rc cmd_fsck(const struct cli_args *args, struct nx_err *err);
+nx_rc cmd_version(const struct cli_args *args, struct nx_err *err);
+nx_rc cmd_help(const struct cli_args *args, struct nx_err *err);
+nx_rc cmd_doctor(const struct cli_args *args, struct nx_err *err);
+nx_rc cmd_status(const struct cli_args *args, struct nx_err *err);
+nx_rc cmd_collection_list(const struct cli_args *args, struct nx_err *err);
+nx_rc cmd_collection_create(const struct cli_args *args, struct nx_err *err);
+nx_rc cmd_ae_list(const struct cli_args *args, struct nx_err *err);
+nx_rc cmd_ae_allow(const struct cli_args *args, struct nx_err *err);
+nx_rc cmd_ae_remove(const struct cli_args *args, struct nx_err *err);
+nx_rc cmd_token_list(const struct cli_args *args, struct nx_err *err);
+nx_rc cmd_token_create(const struct cli_args *args, struct nx_err *err);
+nx_rc cmd_token_revoke(const struct cli_args *args, struct nx_err *err);
+nx_rc cmd_key_status(const struct cli_args *args, struct nx_err *err);
+nx_rc cmd_key_rotate(const struct cli_args *args, struct nx_err *err);
+nx_rc cmd_key_passphrase(const struct cli_args *args, struct nx_err *err);
+nx_rc cmd_scrub(const struct cli_args *args, struct nx_err *err);
+nx_rc cmd_ledger_verify(const struct cli_args *args, struct nx_err *err);
+nx_rc cmd_ledger_search(const struct cli_args *args, struct nx_err *err);
+nx_rc cmd_ledger_prove(const struct cli_args *args, struct nx_err *err);
+nx_rc cmd_ledger_export(const struct cli_args *args, struct nx_err *err);
+nx_rc cmd_ledger_checkpoint(const struct cli_args *args, struct nx_err *err);
+nx_rc cmd_import(const struct cli_args *args, struct nx_err *err);
+nx_rc cmd_find(const struct cli_args *args, struct nx_err *err);
+nx_rc cmd_get(const struct cli_args *args, struct nx_err *err);
+nx_rc cmd_put(const struct cli_args *args, struct nx_err *err);
+nx_rc cmd_ls(const struct cli_args *args, struct nx_err *err);
+nx_rc cmd_rm(const struct cli_args *args, struct nx_err *err);
+
+#endif

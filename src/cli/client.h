@@ -1,0 +1,43 @@
+/*
+ * client.h - a client of the API over libcurl: a site's Unix socket, or HTTPS with a token.
+ *
+ * Layer:   5 (cli).  Uses libcurl, jansson.
+ * Threads: a client belongs to one thread.
+ * PHI:     passes through.
+ */
+#ifndef NX_CLI_CLIENT_H
+#define NX_CLI_CLIENT_H
+
+#include <jansson.h>
+#include <stdint.h>
+
+#include "base/auto.h"
+#include "base/err.h"
+
+struct cli_args;
+struct nx_buf;
+struct nx_client;
+
+NX_NODISCARD nx_rc nx_client_new(
+	const struct cli_args *args, struct nx_client **ret_client, struct nx_err *err);
+struct nx_client *nx_client_free(struct nx_client *client);
+NX_DEFINE_AUTO(nx_client);
+
+/* "/collections/%s/objects/%s": each %s is percent-encoded as one segment, each %S keeps its
+ * slashes.  From the heap. */
+char *nx_client_path(const char *fmt, ...);
+
+/* `body` may be NULL; *ret (may be NULL) is the answer, json_decref() it.  A refusal has the
+ * server's code and text. */
+NX_NODISCARD nx_rc nx_client_json(struct nx_client *client, const char *method, const char *path,
+	const json_t *body, json_t **ret, struct nx_err *err);
+/* The answer as it came. */
+NX_NODISCARD nx_rc nx_client_text(struct nx_client *client, const char *method, const char *path,
+	struct nx_buf *out, struct nx_err *err);
+/* The file at `fd`, `size` bytes (UINT64_MAX: until its end). */
+NX_NODISCARD nx_rc nx_client_upload(struct nx_client *client, const char *method, const char *path,
+	const char *media_type, int fd, uint64_t size, json_t **ret, struct nx_err *err);
+NX_NODISCARD nx_rc nx_client_download(struct nx_client *client, const char *path, int fd,
+	uint64_t *ret_bytes, struct nx_err *err);
+
+#endif

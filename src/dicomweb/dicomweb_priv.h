@@ -1,0 +1,147 @@
+/*
+ * dicomweb_priv.h - what the files of this module share.
+ *
+ * Layer:   4 (dicomweb), private.
+ * Threads: everything here belongs to one request.
+ * PHI:     yes.
+ */
+#ifndef NX_DICOMWEB_DICOMWEB_PRIV_H
+#define NX_DICOMWEB_DICOMWEB_PRIV_H
+
+#include "access/access.h"
+#include "base/buf.h"
+#include "base/json.h"
+#include "base/limits.h"
+#include "catalog/catalog.h"
+#include "dicom/dicom.h"
+#include "dicomweb/dicomweb.h"
+#include "ingest/ingest.h"
+#include "ledger/ledger.h"
+#include "retrieve/retrieve.h"
+
+#define DW_DICOM_JSON "application/dicom+json"
+
+/* ---- common.c: what every handler starts with ---- */
+
+struct dw_call {
+	struct nx_http_req *req;
+	const struct nx_dicomweb *mount;
+	const struct nx_principal *who;
+	const char *collection;
+	const char *base_url; /* of the collection's root, without a slash at the end */
+};
+
+NX_NODISCARD nx_rc dw_call_init(
+	struct nx_http_req *req, struct dw_call *ret_call, struct nx_err *err);
+/* {study}, {series}, {instance} of the path, as far as `level` goes.  NX_E_INVAL: no UIDs. */
+NX_NODISCARD nx_rc dw_selection(const struct dw_call *call, enum nx_query_level level,
+	struct nx_selection *ret, struct nx_err *err);
+/* Index of the offer for `accept` in query or header (PS3.18 8.3.3.1).  NX_E_NOT_ACCEPTABLE. */
+NX_NODISCARD nx_rc dw_accept(const struct dw_call *call, const char *const *offers, size_t n,
+	size_t *ret_i, struct nx_err *err);
+/* If-None-Match names `etag` (RFC 9110 13.1.2). */
+bool dw_not_modified(const struct dw_call *call, const char *etag);
+/* The range asked for, unless If-Range names another ETag.  *ret_status 200 or 206; sets
+ * Content-Range. */
+NX_NODISCARD nx_rc dw_range(const struct dw_call *call, const char *etag, uint64_t size,
+	uint64_t *ret_off, uint64_t *ret_len, int *ret_status, struct nx_err *err);
+/* Is `content_type` that media type, whatever its parameters? */
+bool dw_media_is(const char *content_type, const char *media);
+
+/* One attribute with an unsigned value, as DICOM JSON. */
+void dw_json_uint(struct nx_json *json, nx_tag tag, const char *vr, uint64_t v);
+/* A sequence whose items are there as one JSON array. */
+void dw_json_seq(struct nx_json *json, nx_tag tag, struct nx_slice items);
+
+/* ---- qido.c: query parameters to keys ---- */
+
+struct dw_query {
+	unsigned level;
+	struct nx_find_key keys[NX_LIMIT_QUERY_KEYS];
+	size_t n_keys;
+	bool fuzzy;
+	unsigned limit;
+	unsigned offset;
+	bool with_study;
+	bool with_series;
+	struct nx_buf ignored; /* names of parameters that are not matched, for the Warning */
+};
+
+void dw_query_init(struct dw_query *query, unsigned level);
+void dw_query_done(struct dw_query *query);
+/* One parameter; strings from `arena` or borrowed.  NX_E_INVAL, NX_E_LIMIT. */
+NX_NODISCARD nx_rc dw_query_param(struct dw_query *query, const char *name, const char *value,
+	struct nx_arena *arena, struct nx_err *err);
+
+/* ---- stow_report.c: the Store Instances Response (PS3.18 10.5.3.3, PS3.3 I.2.2) ---- */
+
+struct dw_report {
+	struct nx_json stored_json;
+	struct nx_buf stored; /* items of (0008,1199) */
+	struct nx_json failed_json;
+	struct nx_buf failed; /* of (0008,1198) */
+	struct nx_json others_json;
+	struct nx_buf others;         /* of (0008,119A): failures without UIDs */
+	char study[NX_LIMIT_UID + 1]; /* of the first one stored */
+	size_t n_stored;
+	size_t n_failed;
+	size_t n_warned;
+	nx_rc failure; /* of the last failure, as long as all were retryable */
+	bool all_retryable;
+};
+
+void dw_report_init(struct dw_report *report);
+void dw_report_done(struct dw_report *report);
+void dw_report_stored(
+	struct dw_report *report, const char *base_url, const struct nx_ingest_result *result);
+/* `expect`: study of the path, or NULL. */
+void dw_report_failed(struct dw_report *report, const struct nx_ingest_result *known, nx_rc why,
+	const char *expect);
+int dw_report_status(const struct dw_report *report);
+void dw_report_format(const struct dw_report *report, const char *base_url, struct nx_json *json);
+
+/* ---- stream.c: response bodies made while they are sent ---- */
+
+struct dw_stream;
+
+/* What is sent of each instance. */
+struct dw_form {
+	const char *media;    /* of every part: "application/dicom" */
+	bool with_syntax;     /* "; transfer-syntax=" behind it */
+	const char *location; /* Content-Location of the only part; NULL: of each instance */
+	bool multipart;
+	uint64_t off; /* of the only instance, ... */
+	uint64_t len; /* ... or UINT64_MAX: all bytes of all instances */
+};
+
+/* Takes the instances.  `base_url` is copied. */
+NX_NODISCARD nx_rc dw_stream_new(struct nx_instances *instances, const char *base_url,
+	const struct dw_form *form, struct dw_stream **ret_stream, struct nx_err *err);
+struct dw_stream *dw_stream_free(struct dw_stream *stream);
+NX_DEFINE_AUTO(dw_stream);
+uint64_t dw_stream_length(const struct dw_stream *stream);
+nx_rc dw_stream_read(void *payload, void *p, size_t n, size_t *ret_n, struct nx_err *err);
+/* Send it; the stream is the response's from here.  `content_type`: where it is not multipart. */
+nx_rc dw_stream_reply(
+	const struct dw_call *call, int status, struct dw_stream *stream, const char *content_type);
+
+/* ---- handlers, for the table in routes.c ---- */
+
+nx_rc dw_store(struct nx_http_req *req, struct nx_err *err);
+nx_rc dw_store_in_study(struct nx_http_req *req, struct nx_err *err);
+nx_rc dw_find_studies(struct nx_http_req *req, struct nx_err *err);
+nx_rc dw_find_series(struct nx_http_req *req, struct nx_err *err);
+nx_rc dw_find_series_of_study(struct nx_http_req *req, struct nx_err *err);
+nx_rc dw_find_instances(struct nx_http_req *req, struct nx_err *err);
+nx_rc dw_find_instances_of_study(struct nx_http_req *req, struct nx_err *err);
+nx_rc dw_find_instances_of_series(struct nx_http_req *req, struct nx_err *err);
+nx_rc dw_get_study(struct nx_http_req *req, struct nx_err *err);
+nx_rc dw_get_series(struct nx_http_req *req, struct nx_err *err);
+nx_rc dw_get_instance(struct nx_http_req *req, struct nx_err *err);
+nx_rc dw_get_bulkdata(struct nx_http_req *req, struct nx_err *err);
+nx_rc dw_metadata_study(struct nx_http_req *req, struct nx_err *err);
+nx_rc dw_metadata_series(struct nx_http_req *req, struct nx_err *err);
+nx_rc dw_metadata_instance(struct nx_http_req *req, struct nx_err *err);
+nx_rc dw_capabilities(struct nx_http_req *req, struct nx_err *err);
+
+#endif

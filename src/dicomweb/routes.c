@@ -1,0 +1,39 @@
+#include "dicomweb/dicomweb_priv.h"
+
+#define STUDY    "/studies/{study}"
+#define SERIES   STUDY "/series/{series}"
+#define INSTANCE SERIES "/instances/{instance}"
+
+/* Rows of one pattern stand together: the capabilities are printed from here. */
+const struct nx_route nx_dicomweb_routes[] = {
+	{"OPTIONS", "", NX_PERM_VERIFY, NX_ACTION_VERIFY, dw_capabilities, "Retrieve Capabilities"},
+	{"GET", "", NX_PERM_VERIFY, NX_ACTION_VERIFY, dw_capabilities, "Retrieve Capabilities"},
+	{"OPTIONS", "/", NX_PERM_VERIFY, NX_ACTION_VERIFY, dw_capabilities,
+		"Retrieve Capabilities"},
+	{"GET", "/", NX_PERM_VERIFY, NX_ACTION_VERIFY, dw_capabilities, "Retrieve Capabilities"},
+	{"GET", "/studies", NX_PERM_QUERY, NX_ACTION_QUERY, dw_find_studies, "Search for studies"},
+	{"POST", "/studies", NX_PERM_STORE, NX_ACTION_INSTANCE_STORE, dw_store, "Store instances"},
+	{"GET", STUDY, NX_PERM_READ, NX_ACTION_READ, dw_get_study, "Retrieve a study"},
+	{"POST", STUDY, NX_PERM_STORE, NX_ACTION_INSTANCE_STORE, dw_store_in_study,
+		"Store instances of one study"},
+	{"GET", STUDY "/metadata", NX_PERM_READ, NX_ACTION_READ_METADATA, dw_metadata_study,
+		"Retrieve metadata of a study"},
+	{"GET", STUDY "/series", NX_PERM_QUERY, NX_ACTION_QUERY, dw_find_series_of_study,
+		"Search for series of a study"},
+	{"GET", STUDY "/instances", NX_PERM_QUERY, NX_ACTION_QUERY, dw_find_instances_of_study,
+		"Search for instances of a study"},
+	{"GET", SERIES, NX_PERM_READ, NX_ACTION_READ, dw_get_series, "Retrieve a series"},
+	{"GET", SERIES "/metadata", NX_PERM_READ, NX_ACTION_READ_METADATA, dw_metadata_series,
+		"Retrieve metadata of a series"},
+	{"GET", SERIES "/instances", NX_PERM_QUERY, NX_ACTION_QUERY, dw_find_instances_of_series,
+		"Search for instances of a series"},
+	{"GET", INSTANCE, NX_PERM_READ, NX_ACTION_READ, dw_get_instance, "Retrieve an instance"},
+	{"GET", INSTANCE "/metadata", NX_PERM_READ, NX_ACTION_READ_METADATA, dw_metadata_instance,
+		"Retrieve metadata of an instance"},
+	{"GET", INSTANCE "/bulkdata/{range}", NX_PERM_READ, NX_ACTION_READ, dw_get_bulkdata,
+		"Retrieve one value, {range} is offset-length as in metadata"},
+	{"GET", "/series", NX_PERM_QUERY, NX_ACTION_QUERY, dw_find_series, "Search for series"},
+	{"GET", "/instances", NX_PERM_QUERY, NX_ACTION_QUERY, dw_find_instances,
+		"Search for instances"},
+	{0},
+};

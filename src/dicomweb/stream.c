@@ -1,0 +1,207 @@
+/*
+ * A response made while it is sent: for each instance the head of its part, its bytes, and at the
+ * end the closing boundary.  All lengths are known beforehand, so that the response has a
+ * Content-Length, and a client sees a broken one as what it is.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/enc.h"
+#include "base/secret.h"
+#include "dicomweb/dicomweb_priv.h"
+
+enum {
+	HEAD_MAX = 4096
+};
+
+struct dw_stream {
+	struct nx_instances *instances;
+	struct dw_form form;
+	char *base_url;
+	char boundary[33];
+	uint64_t length;
+	size_t next;  /* instance whose head comes next */
+	bool closed;  /* the closing boundary has been made */
+	uint64_t off; /* in the current instance */
+	uint64_t end;
+	struct nx_buf head; /* what goes out before the instance's bytes */
+	size_t head_at;
+};
+
+static void part_head(struct dw_stream *s, size_t i, struct nx_buf *out)
+{
+	struct nx_instance_info info;
+
+	if (!s->form.multipart)
+		return;
+	nx_instances_info(s->instances, i, &info);
+	nx_buf_printf(
+		out, "%s--%s\r\nContent-Type: %s", i ? "\r\n" : "", s->boundary, s->form.media);
+	if (s->form.with_syntax)
+		nx_buf_printf(out, "; transfer-syntax=%s", info.ts_uid);
+	nx_buf_put_str(out, "\r\nContent-Location: ");
+	if (s->form.location)
+		nx_buf_put_str(out, s->form.location);
+	else
+		nx_buf_printf(out, "%s/studies/%s/series/%s/instances/%s", s->base_url, info.study,
+			info.series, info.sop_instance);
+	nx_buf_put_str(out, "\r\n\r\n");
+}
+
+static void closing(const struct dw_stream *s, struct nx_buf *out)
+{
+	if (s->form.multipart)
+		nx_buf_printf(out, "\r\n--%s--\r\n", s->boundary);
+}
+
+static uint64_t part_len(const struct dw_stream *s, size_t i)
+{
+	struct nx_instance_info info;
+
+	nx_instances_info(s->instances, i, &info);
+	return s->form.len == UINT64_MAX ? info.size : s->form.len;
+}
+
+static nx_rc length_count(struct dw_stream *s, struct nx_err *err)
+{
+	nx_rc rc = NX_OK;
+
+	for (size_t i = 0; i < nx_instances_n(s->instances) && !rc; i++) {
+		nx_buf_clear(&s->head);
+		part_head(s, i, &s->head);
+		s->length += s->head.len + part_len(s, i);
+		rc = nx_buf_check(&s->head, err);
+	}
+	nx_buf_clear(&s->head);
+	closing(s, &s->head);
+	s->length += s->head.len;
+	nx_buf_clear(&s->head);
+	return rc;
+}
+
+nx_rc dw_stream_new(struct nx_instances *instances, const char *base_url,
+	const struct dw_form *form, struct dw_stream **ret_stream, struct nx_err *err)
+{
+	NX_AUTO(dw_stream) *s = calloc(1, sizeof(*s));
+	uint8_t random[16];
+	nx_rc rc;
+
+	if (!s) {
+		nx_instances_free(instances);
+		return nx_err_set(err, NX_E_NOMEM, "no memory for a response");
+	}
+	s->instances = instances;
+	s->form = *form;
+	nx_buf_init(&s->head, HEAD_MAX, NX_BUF_WIPE);
+	nx_random(random, sizeof(random));
+	nx_hex_format(random, sizeof(random), s->boundary);
+	s->base_url = strdup(base_url);
+	if (!s->base_url)
+		return nx_err_set(err, NX_E_NOMEM, "no memory for a response");
+	rc = length_count(s, err);
+	if (!rc)
+		*ret_stream = NX_STEAL(s);
+	return rc;
+}
+
+struct dw_stream *dw_stream_free(struct dw_stream *stream)
+{
+	if (!stream)
+		return NULL;
+	nx_instances_free(stream->instances);
+	nx_buf_done(&stream->head);
+	free(stream->base_url);
+	free(stream);
+	return NULL;
+}
+
+uint64_t dw_stream_length(const struct dw_stream *stream)
+{
+	return stream->length;
+}
+
+/* The next instance, or the end. */
+static nx_rc step(struct dw_stream *s, struct nx_err *err)
+{
+	const struct nx_item *item;
+	nx_rc rc;
+
+	nx_buf_clear(&s->head);
+	s->head_at = 0;
+	if (s->next == nx_instances_n(s->instances)) {
+		s->closed = true;
+		closing(s, &s->head);
+		return nx_buf_check(&s->head, err);
+	}
+	rc = nx_instances_at(s->instances, s->next, &item, err);
+	if (rc)
+		return rc;
+	part_head(s, s->next, &s->head);
+	s->off = s->form.off;
+	s->end = s->off + part_len(s, s->next);
+	s->next++;
+	return nx_buf_check(&s->head, err);
+}
+
+static nx_rc body_read(struct dw_stream *s, void *p, size_t n, size_t *ret_n, struct nx_err *err)
+{
+	nx_rc rc;
+
+	if (n > s->end - s->off)
+		n = (size_t)(s->end - s->off);
+	rc = nx_instances_read(s->instances, s->off, p, n, ret_n, err);
+	if (!rc && *ret_n == 0)
+		rc = nx_err_set(err, NX_E_CORRUPT, "instance ends at %llu of %llu bytes",
+			(unsigned long long)s->off, (unsigned long long)s->end);
+	if (!rc)
+		s->off += *ret_n;
+	return rc;
+}
+
+nx_rc dw_stream_read(void *payload, void *p, size_t n, size_t *ret_n, struct nx_err *err)
+{
+	struct dw_stream *s = payload;
+	size_t done = 0, got;
+	nx_rc rc = NX_OK;
+
+	while (done < n && !rc) {
+		got = 0;
+		if (s->head_at < s->head.len) {
+			got = s->head.len - s->head_at;
+			got = got < n - done ? got : n - done;
+			memcpy((uint8_t *)p + done, s->head.data + s->head_at, got);
+			s->head_at += got;
+		} else if (s->off < s->end) {
+			rc = body_read(s, (uint8_t *)p + done, n - done, &got, err);
+		} else if (!s->closed) {
+			rc = step(s, err);
+		} else {
+			break;
+		}
+		done += got;
+	}
+	*ret_n = done;
+	return rc;
+}
+
+static void stream_done(void *payload, uint64_t sent, bool complete)
+{
+	(void)sent;
+	(void)complete;
+	dw_stream_free(payload);
+}
+
+nx_rc dw_stream_reply(
+	const struct dw_call *call, int status, struct dw_stream *stream, const char *content_type)
+{
+	char multipart[256];
+
+	if (stream->form.multipart) {
+		(void)snprintf(multipart, sizeof(multipart),
+			"multipart/related; type=\"%s\"; boundary=%s", stream->form.media,
+			stream->boundary);
+		content_type = multipart;
+	}
+	return nx_http_reply_stream(call->req, status, content_type, stream->length, dw_stream_read,
+		stream_done, stream);
+}

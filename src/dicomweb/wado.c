@@ -1,0 +1,234 @@
+/*
+ * WADO-RS: instances and bulk data (PS3.18 10.4), as they were received.
+ *
+ * A member of Accept without a transfer syntax, or with "*", takes the stored one; one that names
+ * another is not satisfied.  Only when no member is, the answer is 406.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "dicomweb/dicomweb_priv.h"
+
+enum offer {
+	OFFER_MULTIPART,
+	OFFER_SINGLE
+};
+
+#define OCTETS       "application/octet-stream"
+#define DICOM        "application/dicom"
+#define MULTI(media) "multipart/related; type=\"" media "\""
+
+/* What can be had of one instance that is stored in `ts`. */
+static nx_rc offers_make(
+	const struct dw_call *call, const char *ts, const char *ret_offers[2], struct nx_err *err)
+{
+	struct nx_arena *arena = nx_http_arena(call->req);
+
+	ret_offers[OFFER_MULTIPART] =
+		nx_arena_printf(arena, MULTI(DICOM) "; transfer-syntax=%s", ts);
+	ret_offers[OFFER_SINGLE] = nx_arena_printf(arena, DICOM "; transfer-syntax=%s", ts);
+	if (!ret_offers[OFFER_MULTIPART] || !ret_offers[OFFER_SINGLE])
+		return nx_err_set(err, NX_E_NOMEM, "no memory for offers");
+	return NX_OK;
+}
+
+/* Every instance must be acceptable as it is; a file by itself only when it is the only one. */
+static nx_rc negotiate(const struct dw_call *call, const struct nx_instances *instances,
+	size_t *ret_offer, struct nx_err *err)
+{
+	const size_t n = nx_instances_n(instances);
+	const char *offers[2], *last = NULL;
+	struct nx_instance_info info;
+	nx_rc rc = NX_OK;
+
+	for (size_t i = 0; i < n && !rc; i++) {
+		nx_instances_info(instances, i, &info);
+		if (last && strcmp(last, info.ts_uid) == 0)
+			continue;
+		last = info.ts_uid;
+		rc = offers_make(call, info.ts_uid, offers, err);
+		if (!rc)
+			rc = dw_accept(call, offers, n == 1 ? 2 : 1, ret_offer, err);
+	}
+	return rc;
+}
+
+static nx_rc stream_reply(const struct dw_call *call, struct nx_instances *instances,
+	const struct dw_form *form, int status, const char *content_type, struct nx_err *err)
+{
+	struct dw_stream *stream;
+	nx_rc rc = dw_stream_new(instances, call->base_url, form, &stream, err);
+
+	return rc ? rc : dw_stream_reply(call, status, stream, content_type);
+}
+
+static nx_rc single_reply(const struct dw_call *call, struct nx_instances *instances,
+	const char *etag, struct nx_err *err)
+{
+	struct dw_form form = {.media = DICOM, .len = UINT64_MAX};
+	struct nx_instance_info info;
+	char type[128];
+	int status;
+	nx_rc rc;
+
+	nx_instances_info(instances, 0, &info);
+	rc = dw_range(call, etag, info.size, &form.off, &form.len, &status, err);
+	if (rc) {
+		nx_instances_free(instances);
+		return rc;
+	}
+	(void)snprintf(type, sizeof(type), DICOM "; transfer-syntax=%s", info.ts_uid);
+	return stream_reply(call, instances, &form, status, type, err);
+}
+
+/* The form is part of what the tag stands for. */
+static nx_rc etag_set(const struct dw_call *call, const struct nx_instances *instances,
+	const char *salt, char etag[72], struct nx_err *err)
+{
+	nx_rc rc = nx_instances_set_etag(instances, salt, etag, err);
+
+	if (!rc)
+		nx_http_set_header(call->req, "ETag", etag);
+	return rc;
+}
+
+static nx_rc instances_reply(
+	const struct dw_call *call, struct nx_instances *instances, struct nx_err *err)
+{
+	const struct dw_form form = {
+		.media = DICOM, .with_syntax = true, .multipart = true, .len = UINT64_MAX};
+	char etag[72];
+	size_t offer;
+	nx_rc rc = negotiate(call, instances, &offer, err);
+
+	if (!rc)
+		rc = etag_set(
+			call, instances, offer == OFFER_SINGLE ? DICOM : call->base_url, etag, err);
+	if (rc || dw_not_modified(call, etag)) {
+		nx_instances_free(instances);
+		return rc ? rc : nx_http_reply(call->req, 304, NULL, nx_slice(NULL, 0));
+	}
+	if (offer == OFFER_SINGLE)
+		return single_reply(call, instances, etag, err);
+	return stream_reply(call, instances, &form, 200, NULL, err);
+}
+
+static nx_rc get(struct nx_http_req *req, enum nx_query_level level, struct nx_err *err)
+{
+	struct nx_instances *instances;
+	struct nx_selection sel;
+	struct dw_call call;
+	nx_rc rc = dw_call_init(req, &call, err);
+
+	if (!rc)
+		rc = dw_selection(&call, level, &sel, err);
+	if (!rc)
+		rc = nx_retrieve_open(call.mount->retrieve, call.who, &sel, &instances, err);
+	return rc ? rc : instances_reply(&call, instances, err);
+}
+
+nx_rc dw_get_study(struct nx_http_req *req, struct nx_err *err)
+{
+	return get(req, NX_LEVEL_STUDY, err);
+}
+
+nx_rc dw_get_series(struct nx_http_req *req, struct nx_err *err)
+{
+	return get(req, NX_LEVEL_SERIES, err);
+}
+
+nx_rc dw_get_instance(struct nx_http_req *req, struct nx_err *err)
+{
+	return get(req, NX_LEVEL_INSTANCE, err);
+}
+
+/* ---- one value ---- */
+
+static bool digits_parse(const char **s, uint64_t *ret)
+{
+	const char *start = *s;
+	uint64_t v = 0;
+
+	for (; **s >= '0' && **s <= '9'; ++*s)
+		if (__builtin_mul_overflow(v, 10u, &v) ||
+			__builtin_add_overflow(v, (uint64_t)(**s - '0'), &v))
+			return false;
+	*ret = v;
+	return *s > start;
+}
+
+/* "<offset>-<length>", inside the instance: the path that metadata gave out, and none beside. */
+static nx_rc value_parse(
+	const char *text, uint64_t size, uint64_t *ret_off, uint64_t *ret_len, struct nx_err *err)
+{
+	uint64_t off = 0, len = 0;
+
+	if (!digits_parse(&text, &off) || *text++ != '-' || !digits_parse(&text, &len) || *text)
+		return nx_err_set(err, NX_E_NOENT, "no such bulk data");
+	if (off > size || len > size - off || !len)
+		return nx_err_set(err, NX_E_NOENT, "bulk data outside the instance");
+	*ret_off = off;
+	*ret_len = len;
+	return NX_OK;
+}
+
+static nx_rc bulk_form(const struct dw_call *call, struct nx_instances *instances,
+	struct dw_form *form, int *ret_status, struct nx_err *err)
+{
+	static const char *const offers[] = {OCTETS, MULTI(OCTETS)};
+	const char *text = nx_http_param(call->req, "range");
+	struct nx_instance_info info;
+	uint64_t off, len = 0;
+	size_t offer = 0;
+	char etag[72];
+	nx_rc rc;
+
+	nx_instances_info(instances, 0, &info);
+	rc = value_parse(text, info.size, &form->off, &form->len, err);
+	if (!rc)
+		rc = dw_accept(call, offers, NX_ARRAY_LEN(offers), &offer, err);
+	if (!rc)
+		rc = etag_set(call, instances, text, etag, err);
+	form->multipart = offer == 1;
+	form->location = nx_arena_printf(nx_http_arena(call->req), "%s%s", call->base_url,
+		nx_http_path(call->req) + strlen(nx_http_mount(call->req)));
+	if (!rc && !form->location)
+		rc = nx_err_set(err, NX_E_NOMEM, "no memory for a location");
+	if (!rc && dw_not_modified(call, etag))
+		*ret_status = 304;
+	if (rc || *ret_status == 304 || form->multipart)
+		return rc;
+	rc = dw_range(call, etag, form->len, &off, &len, ret_status, err);
+	form->off += off;
+	form->len = len;
+	return rc;
+}
+
+static nx_rc bulk_reply(
+	const struct dw_call *call, struct nx_instances *instances, struct nx_err *err)
+{
+	struct dw_form form = {.media = OCTETS};
+	int status = 200;
+	nx_rc rc = bulk_form(call, instances, &form, &status, err);
+
+	if (rc || status == 304) {
+		nx_instances_free(instances);
+		return rc ? rc : nx_http_reply(call->req, 304, NULL, nx_slice(NULL, 0));
+	}
+	return stream_reply(call, instances, &form, status, OCTETS, err);
+}
+
+nx_rc dw_get_bulkdata(struct nx_http_req *req, struct nx_err *err)
+{
+	struct nx_instances *instances;
+	struct nx_selection sel;
+	struct dw_call call;
+	nx_rc rc = dw_call_init(req, &call, err);
+
+	if (!rc)
+		rc = dw_selection(&call, NX_LEVEL_INSTANCE, &sel, err);
+	if (!rc)
+		rc = nx_retrieve_open(call.mount->retrieve, call.who, &sel, &instances, err);
+	return rc ? rc : bulk_reply(&call, instances, err);
+}

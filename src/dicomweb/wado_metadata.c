@@ -1,0 +1,147 @@
+/*
+ * WADO-RS metadata (PS3.18 10.4.1.1.2): made while it is sent, a few instances at a time, so that
+ * memory does not grow with the study.  The first ones are made before the status is: what cannot
+ * be given at all is an error, not a broken body.
+ */
+#include <string.h>
+
+#include "dicomweb/dicomweb_priv.h"
+
+enum {
+	PIECE_LEN = 1024 * 1024,
+	PIECE_MAX = 512 * 1024 * 1024
+};
+
+struct metadata {
+	struct nx_instances *instances;
+	char *base_url;
+	struct nx_buf piece;
+	size_t piece_at;
+	size_t next; /* instance */
+	bool closed;
+};
+
+static struct metadata *metadata_free(struct metadata *m)
+{
+	if (!m)
+		return NULL;
+	nx_instances_free(m->instances);
+	nx_buf_done(&m->piece);
+	free(m->base_url);
+	free(m);
+	return NULL;
+}
+NX_DEFINE_AUTO(metadata);
+
+static nx_rc step(struct metadata *m, struct nx_err *err)
+{
+	nx_rc rc;
+
+	nx_buf_clear(&m->piece);
+	m->piece_at = 0;
+	nx_buf_put_u8(&m->piece, m->next ? ',' : '[');
+	rc = nx_instances_metadata(
+		m->instances, m->next, PIECE_LEN, m->base_url, &m->piece, &m->next, err);
+	m->closed = m->next == nx_instances_n(m->instances);
+	if (m->closed)
+		nx_buf_put_u8(&m->piece, ']');
+	return rc ? rc : nx_buf_check(&m->piece, err);
+}
+
+static nx_rc metadata_read(void *payload, void *p, size_t n, size_t *ret_n, struct nx_err *err)
+{
+	struct metadata *m = payload;
+	nx_rc rc = NX_OK;
+
+	if (m->piece_at == m->piece.len && !m->closed)
+		rc = step(m, err);
+	if (rc)
+		return rc;
+	if (n > m->piece.len - m->piece_at)
+		n = m->piece.len - m->piece_at;
+	memcpy(p, m->piece.data + m->piece_at, n);
+	m->piece_at += n;
+	*ret_n = n;
+	return NX_OK;
+}
+
+static void metadata_done(void *payload, uint64_t sent, bool complete)
+{
+	(void)sent;
+	(void)complete;
+	metadata_free(payload);
+}
+
+static nx_rc metadata_new(struct nx_instances *instances, const char *base_url,
+	struct metadata **ret, struct nx_err *err)
+{
+	struct metadata *m = calloc(1, sizeof(*m));
+
+	if (m)
+		m->base_url = strdup(base_url);
+	if (!m || !m->base_url) {
+		free(m);
+		nx_instances_free(instances);
+		return nx_err_set(err, NX_E_NOMEM, "no memory for metadata");
+	}
+	m->instances = instances;
+	nx_buf_init(&m->piece, PIECE_MAX, NX_BUF_WIPE);
+	*ret = m;
+	return NX_OK;
+}
+
+static nx_rc reply(const struct dw_call *call, struct nx_instances *instances, struct nx_err *err)
+{
+	static const char *const offers[] = {DW_DICOM_JSON, "application/json"};
+	NX_AUTO(metadata) *m = NULL;
+	size_t offer = 0;
+	char etag[72];
+	nx_rc rc = metadata_new(instances, call->base_url, &m, err);
+
+	if (!rc)
+		rc = dw_accept(call, offers, NX_ARRAY_LEN(offers), &offer, err);
+	if (!rc)
+		rc = nx_instances_set_etag(instances, call->base_url, etag, err);
+	if (rc)
+		return rc;
+	nx_http_set_header(call->req, "ETag", etag);
+	if (dw_not_modified(call, etag))
+		return nx_http_reply(call->req, 304, NULL, nx_slice(NULL, 0));
+	rc = step(m, err);
+	if (rc)
+		return rc;
+	if (m->closed)
+		return nx_http_reply(call->req, 200, offers[offer], nx_buf_slice(&m->piece));
+	return nx_http_reply_stream(call->req, 200, offers[offer], UINT64_MAX, metadata_read,
+		metadata_done, NX_STEAL(m));
+}
+
+static nx_rc metadata(struct nx_http_req *req, enum nx_query_level level, struct nx_err *err)
+{
+	struct nx_instances *instances;
+	struct nx_selection sel;
+	struct dw_call call;
+	nx_rc rc = dw_call_init(req, &call, err);
+
+	if (!rc)
+		rc = dw_selection(&call, level, &sel, err);
+	if (!rc)
+		rc = nx_retrieve_open_metadata(
+			call.mount->retrieve, call.who, &sel, &instances, err);
+	return rc ? rc : reply(&call, instances, err);
+}
+
+nx_rc dw_metadata_study(struct nx_http_req *req, struct nx_err *err)
+{
+	return metadata(req, NX_LEVEL_STUDY, err);
+}
+
+nx_rc dw_metadata_series(struct nx_http_req *req, struct nx_err *err)
+{
+	return metadata(req, NX_LEVEL_SERIES, err);
+}
+
+nx_rc dw_metadata_instance(struct nx_http_req *req, struct nx_err *err)
+{
+	return metadata(req, NX_LEVEL_INSTANCE, err);
+}

@@ -1,0 +1,130 @@
+#include <string.h>
+
+#include "lifecycle/admin_priv.h"
+
+enum {
+	AE_MAX = 16, /* PS3.5 6.2, AE */
+	LIST_MAX = 10000
+};
+
+/* PS3.5 6.2: up to 16 characters of the default repertoire without backslash and controls. */
+static nx_rc ae_check(const char *what, const char *ae, struct nx_err *err)
+{
+	size_t n = strlen(ae);
+
+	if (n == 0 || n > AE_MAX || ae[0] == ' ' || ae[n - 1] == ' ')
+		return nx_err_set(err, NX_E_INVAL, "%s is not 1 to 16 characters", what);
+	for (size_t i = 0; i < n; i++)
+		if (ae[i] < 0x20 || ae[i] > 0x7e || ae[i] == '\\')
+			return nx_err_set(
+				err, NX_E_INVAL, "%s: character %zu is not allowed", what, i + 1);
+	return NX_OK;
+}
+
+static const char *called_or_default(const char *called)
+{
+	return called && called[0] ? called : "NARTHEX";
+}
+
+nx_rc nx_admin_ae_allow(struct nx_admin *admin, const struct nx_principal *who,
+	const struct nx_ae_spec *spec, struct nx_err *err)
+{
+	NX_AUTO(nx_arena) *arena = admin_arena(err);
+	struct nx_ae_row row = {.ae = spec->calling,
+		.called = called_or_default(spec->called),
+		.address = spec->address ? spec->address : "",
+		.collection = spec->collection,
+		.created_us = nx_now_us()};
+	struct nx_collection c;
+	struct nx_op op;
+	nx_rc rc;
+
+	if (!arena)
+		return NX_E_NOMEM;
+	rc = admin_guard(admin, who, NX_PERM_ADMIN, "ae.allow", err);
+	if (!rc)
+		rc = ae_check("calling AE title", row.ae, err);
+	if (!rc)
+		rc = ae_check("called AE title", row.called, err);
+	if (!rc && strlen(row.address) >= 64)
+		rc = nx_err_set(err, NX_E_INVAL, "address is too long");
+	if (!rc)
+		rc = nx_cat_collection(
+			nx_archive_cat(admin->archive), row.collection, arena, &c, err);
+	if (!rc)
+		rc = nx_op_put_ae(&row, arena, &op);
+	if (rc)
+		return rc;
+	return admin_change(admin, who, &op,
+		&(struct note){.action = NX_ACTION_CONFIG_CHANGE,
+			.what = "ae.allow",
+			.keys = {"calling", "called", "collection"},
+			.values = {row.ae, row.called, row.collection}},
+		err);
+}
+
+nx_rc nx_admin_ae_remove(struct nx_admin *admin, const struct nx_principal *who,
+	const char *calling, const char *called, struct nx_err *err)
+{
+	NX_AUTO(nx_arena) *arena = admin_arena(err);
+	struct nx_val vals[] = {nx_val_text(calling), nx_val_text(called_or_default(called))};
+	struct nx_op op = {.verb = NX_OP_DEL, .table = NX_T_AE, .n = 2, .vals = vals};
+	struct nx_ae_row row;
+	nx_rc rc;
+
+	if (!arena)
+		return NX_E_NOMEM;
+	rc = admin_guard(admin, who, NX_PERM_ADMIN, "ae.remove", err);
+	if (!rc)
+		rc = nx_cat_ae(nx_archive_cat(admin->archive), calling, called_or_default(called),
+			arena, &row, err);
+	if (rc)
+		return rc;
+	return admin_change(admin, who, &op,
+		&(struct note){.action = NX_ACTION_CONFIG_CHANGE,
+			.what = "ae.remove",
+			.keys = {"calling", "called"},
+			.values = {calling, called_or_default(called)}},
+		err);
+}
+
+static void text_json(struct nx_json *json, const char *key, const struct nx_val *v)
+{
+	nx_json_key(json, key);
+	nx_json_str_n(json, (const char *)v->s.p, v->s.n);
+}
+
+nx_rc nx_admin_ae_list(struct nx_admin *admin, const struct nx_principal *who, struct nx_buf *out,
+	struct nx_err *err)
+{
+	NX_AUTO(nx_arena) *arena = admin_arena(err);
+	struct nx_op *rows = NULL;
+	struct nx_json json;
+	size_t n = 0;
+	nx_rc rc;
+
+	if (!arena)
+		return NX_E_NOMEM;
+	rc = admin_guard(admin, who, NX_PERM_ADMIN, "ae.list", err);
+	if (!rc)
+		rc = nx_cat_rows(nx_archive_cat(admin->archive), NX_T_AE, 0, NULL, 0, false,
+			LIST_MAX, arena, &rows, &n, err);
+	if (rc)
+		return rc;
+	nx_json_init(&json, out);
+	nx_json_object_begin(&json);
+	nx_json_key(&json, "ae");
+	nx_json_array_begin(&json);
+	for (size_t i = 0; i < n; i++) {
+		nx_json_object_begin(&json);
+		text_json(&json, "calling", &rows[i].vals[0]);
+		text_json(&json, "called", &rows[i].vals[1]);
+		text_json(&json, "address", &rows[i].vals[2]);
+		text_json(&json, "collection", &rows[i].vals[3]);
+		admin_json_time(&json, "created", rows[i].vals[4].i);
+		nx_json_object_end(&json);
+	}
+	nx_json_array_end(&json);
+	nx_json_object_end(&json);
+	return nx_buf_check(out, err);
+}

@@ -1,0 +1,280 @@
+#include "server/auth.h"
+
+#include <pthread.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "access/access.h"
+#include "archive/archive.h"
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/enc.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "crypto/crypto.h"
+#include "http/http.h"
+#include "ledger/ledger.h"
+
+enum {
+	SLOTS = 256,
+	WINDOW_US = 10 * 1000 * 1000,
+	DETAIL_MAX = 4096,
+	SESSION_BYTES = 16,
+	PASSWD_MAX = 4096
+};
+
+/* Failures of the addresses that fall into one slot. */
+struct slot {
+	int64_t since_us;
+	unsigned recorded; /* since then */
+	uint64_t counted;  /* not in the ledger yet */
+};
+
+struct nx_auth {
+	struct nx_archive *archive;
+	unsigned recorded;
+	struct nx_key seed;   /* of the slots and sessions: nobody outside can aim at either */
+	pthread_mutex_t lock; /* guards what follows */
+	struct slot slots[SLOTS];
+	uint64_t failures;
+	uint64_t counted;
+};
+
+struct nx_auth *nx_auth_new(struct nx_archive *archive, unsigned recorded)
+{
+	struct nx_auth *auth = calloc(1, sizeof(*auth));
+
+	if (!auth)
+		return NULL;
+	auth->archive = archive;
+	auth->recorded = recorded;
+	nx_random(auth->seed.b, sizeof(auth->seed.b));
+	(void)pthread_mutex_init(&auth->lock, NULL);
+	return auth;
+}
+
+struct nx_auth *nx_auth_free(struct nx_auth *auth)
+{
+	if (!auth)
+		return NULL;
+	(void)pthread_mutex_destroy(&auth->lock);
+	nx_key_done(&auth->seed);
+	free(auth);
+	return NULL;
+}
+
+void nx_auth_stats(struct nx_auth *auth, uint64_t *ret_failures, uint64_t *ret_counted)
+{
+	(void)pthread_mutex_lock(&auth->lock);
+	*ret_failures = auth->failures;
+	*ret_counted = auth->counted;
+	(void)pthread_mutex_unlock(&auth->lock);
+}
+
+/* ---- failures ---- */
+
+/* Is this one for the ledger?  *ret_before: how many of the same address were only counted. */
+static bool failure_take(struct nx_auth *auth, const char *peer, uint64_t *ret_before)
+{
+	uint8_t hash[NX_SHA256_LEN];
+	int64_t now = nx_mono_us();
+	struct slot *slot;
+	bool take;
+
+	nx_hmac_sha256(&auth->seed, peer, strlen(peer), hash);
+	(void)pthread_mutex_lock(&auth->lock);
+	slot = &auth->slots[hash[0] % SLOTS];
+	if (now - slot->since_us >= WINDOW_US || !slot->since_us) {
+		slot->since_us = now;
+		slot->recorded = 0;
+	}
+	take = slot->recorded < auth->recorded;
+	auth->failures++;
+	if (take) {
+		slot->recorded++;
+		*ret_before = slot->counted;
+		slot->counted = 0;
+	} else {
+		slot->counted++;
+		auth->counted++;
+	}
+	(void)pthread_mutex_unlock(&auth->lock);
+	return take;
+}
+
+struct failure {
+	unsigned action;
+	const char *principal;
+	const char *peer;
+	const char *what; /* route pattern or AE titles: nothing that a client chose freely */
+	const char *calling;
+	const char *called;
+};
+
+static void failure_record(struct nx_auth *auth, const struct failure *f, const struct nx_err *why)
+{
+	NX_AUTO_DONE(nx_buf) detail;
+	struct nx_entry_draft draft = {
+		.action = f->action, .outcome = NX_OUTCOME_MINOR, .principal = f->principal};
+	uint64_t before = 0;
+	struct nx_json json;
+	struct nx_err err;
+
+	if (!failure_take(auth, f->peer, &before))
+		return;
+	nx_buf_init(&detail, DETAIL_MAX, 0);
+	nx_json_init(&json, &detail);
+	nx_json_object_begin(&json);
+	nx_json_kv_str(&json, "peer", f->peer);
+	if (f->what)
+		nx_json_kv_str(&json, "what", f->what);
+	if (f->calling)
+		nx_json_kv_str(&json, "calling", f->calling);
+	if (f->called)
+		nx_json_kv_str(&json, "called", f->called);
+	nx_json_kv_str(&json, "code", nx_rc_wire(why->rc));
+	nx_json_kv_str(&json, "text", nx_err_text(why));
+	if (before)
+		nx_json_kv_uint(&json, "not_recorded_before", before);
+	nx_json_object_end(&json);
+	draft.detail = nx_buf_slice(&detail);
+	if (nx_archive_record(auth->archive, &draft, &err))
+		nx_log_err(NX_LOG_ERROR, "server", "ledger.record", &err);
+}
+
+/* ---- HTTP ---- */
+
+/* Requests of one principal from one address are one session, so that reads share the entry that
+ * opened them. */
+static void session_set(struct nx_auth *auth, struct nx_principal *who)
+{
+	uint8_t hash[NX_SHA256_LEN];
+	char text[sizeof(who->name) + sizeof(who->peer) + 2];
+	int n = snprintf(text, sizeof(text), "%s\n%s", who->name, who->peer);
+
+	nx_hmac_sha256(&auth->seed, text, n > 0 ? (size_t)n : 0, hash);
+	nx_hex_format(hash, SESSION_BYTES, who->session);
+}
+
+/* The site's own user and root administer it; the socket's folder lets nobody else in anyway. */
+static nx_rc local_user(struct nx_http_req *req, struct nx_principal *ret, struct nx_err *err)
+{
+	struct passwd entry, *found = NULL;
+	char memory[PASSWD_MAX];
+	uint32_t uid;
+
+	if (!nx_http_peer_uid(req, &uid) || (uid != 0 && uid != geteuid()))
+		return nx_err_set(err, NX_E_UNAUTHENTICATED, "not a user of this site");
+	*ret = (struct nx_principal){.kind = NX_PRINCIPAL_TOKEN, .role = "admin", .peer = "unix"};
+	if (getpwuid_r(uid, &entry, memory, sizeof(memory), &found) == 0 && found)
+		(void)snprintf(ret->name, sizeof(ret->name), "local:%.50s", found->pw_name);
+	else
+		(void)snprintf(ret->name, sizeof(ret->name), "local:%u", uid);
+	return NX_OK;
+}
+
+static nx_rc identify(
+	struct nx_auth *auth, struct nx_http_req *req, struct nx_principal *ret, struct nx_err *err)
+{
+	const char *authorization = nx_http_header(req, "Authorization");
+
+	if (!authorization && nx_http_is_unix(req))
+		return local_user(req, ret, err);
+	return nx_access_bearer(
+		nx_archive_cat(auth->archive), authorization, nx_http_peer(req), ret, err);
+}
+
+nx_rc nx_auth_http(struct nx_auth *auth, struct nx_http_req *req, const struct nx_route *route,
+	struct nx_err *err)
+{
+	struct failure failure = {.action = NX_ACTION_AUTH_FAIL,
+		.principal = "",
+		.peer = nx_http_peer(req),
+		.what = route->pattern};
+	struct nx_principal *who;
+	nx_rc rc;
+
+	if (route->perm == NX_PERM_PUBLIC)
+		return NX_OK;
+	who = nx_arena_alloc(nx_http_arena(req), sizeof(*who));
+	if (!who)
+		return nx_err_set(err, NX_E_NOMEM, "no memory for a principal");
+	rc = identify(auth, req, who, err);
+	if (!rc) {
+		session_set(auth, who);
+		failure.action = NX_ACTION_ACCESS_DENY;
+		failure.principal = who->name;
+		rc = nx_access_check(who, route->perm, nx_http_param_find(req, "collection"), err);
+	}
+	if (rc == NX_E_UNAUTHENTICATED)
+		nx_http_set_header(req, "WWW-Authenticate", "Bearer realm=\"narthex\"");
+	if (rc == NX_E_UNAUTHENTICATED || rc == NX_E_DENIED)
+		failure_record(auth, &failure, err);
+	if (!rc)
+		nx_http_set_principal(req, who);
+	return rc;
+}
+
+/* ---- DIMSE ---- */
+
+nx_rc nx_auth_dimse(void *context, const char *calling, const char *called, const char *peer,
+	const char *peer_cn, struct nx_principal **ret_who, char ret_collection[65],
+	struct nx_err *err)
+{
+	struct nx_auth *auth = context;
+	struct nx_principal *who = malloc(sizeof(*who));
+	char cn[128];
+	nx_rc rc;
+
+	if (!who)
+		return nx_err_set(err, NX_E_NOMEM, "no memory for a principal");
+	rc = nx_access_ae(nx_archive_cat(auth->archive), calling, called, peer, who, err);
+	/* An entry for "cn:<name>" is for the holder of that certificate, from any address. */
+	if (rc == NX_E_DENIED && peer_cn &&
+		(size_t)snprintf(cn, sizeof(cn), "cn:%s", peer_cn) < sizeof(cn))
+		rc = nx_access_ae(nx_archive_cat(auth->archive), calling, called, cn, who, err);
+	if (rc) {
+		free(who);
+		return rc;
+	}
+	(void)snprintf(ret_collection, 65, "%s", who->collection);
+	*ret_who = who;
+	return NX_OK;
+}
+
+void nx_auth_dimse_free(void *context, struct nx_principal *who)
+{
+	(void)context;
+	free(who);
+}
+
+nx_rc nx_auth_dimse_check(void *context, const struct nx_principal *who, const char *permission,
+	const char *action, const char *collection, struct nx_err *err)
+{
+	struct nx_auth *auth = context;
+	const struct failure failure = {.action = NX_ACTION_ACCESS_DENY,
+		.principal = who->name,
+		.peer = who->peer,
+		.what = action};
+	nx_rc rc = strcmp(permission, "verify") == 0
+		? nx_access_check(who, NX_PERM_VERIFY, collection, err)
+		: nx_err_set(err, NX_E_DENIED, "denied: no such permission");
+
+	if (rc)
+		failure_record(auth, &failure, err);
+	return rc;
+}
+
+void nx_auth_dimse_refused(void *context, const char *calling, const char *called, const char *peer,
+	const struct nx_err *why)
+{
+	const struct failure failure = {.action = NX_ACTION_ASSOCIATION_REFUSE,
+		.principal = "",
+		.peer = peer,
+		.calling = calling,
+		.called = called};
+
+	failure_record(context, &failure, why);
+}

@@ -1,0 +1,187 @@
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "server/serve_priv.h"
+
+enum {
+	LOCAL_CONNECTIONS = 64
+};
+
+/* To mount a table of routes, add a row to the listener it belongs on.  DICOMweb: literal paths of
+ * the default collection come first, then one root per collection. */
+static const struct nx_route_table data_tables[] = {
+	{"", nx_health_routes, NULL},
+	{NX_DICOMWEB_PREFIX, nx_dicomweb_routes, NULL},
+	{NX_DICOMWEB_PREFIX "/{collection}", nx_dicomweb_routes, NULL},
+};
+
+static const struct nx_route_table management_tables[] = {
+	{"", nx_health_routes, NULL},
+	{NX_API_PREFIX, nx_api_routes, NULL},
+};
+
+static const struct door_row {
+	const char *name;
+	int key; /* enum nx_config_key; -1: the Unix socket */
+	const struct nx_route_table *tables;
+	size_t n_tables;
+} rows[NX_DOORS] = {
+	[NX_DOOR_DATA] = {"data", NX_CFG_LISTEN_DATA, data_tables, NX_ARRAY_LEN(data_tables)},
+	[NX_DOOR_MANAGEMENT] = {"management", NX_CFG_LISTEN_MANAGEMENT, management_tables,
+		NX_ARRAY_LEN(management_tables)},
+	[NX_DOOR_LOCAL] = {"local", -1, management_tables, NX_ARRAY_LEN(management_tables)},
+};
+
+static nx_rc authorize(
+	struct nx_http_req *req, const struct nx_route *route, void *context, struct nx_err *err)
+{
+	struct nx_door *door = context;
+
+	return nx_auth_http(door->server->auth, req, route, err);
+}
+
+static void door_init(struct nx_server *server, struct nx_door *door)
+{
+	const struct nx_site *site = server->site;
+
+	door->server = server;
+	door->mount.api = (struct nx_api){
+		.ingest = site->ingest,
+		.retrieve = site->retrieve,
+		.admin = site->admin,
+		.report = site->report,
+	};
+	for (unsigned i = 0; i < NX_ARRAY_LEN(door->dicomweb); i++)
+		door->dicomweb[i] = (struct nx_dicomweb){
+			.ingest = site->ingest,
+			.retrieve = site->retrieve,
+			.collection = i ? NULL : NX_DICOMWEB_COLLECTION,
+		};
+}
+
+/* The door's own copy of the tables, with the contexts of this server. */
+static void tables_bind(struct nx_door *door, const struct door_row *row)
+{
+	assert(row->n_tables <= NX_ARRAY_LEN(door->tables));
+	for (size_t i = 0; i < row->n_tables; i++) {
+		const char *prefix = row->tables[i].prefix;
+
+		door->tables[i] = row->tables[i];
+		if (row->tables[i].routes == nx_dicomweb_routes)
+			door->tables[i].context = &door->dicomweb[strchr(prefix, '{') != NULL];
+	}
+}
+
+struct tls_paths {
+	char cert[NX_SITE_PATH];
+	char key[NX_SITE_PATH];
+	char ca[NX_SITE_PATH];
+};
+
+static nx_rc tls_paths(const struct nx_site *site, struct tls_paths *p, struct nx_tls_opts *ret,
+	struct nx_err *err)
+{
+	const char *ca = nx_config_text(&site->config, NX_CFG_TLS_CLIENT_CA);
+	nx_rc rc = nx_site_path(
+		site->dir, nx_config_text(&site->config, NX_CFG_TLS_CERTIFICATE), p->cert, err);
+
+	if (!rc)
+		rc = nx_site_path(
+			site->dir, nx_config_text(&site->config, NX_CFG_TLS_KEY), p->key, err);
+	if (!rc)
+		rc = nx_site_path(site->dir, ca, p->ca, err);
+	*ret = (struct nx_tls_opts){
+		.cert_file = p->cert, .key_file = p->key, .ca_file = ca[0] ? p->ca : NULL};
+	return rc;
+}
+
+static void http_opts(const struct nx_config *config, struct nx_http_opts *opts)
+{
+	opts->max_conns = (unsigned)nx_config_number(config, NX_CFG_HTTP_MAX_CONNECTIONS);
+	opts->header_us = nx_config_us(config, NX_CFG_HTTP_HEADER);
+	opts->idle_us = nx_config_us(config, NX_CFG_HTTP_IDLE);
+	opts->min_rate = (uint64_t)nx_config_number(config, NX_CFG_HTTP_MIN_RATE);
+}
+
+static nx_rc door_start(struct nx_door *door, const struct door_row *row, struct nx_err *err)
+{
+	const struct nx_site *site = door->server->site;
+	char address[64], socket[NX_SITE_PATH];
+	struct nx_http_opts opts = {.name = row->name,
+		.tables = door->tables,
+		.n_tables = row->n_tables,
+		.authorize = authorize,
+		.context = door};
+	struct tls_paths paths;
+	struct nx_tls_opts tls;
+	nx_rc rc;
+
+	tables_bind(door, row);
+	http_opts(&site->config, &opts);
+	if (row->key < 0) {
+		rc = nx_site_path(site->dir, "run/narthex.sock", socket, err);
+		opts.unix_path = socket;
+		opts.max_conns = LOCAL_CONNECTIONS;
+	} else if (nx_config_address(
+			   &site->config, (enum nx_config_key)row->key, address, &opts.port)) {
+		rc = tls_paths(site, &paths, &tls, err);
+		opts.address = address;
+		opts.tls = &tls;
+		if (door->port)
+			opts.port = door->port; /* again, after a reload */
+	} else {
+		return NX_OK;
+	}
+	if (!rc)
+		rc = nx_http_start(&opts, &door->http, err);
+	if (rc)
+		return nx_err_prefix(err, rc, "listener %s", row->name);
+	door->port = row->key < 0 ? 0 : nx_http_port(door->http);
+	return NX_OK;
+}
+
+nx_rc nx_doors_open(struct nx_server *server, struct nx_err *err)
+{
+	nx_rc rc = NX_OK;
+
+	for (unsigned i = 0; i < NX_DOORS && !rc; i++) {
+		door_init(server, &server->doors[i]);
+		rc = door_start(&server->doors[i], &rows[i], err);
+	}
+	return rc;
+}
+
+static void door_stop(struct nx_door *door)
+{
+	int64_t grace = nx_config_us(&door->server->site->config, NX_CFG_SERVER_STOP);
+
+	if (door->http)
+		door->http = nx_http_stop(door->http, grace);
+}
+
+void nx_doors_close(struct nx_server *server)
+{
+	for (unsigned i = 0; i < NX_DOORS; i++)
+		door_stop(&server->doors[i]);
+}
+
+/* What does not load is found before anything is closed. */
+nx_rc nx_doors_reload(struct nx_server *server, struct nx_err *err)
+{
+	NX_AUTO(nx_tls) *probe = NULL;
+	struct tls_paths paths;
+	struct nx_tls_opts tls;
+	nx_rc rc = tls_paths(server->site, &paths, &tls, err);
+
+	if (!rc)
+		rc = nx_tls_new(&tls, &probe, err);
+	for (unsigned i = 0; i < NX_DOORS && !rc; i++) {
+		if (rows[i].key < 0 || !server->doors[i].http)
+			continue;
+		door_stop(&server->doors[i]);
+		rc = door_start(&server->doors[i], &rows[i], err);
+	}
+	return rc;
+}

@@ -1,0 +1,106 @@
+#include <stdio.h>
+
+#include "access/access.h"
+#include "base/buf.h"
+#include "base/limits.h"
+#include "ledger/ledger.h"
+#include "report/report.h"
+#include "server/serve_priv.h"
+
+static struct nx_server *server_of(struct nx_http_req *req)
+{
+	struct nx_door *door = nx_http_context(req);
+
+	return door->server;
+}
+
+static nx_rc livez(struct nx_http_req *req, struct nx_err *err)
+{
+	(void)err;
+	return nx_http_reply(req, 200, "text/plain", nx_slice_str("ok\n"));
+}
+
+static nx_rc readyz(struct nx_http_req *req, struct nx_err *err)
+{
+	struct nx_server *server = server_of(req);
+	bool ready = atomic_load(&server->ready) && nx_report_ready(server->site->report);
+
+	(void)err;
+	return nx_http_reply(
+		req, ready ? 200 : 503, "text/plain", nx_slice_str(ready ? "ok\n" : "not ready\n"));
+}
+
+static void listener_metrics(struct nx_server *server, struct nx_buf *out)
+{
+	static const char *const labels[] = {
+		[NX_DIMSE_PLAIN] = "{listener=\"dimse\"}",
+		[NX_DIMSE_TLS] = "{listener=\"dimse_tls\"}",
+	};
+	struct nx_listener_stats stats[NX_DIMSES] = {{0}};
+
+	for (unsigned i = 0; i < NX_DIMSES; i++)
+		if (server->listeners[i])
+			nx_listener_stats(server->listeners[i], &stats[i]);
+	for (unsigned i = 0; i < NX_DIMSES; i++)
+		nx_metric(out, "narthex_connections_accepted_total", "counter",
+			"Connections accepted", labels[i], i == 0, stats[i].accepted);
+	for (unsigned i = 0; i < NX_DIMSES; i++)
+		nx_metric(out, "narthex_connections_refused_total", "counter",
+			"Connections closed at once, over a limit", labels[i], i == 0,
+			stats[i].refused);
+	for (unsigned i = 0; i < NX_DIMSES; i++)
+		nx_metric(out, "narthex_connections_active", "gauge", "Connections open", labels[i],
+			i == 0, stats[i].active);
+}
+
+static void dimse_metrics(struct nx_server *server, struct nx_buf *out)
+{
+	struct nx_dimse_stats s = {0};
+	uint64_t failures, counted;
+
+	nx_dimse_stats(server->dimse, &s);
+	nx_auth_stats(server->auth, &failures, &counted);
+	nx_metric(out, "narthex_associations_active", "gauge", "Associations open", "", true,
+		s.active);
+	nx_metric(out, "narthex_associations_accepted_total", "counter", "Associations accepted",
+		"", true, s.accepted);
+	nx_metric(out, "narthex_associations_rejected_total", "counter", "Associations rejected",
+		"", true, s.rejected);
+	nx_metric(out, "narthex_associations_aborted_total", "counter", "Associations aborted", "",
+		true, s.aborted);
+	nx_metric(out, "narthex_dimse_operations_total", "counter", "DIMSE operations", "", true,
+		s.operations);
+	nx_metric(out, "narthex_dimse_failures_total", "counter",
+		"DIMSE operations answered with a failure", "", true, s.failures);
+	nx_metric(out, "narthex_auth_failures_total", "counter",
+		"Failed authentications and refused requests", "", true, failures);
+	nx_metric(out, "narthex_auth_failures_counted_total", "counter",
+		"Those of them that the ledger has only as a count", "", true, counted);
+}
+
+static nx_rc metrics(struct nx_http_req *req, struct nx_err *err)
+{
+	struct nx_server *server = server_of(req);
+	NX_AUTO_DONE(nx_buf) buf;
+	nx_rc rc;
+
+	nx_buf_init(&buf, NX_MIB, 0);
+	rc = nx_report_metrics(server->site->report, nx_http_principal(req), &buf, err);
+	if (rc)
+		return rc;
+	listener_metrics(server, &buf);
+	dimse_metrics(server, &buf);
+	rc = nx_buf_check(&buf, err);
+	return rc ? rc
+		  : nx_http_reply(req, 200, "text/plain; version=0.0.4; charset=utf-8",
+			    nx_buf_slice(&buf));
+}
+
+const struct nx_route nx_health_routes[] = {
+	{"GET", "/livez", NX_PERM_PUBLIC, NX_ACTION_VERIFY, livez, "Does the process answer"},
+	{"GET", "/readyz", NX_PERM_PUBLIC, NX_ACTION_VERIFY, readyz,
+		"Can it take and give data now"},
+	{"GET", "/metrics", NX_PERM_MONITOR, NX_ACTION_METRICS_READ, metrics,
+		"Metrics in Prometheus text format"},
+	{0},
+};

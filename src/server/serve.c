@@ -1,0 +1,197 @@
+#include "server/serve.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "base/buf.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "lifecycle/admin.h"
+#include "server/serve_priv.h"
+
+/* ---- those who wait for us ---- */
+
+void nx_notify(const char *state)
+{
+	const char *path = getenv("NOTIFY_SOCKET");
+	struct sockaddr_un to = {.sun_family = AF_UNIX};
+	NX_AUTO_FD fd = -1;
+	size_t n = path ? strlen(path) : 0;
+
+	if (n < 2 || n >= sizeof(to.sun_path))
+		return;
+	memcpy(to.sun_path, path, n);
+	if (to.sun_path[0] == '@')
+		to.sun_path[0] = '\0'; /* the abstract namespace */
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd >= 0)
+		(void)!sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&to,
+			(socklen_t)(offsetof(struct sockaddr_un, sun_path) + n));
+}
+
+static void ports_json(const struct nx_server *server, struct nx_json *json)
+{
+	static const char *const dimse[] = {
+		[NX_DIMSE_PLAIN] = "dimse", [NX_DIMSE_TLS] = "dimse_tls"};
+
+	nx_json_key(json, "ports");
+	nx_json_object_begin(json);
+	for (unsigned i = 0; i < NX_DIMSES; i++)
+		if (server->listeners[i])
+			nx_json_kv_uint(json, dimse[i], nx_listener_port(server->listeners[i]));
+	if (server->doors[NX_DOOR_DATA].http)
+		nx_json_kv_uint(json, "data", server->doors[NX_DOOR_DATA].port);
+	if (server->doors[NX_DOOR_MANAGEMENT].http)
+		nx_json_kv_uint(json, "management", server->doors[NX_DOOR_MANAGEMENT].port);
+	nx_json_object_end(json);
+}
+
+static nx_rc ready_write(const struct nx_server *server, const char *file, struct nx_err *err)
+{
+	const struct nx_site *site = server->site;
+	char path[NX_SITE_PATH];
+	NX_AUTO_DONE(nx_buf) buf;
+	struct nx_json json;
+	nx_rc rc;
+
+	nx_buf_init(&buf, 64 * NX_KIB, 0);
+	rc = nx_site_path(site->dir, nx_config_text(&site->config, NX_CFG_TLS_CA), path, err);
+	if (rc || !file)
+		return rc;
+	nx_json_init(&json, &buf);
+	nx_json_object_begin(&json);
+	ports_json(server, &json);
+	nx_json_kv_str(&json, "ca", path);
+	nx_json_kv_str(&json, "site", site->dir);
+	nx_json_kv_int(&json, "pid", getpid());
+	nx_json_object_end(&json);
+	nx_buf_put_str(&buf, "\n");
+	rc = nx_buf_check(&buf, err);
+	if (!rc)
+		rc = nx_file_replace_path(file, nx_buf_slice(&buf), 0644, err);
+	return rc ? nx_err_prefix(err, rc, "ready file") : NX_OK;
+}
+
+/* ---- signals ---- */
+
+static void signals_block(sigset_t *ret)
+{
+	(void)sigemptyset(ret);
+	(void)sigaddset(ret, SIGTERM);
+	(void)sigaddset(ret, SIGINT);
+	(void)sigaddset(ret, SIGHUP);
+	(void)pthread_sigmask(SIG_BLOCK, ret, NULL);
+	(void)signal(SIGPIPE, SIG_IGN);
+}
+
+static void reload(struct nx_server *server)
+{
+	struct nx_err err = {0};
+	nx_rc rc = server->tls ? nx_tls_reload(server->tls, &err) : NX_OK;
+
+	if (!rc)
+		rc = nx_doors_reload(server, &err);
+	if (rc)
+		nx_log_err(NX_LOG_ERROR, "server", "reload", &err);
+	else
+		nx_log(NX_LOG_INFO, "server", "reload", "certificates were read again");
+}
+
+static void wait_for_end(struct nx_server *server, const sigset_t *signals)
+{
+	int got;
+
+	for (;;) {
+		if (sigwait(signals, &got) != 0)
+			continue;
+		if (got != SIGHUP)
+			return;
+		reload(server);
+	}
+}
+
+/* ---- from start to end ---- */
+
+static void log_level_set(const struct nx_config *config)
+{
+	static const char *const levels[] = {
+		[NX_LOG_DEBUG] = "debug",
+		[NX_LOG_INFO] = "info",
+		[NX_LOG_WARN] = "warn",
+		[NX_LOG_ERROR] = "error",
+	};
+
+	for (unsigned i = 0; i < NX_ARRAY_LEN(levels); i++)
+		if (strcmp(levels[i], nx_config_text(config, NX_CFG_SERVER_LOG_LEVEL)) == 0)
+			nx_log_set_level(i);
+}
+
+static nx_rc server_start(struct nx_server *server, const char *ready_file, struct nx_err *err)
+{
+	const struct nx_config *config = &server->site->config;
+	nx_rc rc;
+
+	log_level_set(config);
+	server->auth = nx_auth_new(
+		server->site->archive, (unsigned)nx_config_number(config, NX_CFG_ACCESS_FAILURES));
+	if (!server->auth)
+		return nx_err_set(err, NX_E_NOMEM, "no memory for a server");
+	rc = nx_admin_site_run(server->site->admin, true, err);
+	if (!rc)
+		rc = nx_dimse_listen(server, err);
+	if (!rc)
+		rc = nx_doors_open(server, err);
+	if (!rc)
+		rc = ready_write(server, ready_file, err);
+	if (rc)
+		return rc;
+	atomic_store(&server->ready, true);
+	nx_notify("READY=1");
+	nx_log(NX_LOG_INFO, "server", "ready", "the site is served");
+	return NX_OK;
+}
+
+static void server_stop(struct nx_server *server)
+{
+	struct nx_err err;
+
+	atomic_store(&server->ready, false);
+	nx_notify("STOPPING=1");
+	nx_dimse_unlisten(server);
+	nx_doors_close(server);
+	if (server->auth && nx_admin_site_run(server->site->admin, false, &err))
+		nx_log_err(NX_LOG_ERROR, "server", "stop", &err);
+	server->auth = nx_auth_free(server->auth);
+}
+
+nx_rc nx_serve(const char *dir, const struct nx_secret *passphrase, const char *ready_file,
+	struct nx_err *err)
+{
+	NX_AUTO(nx_site) *site = NULL;
+	struct nx_server server = {0};
+	sigset_t signals;
+	nx_rc rc;
+
+	signals_block(&signals);
+	rc = nx_site_open(dir, passphrase, false, &site, err);
+	if (rc)
+		return rc;
+	server.site = site;
+	for (unsigned i = 0; i < NX_DOORS; i++)
+		server.doors[i].server = &server;
+	rc = server_start(&server, ready_file, err);
+	if (!rc)
+		wait_for_end(&server, &signals);
+	server_stop(&server);
+	if (!rc)
+		nx_log(NX_LOG_INFO, "server", "end", "the site is closed");
+	return rc;
+}

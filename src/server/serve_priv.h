@@ -1,0 +1,75 @@
+/*
+ * serve_priv.h - what the files of `narthex serve` share.
+ *
+ * Layer:   5 (server), private.
+ * Threads: written before the listeners start and after they have stopped.
+ * PHI:     none.
+ */
+#ifndef NX_SERVER_SERVE_PRIV_H
+#define NX_SERVER_SERVE_PRIV_H
+
+#include <stdatomic.h>
+
+#include "api/api.h"
+#include "dicomweb/dicomweb.h"
+#include "dimse/dimse.h"
+#include "http/http.h"
+#include "net/net.h"
+#include "server/auth.h"
+#include "server/site.h"
+
+enum nx_door_id {
+	NX_DOOR_DATA,
+	NX_DOOR_MANAGEMENT,
+	NX_DOOR_LOCAL,
+	NX_DOORS
+};
+
+struct nx_server;
+
+/* One HTTP listener.  First what the handlers of the mounted tables know as their context. */
+#define NX_DICOMWEB_PREFIX     "/dicom-web"
+#define NX_DICOMWEB_COLLECTION "clinical" /* what the bare prefix stands for */
+
+struct nx_door {
+	union {
+		struct nx_api api;
+	} mount;
+	struct nx_server *server;
+	struct nx_http_server *http;
+	uint16_t port;
+	struct nx_dicomweb dicomweb[2]; /* the default collection's root, and one per collection */
+	struct nx_route_table tables[4];
+};
+
+enum nx_dimse_id {
+	NX_DIMSE_PLAIN,
+	NX_DIMSE_TLS,
+	NX_DIMSES
+};
+
+struct nx_server {
+	struct nx_site *site;
+	struct nx_auth *auth;
+	struct nx_tls *tls; /* of the DIMSE listener */
+	struct nx_dimse *dimse;
+	struct nx_listener *listeners[NX_DIMSES];
+	struct nx_door doors[NX_DOORS];
+	atomic_bool ready;
+};
+
+/* Start and stop every listener of one kind; stop may follow a start that failed. */
+NX_NODISCARD nx_rc nx_dimse_listen(struct nx_server *server, struct nx_err *err);
+void nx_dimse_unlisten(struct nx_server *server);
+NX_NODISCARD nx_rc nx_doors_open(struct nx_server *server, struct nx_err *err);
+void nx_doors_close(struct nx_server *server);
+/* The certificates anew, on the same ports; connections get the time to stop. */
+NX_NODISCARD nx_rc nx_doors_reload(struct nx_server *server, struct nx_err *err);
+
+/* GET /livez, /readyz, /metrics. */
+extern const struct nx_route nx_health_routes[];
+
+/* sd_notify(3): "READY=1", "STOPPING=1"; nothing without NOTIFY_SOCKET. */
+void nx_notify(const char *state);
+
+#endif

@@ -1,0 +1,253 @@
+#include "server/site.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include "archive/archive.h"
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "catalog/catalog.h"
+#include "ingest/ingest.h"
+#include "keys/keys.h"
+#include "lifecycle/admin.h"
+#include "report/report.h"
+#include "retrieve/retrieve.h"
+#include "store/pool.h"
+
+nx_rc nx_site_path(const char *dir, const char *name, char ret[NX_SITE_PATH], struct nx_err *err)
+{
+	int n = name[0] == '/' ? snprintf(ret, NX_SITE_PATH, "%s", name)
+			       : snprintf(ret, NX_SITE_PATH, "%s/%s", dir, name);
+
+	if (n < 0 || n >= NX_SITE_PATH)
+		return nx_err_set(err, NX_E_LIMIT, "path in the site is too long");
+	return NX_OK;
+}
+
+nx_rc nx_site_places(const char *dir, const struct nx_config *config, char *ret[NX_SITE_PLACES],
+	size_t *ret_n, struct nx_err *err)
+{
+	const char *text = nx_config_text(config, NX_CFG_KEYS_PLACES);
+	char name[NX_SITE_PATH], path[NX_SITE_PATH];
+	nx_rc rc = NX_OK;
+	size_t n = 0;
+
+	while (*text && !rc) {
+		size_t len = strcspn(text, ":");
+
+		(void)snprintf(name, sizeof(name), "%.*s", (int)len, text);
+		text += len + (text[len] == ':');
+		if (!len || n == NX_SITE_PLACES)
+			rc = nx_err_set(err, NX_E_CONFIG, "keys.places: one to eight folders");
+		else
+			rc = nx_site_path(dir, name, path, err);
+		if (!rc) {
+			ret[n] = strdup(path);
+			rc = ret[n] ? NX_OK : nx_err_set(err, NX_E_NOMEM, "no memory for paths");
+			n += ret[n] != NULL;
+		}
+	}
+	if (rc)
+		while (n)
+			free(ret[--n]);
+	else
+		*ret_n = n;
+	return rc;
+}
+
+/* ---- open ---- */
+
+/* Held while the process lives; the file stays, as removing it would let two in. */
+static nx_rc lock_take(struct nx_site *site, struct nx_err *err)
+{
+	char path[NX_SITE_PATH];
+	nx_rc rc = nx_site_path(site->dir, "run", path, err);
+
+	if (!rc)
+		rc = nx_mkdirs(path, err);
+	if (!rc)
+		rc = nx_site_path(site->dir, "run/lock", path, err);
+	if (rc)
+		return rc;
+	site->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (site->lock_fd < 0)
+		return nx_err_errno(err, "lock of the site");
+	if (flock(site->lock_fd, LOCK_EX | LOCK_NB) < 0)
+		return errno == EWOULDBLOCK
+			? nx_err_set(err, NX_E_BUSY, "another process has this site")
+			: nx_err_errno(err, "lock of the site");
+	return NX_OK;
+}
+
+static nx_rc keys_open(struct nx_site *site, const struct nx_secret *passphrase, struct nx_err *err)
+{
+	char *places[NX_SITE_PLACES];
+	struct nx_keys_opts opts = {.driver = "file",
+		.places = (const char *const *)places,
+		.passphrase = nx_slice(passphrase->data, passphrase->n)};
+	nx_rc rc = nx_site_places(site->dir, &site->config, places, &opts.n_places, err);
+
+	if (rc)
+		return rc;
+	rc = nx_keys_open(&opts, &site->keys, err);
+	for (size_t i = 0; i < opts.n_places; i++)
+		free(places[i]);
+	return rc;
+}
+
+/* The old catalog stays beside the new one until somebody removes it. */
+static nx_rc catalog_aside(struct nx_site *site, struct nx_err *err)
+{
+	static const char *const ends[] = {"", "-wal", "-shm"};
+	char from[NX_SITE_PATH], to[NX_SITE_PATH];
+	long long now = (long long)(nx_now_us() / 1000000);
+
+	for (size_t i = 0; i < NX_ARRAY_LEN(ends); i++) {
+		if ((size_t)snprintf(from, sizeof(from), "%s/catalog.db%s", site->dir, ends[i]) >=
+				sizeof(from) ||
+			(size_t)snprintf(to, sizeof(to), "%s/catalog.old-%lld%s", site->dir, now,
+				ends[i]) >= sizeof(to))
+			return nx_err_set(err, NX_E_LIMIT, "path in the site is too long");
+		if (rename(from, to) < 0 && errno != ENOENT)
+			return nx_err_errno(err, "move the catalog aside");
+	}
+	return NX_OK;
+}
+
+static nx_rc catalog_open(struct nx_site *site, struct nx_err *err)
+{
+	NX_AUTO_DONE(nx_key) key = {{0}};
+	char path[NX_SITE_PATH];
+	struct nx_cat_opts opts = {.path = path,
+		.key = &key,
+		.n_readers = (unsigned)nx_config_number(&site->config, NX_CFG_CATALOG_READERS)};
+	nx_rc rc = nx_site_path(site->dir, "catalog.db", path, err);
+
+	if (!rc)
+		rc = nx_keys_site(site->keys, "catalog", &key, err);
+	/* A key that was made just now is on stable storage before anything is under it. */
+	if (!rc)
+		rc = nx_keys_sync(site->keys, err);
+	return rc ? rc : nx_cat_open(&opts, &site->cat, err);
+}
+
+/* "dir:pool" is inside the site; other drivers and absolute paths are as they say. */
+static nx_rc pool_open(struct nx_site *site, struct nx_err *err)
+{
+	const char *uri = nx_config_text(&site->config, NX_CFG_POOL_URI);
+	char path[NX_SITE_PATH], full[NX_SITE_PATH + 8];
+	nx_rc rc;
+
+	if (strncmp(uri, "dir:", 4) != 0)
+		return nx_pool_open(uri, &site->pool, err);
+	rc = nx_site_path(site->dir, uri + 4, path, err);
+	if (!rc)
+		rc = nx_mkdirs(path, err);
+	if (rc)
+		return rc;
+	(void)snprintf(full, sizeof(full), "dir:%s", path);
+	return nx_pool_open(full, &site->pool, err);
+}
+
+static nx_rc archive_open(struct nx_site *site, bool rebuild, struct nx_err *err)
+{
+	char dir[NX_SITE_PATH], origin[128];
+	struct nx_archive_opts opts = {.pool = site->pool,
+		.keys = site->keys,
+		.cat = site->cat,
+		.ledger_dir = dir,
+		.origin = origin,
+		.rebuild = rebuild};
+	nx_rc rc = nx_site_path(site->dir, "ledger", dir, err);
+
+	if (!rc)
+		rc = nx_mkdirs(dir, err);
+	(void)snprintf(origin, sizeof(origin), "narthex/%s",
+		nx_config_text(&site->config, NX_CFG_SITE_NAME));
+	return rc ? rc : nx_archive_open(&opts, &site->archive, err);
+}
+
+static nx_rc services_open(struct nx_site *site, struct nx_err *err)
+{
+	const char *environment = nx_config_text(&site->config, NX_CFG_SITE_ENVIRONMENT);
+
+	site->ingest = nx_ingest_new(site->archive);
+	site->retrieve = nx_retrieve_new(site->archive);
+	site->admin = nx_admin_new(site->archive, environment,
+		nx_config_text(&site->config, NX_CFG_INGEST_ON_CONFLICT));
+	if (site->ingest)
+		site->report = nx_report_new(site->archive, site->ingest,
+			nx_config_text(&site->config, NX_CFG_SITE_NAME), environment);
+	if (!site->ingest || !site->retrieve || !site->admin || !site->report)
+		return nx_err_set(err, NX_E_NOMEM, "no memory for the services");
+	return NX_OK;
+}
+
+static nx_rc site_new(const char *dir, struct nx_site **ret, struct nx_err *err)
+{
+	NX_AUTO(nx_site) *site = calloc(1, sizeof(*site));
+
+	if (!site)
+		return nx_err_set(err, NX_E_NOMEM, "no memory for a site");
+	site->lock_fd = -1;
+	site->dir = realpath(dir, NULL);
+	if (!site->dir)
+		return nx_err_errno(err, "folder of the site");
+	*ret = NX_STEAL(site);
+	return NX_OK;
+}
+
+nx_rc nx_site_open(const char *dir, const struct nx_secret *passphrase, bool rebuild,
+	struct nx_site **ret_site, struct nx_err *err)
+{
+	NX_AUTO(nx_site) *site = NULL;
+	nx_rc rc = site_new(dir, &site, err);
+
+	if (!rc)
+		rc = nx_config_init(&site->config, err);
+	if (!rc)
+		rc = nx_config_load(site->dir, &site->config, err);
+	if (!rc)
+		rc = lock_take(site, err);
+	if (!rc)
+		rc = keys_open(site, passphrase, err);
+	if (!rc && rebuild)
+		rc = catalog_aside(site, err);
+	if (!rc)
+		rc = catalog_open(site, err);
+	if (!rc)
+		rc = pool_open(site, err);
+	if (!rc)
+		rc = archive_open(site, rebuild, err);
+	if (!rc)
+		rc = services_open(site, err);
+	if (rc)
+		return rc;
+	*ret_site = NX_STEAL(site);
+	return NX_OK;
+}
+
+struct nx_site *nx_site_free(struct nx_site *site)
+{
+	if (!site)
+		return NULL;
+	nx_report_free(site->report);
+	nx_admin_free(site->admin);
+	nx_retrieve_free(site->retrieve);
+	nx_ingest_free(site->ingest);
+	nx_archive_free(site->archive);
+	nx_pool_free(site->pool);
+	nx_cat_free(site->cat);
+	nx_keys_free(site->keys);
+	nx_config_done(&site->config);
+	if (site->lock_fd >= 0)
+		(void)close(site->lock_fd); /* and with it the lock */
+	free(site->dir);
+	free(site);
+	return NULL;
+}

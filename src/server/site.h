@@ -1,0 +1,78 @@
+/*
+ * site.h - one site on disk: layout, lock, and everything that is opened to work with it.
+ *
+ * Layer:   5 (server).
+ * Threads: opened and closed by one; what it holds is shared.
+ * PHI:     behind the services.
+ *
+ *   narthex.yaml  configuration           pool/   packs
+ *   keys1/ keys2/ key store, two places   tls/    ca.pem, server.pem, their keys
+ *   catalog.db    metadata                run/    lock, narthex.sock
+ *   ledger/       Merkle log
+ */
+#ifndef NX_SERVER_SITE_H
+#define NX_SERVER_SITE_H
+
+#include "base/auto.h"
+#include "base/err.h"
+#include "base/secret.h"
+#include "server/config.h"
+
+struct nx_admin;
+struct nx_archive;
+struct nx_cat;
+struct nx_ingest;
+struct nx_keys;
+struct nx_pool;
+struct nx_report;
+struct nx_retrieve;
+
+enum {
+	NX_SITE_PATH = 4096,
+	NX_SITE_PLACES = 8
+};
+
+struct nx_site {
+	char *dir; /* absolute */
+	struct nx_config config;
+	int lock_fd;
+	struct nx_keys *keys;
+	struct nx_cat *cat;
+	struct nx_pool *pool;
+	struct nx_archive *archive;
+	struct nx_ingest *ingest;
+	struct nx_retrieve *retrieve;
+	struct nx_admin *admin;
+	struct nx_report *report;
+};
+
+/* Take the lock (NX_E_BUSY: another process has the site), open everything, replay.  `rebuild`: the
+ * catalog is moved aside and made again from packs and key store. */
+NX_NODISCARD nx_rc nx_site_open(const char *dir, const struct nx_secret *passphrase, bool rebuild,
+	struct nx_site **ret_site, struct nx_err *err);
+struct nx_site *nx_site_free(struct nx_site *site);
+NX_DEFINE_AUTO(nx_site);
+
+/* "tls/ca.pem" inside the site; an absolute path stays as it is.  NX_E_LIMIT. */
+NX_NODISCARD nx_rc nx_site_path(
+	const char *dir, const char *name, char ret[NX_SITE_PATH], struct nx_err *err);
+/* The key places of the configuration as paths; free each of them. */
+NX_NODISCARD nx_rc nx_site_places(const char *dir, const struct nx_config *config,
+	char *ret[NX_SITE_PLACES], size_t *ret_n, struct nx_err *err);
+
+struct nx_site_spec {
+	const char *dir;
+	const char *name;        /* NULL: narthex */
+	const char *environment; /* NULL: dev */
+	const struct nx_secret *passphrase;
+	const char *const *allow_ae; /* CALLING[:CALLED[:ADDRESS]]=collection */
+	size_t n_allow_ae;
+	const char *const *tls_names; /* beside localhost and the host's name */
+	size_t n_tls_names;
+};
+/* Make a site: keys, certificates, catalog, ledger, first collections and the administrator, whose
+ * token is given out once.  NX_E_EXISTS where a site is. */
+NX_NODISCARD nx_rc nx_site_create(
+	const struct nx_site_spec *spec, char ret_token[48], struct nx_err *err);
+
+#endif

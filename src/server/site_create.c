@@ -1,0 +1,180 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "access/access.h"
+#include "base/buf.h"
+#include "base/file.h"
+#include "keys/keys.h"
+#include "lifecycle/admin.h"
+#include "net/net.h"
+#include "server/site.h"
+
+enum {
+	TLS_NAMES_MAX = 32,
+	TLS_DAYS = 825, /* what TLS clients accept of a private certificate */
+	AE_TEXT = 256
+};
+
+static const struct nx_principal installer = {
+	.kind = NX_PRINCIPAL_SYSTEM, .name = "installer", .role = "admin"};
+
+/* To give every new site another collection, add a row. */
+static const struct nx_collection_spec first_collections[] = {
+	{.name = "clinical", .zone = "landing", .sensitivity = "phi"},
+	{.name = "curated", .zone = "curated", .sensitivity = "deid"},
+	{.name = "archive", .zone = "archive", .sensitivity = "deid"},
+};
+
+static nx_rc config_make(
+	const struct nx_site_spec *spec, struct nx_config *config, struct nx_err *err)
+{
+	nx_rc rc = nx_config_init(config, err);
+
+	if (!rc && spec->name)
+		rc = nx_config_set(config, NX_CFG_SITE_NAME, spec->name, err);
+	if (!rc && spec->environment)
+		rc = nx_config_set(config, NX_CFG_SITE_ENVIRONMENT, spec->environment, err);
+	return rc;
+}
+
+static nx_rc config_store(const char *dir, const struct nx_config *config, struct nx_err *err)
+{
+	NX_AUTO_FD fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	NX_AUTO_DONE(nx_buf) buf;
+	nx_rc rc;
+
+	nx_buf_init(&buf, 64 * NX_KIB, 0);
+	if (fd < 0)
+		return nx_err_errno(err, "folder of the site");
+	nx_config_write(config, &buf);
+	rc = nx_buf_check(&buf, err);
+	return rc ? rc : nx_file_replace(fd, "narthex.yaml", nx_buf_slice(&buf), 0600, err);
+}
+
+static nx_rc keys_make(
+	const struct nx_site_spec *spec, const struct nx_config *config, struct nx_err *err)
+{
+	char *places[NX_SITE_PLACES];
+	struct nx_keys_opts opts = {.driver = "file",
+		.places = (const char *const *)places,
+		.passphrase = nx_slice(spec->passphrase->data, spec->passphrase->n)};
+	nx_rc rc = nx_site_places(spec->dir, config, places, &opts.n_places, err);
+
+	if (rc)
+		return rc;
+	for (size_t i = 0; i < opts.n_places && !rc; i++)
+		rc = nx_mkdirs(places[i], err);
+	if (!rc)
+		rc = nx_keys_create(&opts, err);
+	for (size_t i = 0; i < opts.n_places; i++)
+		free(places[i]);
+	return rc;
+}
+
+static nx_rc tls_make(const struct nx_site_spec *spec, struct nx_err *err)
+{
+	const char *names[TLS_NAMES_MAX] = {"localhost", "127.0.0.1", "::1"};
+	char dir[NX_SITE_PATH], host[256] = "";
+	size_t n = 3;
+	nx_rc rc = nx_site_path(spec->dir, "tls", dir, err);
+
+	if (!rc)
+		rc = nx_mkdirs(dir, err);
+	if (rc)
+		return rc;
+	if (gethostname(host, sizeof(host) - 1) == 0 && host[0] && strcmp(host, "localhost") != 0)
+		names[n++] = host;
+	for (size_t i = 0; i < spec->n_tls_names; i++) {
+		if (n == TLS_NAMES_MAX)
+			return nx_err_set(err, NX_E_LIMIT, "too many names for the certificate");
+		names[n++] = spec->tls_names[i];
+	}
+	return nx_tls_make_ca(dir, names, n, TLS_DAYS, err);
+}
+
+/* CALLING[:CALLED[:ADDRESS]]=collection; an address may have colons. */
+static nx_rc ae_allow(struct nx_site *site, const char *text, struct nx_err *err)
+{
+	char copy[AE_TEXT];
+	struct nx_ae_spec spec = {.calling = copy};
+	char *at;
+
+	if ((size_t)snprintf(copy, sizeof(copy), "%s", text) >= sizeof(copy) ||
+		!(at = strrchr(copy, '=')))
+		return nx_err_set(err, NX_E_INVAL, "not CALLING[:CALLED[:ADDRESS]]=collection");
+	*at = '\0';
+	spec.collection = at + 1;
+	at = strchr(copy, ':');
+	if (at) {
+		*at = '\0';
+		spec.called = at + 1;
+		at = strchr(at + 1, ':');
+	}
+	if (at) {
+		*at = '\0';
+		spec.address = at + 1;
+	}
+	return nx_admin_ae_allow(site->admin, &installer, &spec, err);
+}
+
+static nx_rc first_changes(
+	struct nx_site *site, const struct nx_site_spec *spec, char token[48], struct nx_err *err)
+{
+	nx_rc rc = nx_admin_site_create(
+		site->admin, &installer, nx_config_text(&site->config, NX_CFG_SITE_NAME), err);
+
+	for (size_t i = 0; i < NX_ARRAY_LEN(first_collections) && !rc; i++)
+		rc = nx_admin_collection_create(
+			site->admin, &installer, &first_collections[i], err);
+	for (size_t i = 0; i < spec->n_allow_ae && !rc; i++)
+		rc = ae_allow(site, spec->allow_ae[i], err);
+	if (!rc)
+		rc = nx_admin_token_create(
+			site->admin, &installer, "admin", "admin", 0, token, err);
+	return rc;
+}
+
+static nx_rc absent_check(const char *dir, struct nx_err *err)
+{
+	static const char *const names[] = {"narthex.yaml", "catalog.db", "ledger", "tls"};
+	char path[NX_SITE_PATH];
+	struct stat st;
+	nx_rc rc = NX_OK;
+
+	for (size_t i = 0; i < NX_ARRAY_LEN(names) && !rc; i++) {
+		rc = nx_site_path(dir, names[i], path, err);
+		if (!rc && lstat(path, &st) == 0)
+			rc = nx_err_set(err, NX_E_EXISTS, "the folder has a %s already", names[i]);
+	}
+	return rc;
+}
+
+nx_rc nx_site_create(const struct nx_site_spec *spec, char ret_token[48], struct nx_err *err)
+{
+	NX_AUTO_DONE(nx_config) config = {0};
+	NX_AUTO(nx_site) *site = NULL;
+	char token[48];
+	nx_rc rc = absent_check(spec->dir, err);
+
+	if (!rc)
+		rc = config_make(spec, &config, err);
+	if (!rc)
+		rc = nx_mkdirs(spec->dir, err);
+	if (!rc)
+		rc = keys_make(spec, &config, err);
+	if (!rc)
+		rc = tls_make(spec, err);
+	if (!rc)
+		rc = config_store(spec->dir, &config, err);
+	if (!rc)
+		rc = nx_site_open(spec->dir, spec->passphrase, false, &site, err);
+	if (!rc)
+		rc = first_changes(site, spec, token, err);
+	if (!rc)
+		memcpy(ret_token, token, sizeof(token));
+	explicit_bzero(token, sizeof(token));
+	return rc;
+}

@@ -1,0 +1,250 @@
+#include "unit/archive/archive_fixture.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+
+#include "access/access.h"
+#include "ingest/ingest.h"
+#include "retrieve/retrieve.h"
+
+/* Real files that Debian's python3-pydicom carries. */
+static const char corpus[] = "/usr/lib/python3/dist-packages/pydicom/data/test_files";
+
+static const struct nx_principal admin = {.kind = NX_PRINCIPAL_TOKEN,
+	.name = "tester",
+	.role = "admin",
+	.peer = "127.0.0.1",
+	.session = "s1"};
+
+static nx_rc ingest(struct fixture *fx, struct nx_ingest *in, struct nx_slice file,
+	const char *ts_uid, size_t piece, struct nx_ingest_result *ret)
+{
+	const struct nx_ingest_opts opts = {
+		.who = &admin, .collection = "clinical", .door = "import", .ts_uid = ts_uid};
+	NX_AUTO(nx_ingest_job) *job = NULL;
+	nx_rc rc = nx_ingest_begin(in, &opts, &job, &fx->err);
+
+	for (size_t at = 0; at < file.n && !rc; at += piece)
+		rc = nx_ingest_feed(
+			job, file.p + at, file.n - at < piece ? file.n - at : piece, &fx->err);
+	if (!rc)
+		rc = nx_ingest_submit(job, &fx->err);
+	return rc ? rc : nx_ingest_wait(job, ret, &fx->err);
+}
+
+static void expect_same(struct fixture *fx, struct nx_retrieve *out,
+	const struct nx_ingest_result *r, struct nx_slice file)
+{
+	const struct nx_selection sel = {.collection = "clinical",
+		.study = r->study,
+		.series = r->series,
+		.instance = r->sop_instance};
+	NX_AUTO(nx_instances) *x = NULL;
+	const struct nx_item *item;
+	uint8_t *got = malloc(file.n + 1);
+	size_t at = 0, n = 1;
+
+	assert_non_null(got);
+	assert_ok(nx_retrieve_open(out, &admin, &sel, &x, &fx->err), &fx->err);
+	assert_ok(nx_instances_at(x, 0, &item, &fx->err), &fx->err);
+	assert_i64(item->size, (int64_t)file.n);
+	while (n && at <= file.n) {
+		assert_ok(nx_instances_read(x, at, got + at, file.n + 1 - at, &n, &fx->err),
+			&fx->err);
+		at += n;
+	}
+	assert_u64(at, file.n);
+	assert_memory_equal(got, file.p, file.n);
+	free(got);
+}
+
+static void expect_metadata(
+	struct fixture *fx, struct nx_retrieve *out, const struct nx_ingest_result *r)
+{
+	const struct nx_selection sel = {.collection = "clinical",
+		.study = r->study,
+		.series = r->series,
+		.instance = r->sop_instance};
+	NX_AUTO_DONE(nx_buf) json;
+
+	nx_buf_init(&json, 64u << 20, 0);
+	assert_ok(nx_retrieve_metadata(out, &admin, &sel, "http://x", &json, &fx->err), &fx->err);
+	assert_non_null(strstr(nx_buf_cstr(&json), r->sop_instance));
+}
+
+static void test_real_files_come_back_byte_for_byte(void **state)
+{
+	struct fixture *fx = *state;
+	struct nx_ingest *in = nx_ingest_new(fx->archive);
+	struct nx_retrieve *out = nx_retrieve_new(fx->archive);
+	DIR *dir = opendir(corpus);
+	unsigned stored = 0, refused = 0;
+	struct dirent *entry;
+
+	assert_non_null(dir);
+	while ((entry = readdir(dir))) {
+		NX_AUTO_DONE(nx_buf) file;
+		struct nx_ingest_result r;
+		nx_rc rc;
+
+		nx_buf_init(&file, 64u << 20, 0);
+		if (!strstr(entry->d_name, ".dcm"))
+			continue;
+		assert_ok(nx_file_read(dirfd(dir), entry->d_name, &file, &fx->err), &fx->err);
+		rc = ingest(fx, in, nx_buf_slice(&file), NULL, 4099, &r);
+		if (rc) {
+			print_error("%s refused: %s\n", entry->d_name, nx_err_text(&fx->err));
+			refused++;
+			continue;
+		}
+		/* some of these files are one instance in several encodings: the newest version is
+		 * the live one */
+		expect_same(fx, out, &r, nx_buf_slice(&file));
+		expect_metadata(fx, out, &r);
+		stored++;
+	}
+	(void)closedir(dir);
+	/* cut short, or without the UIDs that make an instance */
+	assert_true(stored >= 50);
+	assert_true(refused <= 9);
+	nx_retrieve_free(out);
+	nx_ingest_free(in);
+}
+
+static void read_ct(struct fixture *fx, struct nx_buf *file)
+{
+	NX_AUTO_FD fd = open(corpus, O_RDONLY | O_DIRECTORY);
+
+	assert_true(fd >= 0);
+	nx_buf_init(file, 64u << 20, 0);
+	assert_ok(nx_file_read(fd, "CT_small.dcm", file, &fx->err), &fx->err);
+}
+
+static void test_the_same_instance_by_another_door_stores_nothing(void **state)
+{
+	struct fixture *fx = *state;
+	struct nx_ingest *in = nx_ingest_new(fx->archive);
+	NX_AUTO_DONE(nx_buf) file;
+	struct nx_ingest_result a, b, c;
+	struct nx_slice dataset;
+
+	read_ct(fx, &file);
+	/* CT_small.dcm: preamble and meta group are 132 + 12 + 192 bytes */
+	dataset = nx_slice(file.data + 336, file.len - 336);
+	assert_ok(ingest(fx, in, nx_buf_slice(&file), NULL, 1000, &a), &fx->err);
+	assert_int_equal(a.outcome, NX_INGEST_STORED);
+	assert_ok(ingest(fx, in, nx_buf_slice(&file), NULL, 77, &b), &fx->err);
+	assert_int_equal(b.outcome, NX_INGEST_DUPLICATE);
+	assert_i64(b.item, a.item);
+	{
+		const struct nx_ingest_opts opts = {.who = &admin,
+			.collection = "clinical",
+			.door = "c-store",
+			.ts_uid = "1.2.840.10008.1.2.1",
+			.sop_class = a.sop_class,
+			.sop_instance = a.sop_instance};
+		NX_AUTO(nx_ingest_job) *job = NULL;
+
+		assert_ok(nx_ingest_begin(in, &opts, &job, &fx->err), &fx->err);
+		assert_ok(nx_ingest_feed(job, dataset.p, dataset.n, &fx->err), &fx->err);
+		assert_ok(nx_ingest_submit(job, &fx->err), &fx->err);
+		assert_ok(nx_ingest_wait(job, &c, &fx->err), &fx->err);
+	}
+	assert_int_equal(c.outcome, NX_INGEST_DUPLICATE);
+	nx_ingest_free(in);
+}
+
+static void test_a_cut_file_is_refused_and_recorded(void **state)
+{
+	struct fixture *fx = *state;
+	struct nx_ingest *in = nx_ingest_new(fx->archive);
+	uint64_t before = nx_ledger_size(nx_archive_ledger(fx->archive));
+	NX_AUTO_DONE(nx_buf) file;
+	struct nx_ingest_result r;
+
+	read_ct(fx, &file);
+	assert_rc(ingest(fx, in, nx_slice(file.data, file.len - 5000), NULL, 1000, &r), NX_E_SHORT);
+	assert_u64(nx_ledger_size(nx_archive_ledger(fx->archive)), before + 1);
+	nx_ingest_free(in);
+}
+
+static void test_a_stranger_is_refused_and_recorded(void **state)
+{
+	struct fixture *fx = *state;
+	struct nx_ingest *in = nx_ingest_new(fx->archive);
+	struct nx_principal stranger = {
+		.kind = NX_PRINCIPAL_AE, .name = "AE:X", .role = "modality"};
+	const struct nx_ingest_opts opts = {
+		.who = &stranger, .collection = "clinical", .door = "c-store"};
+	uint64_t before = nx_ledger_size(nx_archive_ledger(fx->archive));
+	struct nx_ingest_job *job = NULL;
+
+	(void)snprintf(stranger.collection, sizeof(stranger.collection), "elsewhere");
+	assert_rc(nx_ingest_begin(in, &opts, &job, &fx->err), NX_E_DENIED);
+	assert_null(job);
+	assert_u64(nx_ledger_size(nx_archive_ledger(fx->archive)), before + 1);
+	nx_ingest_free(in);
+}
+
+static void test_objects_keep_bytes_and_preconditions(void **state)
+{
+	struct fixture *fx = *state;
+	struct nx_ingest *in = nx_ingest_new(fx->archive);
+	struct nx_retrieve *out = nx_retrieve_new(fx->archive);
+	struct nx_object_opts opts = {.who = &admin,
+		.collection = "clinical",
+		.key = "notes/a.txt",
+		.media_type = "text/plain",
+		.size = UINT64_MAX};
+	uint8_t *bytes = fx_bytes(fx, 3000000, 3), *got = malloc(3000001);
+	struct nx_ingest_job *job = NULL;
+	struct nx_object *object = NULL;
+	struct nx_ingest_result r;
+	size_t at = 0, n = 1;
+
+	assert_ok(nx_ingest_object(in, &opts, &job, &fx->err), &fx->err);
+	assert_ok(nx_ingest_feed(job, bytes, 3000000, &fx->err), &fx->err);
+	assert_ok(nx_ingest_submit(job, &fx->err), &fx->err);
+	assert_ok(nx_ingest_wait(job, &r, &fx->err), &fx->err);
+	job = nx_ingest_job_free(job);
+	assert_ok(
+		nx_retrieve_object(out, &admin, "clinical", "notes/a.txt", true, &object, &fx->err),
+		&fx->err);
+	while (n) {
+		assert_ok(
+			nx_object_read(object, at, got + at, 3000001 - at, &n, &fx->err), &fx->err);
+		at += n;
+	}
+	assert_u64(at, 3000000);
+	assert_memory_equal(got, bytes, at);
+	object = nx_object_free(object);
+	opts.if_none_match_any = true;
+	assert_ok(nx_ingest_object(in, &opts, &job, &fx->err), &fx->err);
+	assert_ok(nx_ingest_feed(job, "x", 1, &fx->err), &fx->err);
+	assert_ok(nx_ingest_submit(job, &fx->err), &fx->err);
+	assert_rc(nx_ingest_wait(job, &r, &fx->err), NX_E_PRECONDITION);
+	job = nx_ingest_job_free(job);
+	assert_ok(nx_retrieve_object_delete(out, &admin, "clinical", "notes/a.txt", &fx->err),
+		&fx->err);
+	assert_rc(
+		nx_retrieve_object(out, &admin, "clinical", "notes/a.txt", true, &object, &fx->err),
+		NX_E_NOENT);
+	free(got);
+	nx_retrieve_free(out);
+	nx_ingest_free(in);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fx_setup, fx_teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_real_files_come_back_byte_for_byte),
+		TEST(test_the_same_instance_by_another_door_stores_nothing),
+		TEST(test_a_cut_file_is_refused_and_recorded),
+		TEST(test_a_stranger_is_refused_and_recorded),
+		TEST(test_objects_keep_bytes_and_preconditions),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
