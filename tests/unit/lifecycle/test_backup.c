@@ -6,6 +6,7 @@
 
 #include "lifecycle/backup.h"
 #include "lifecycle/erase.h"
+#include "lifecycle/fsck.h"
 
 /* ---- helpers ---- */
 
@@ -116,6 +117,7 @@ static void test_only_the_erased_stays_unreadable(void **state)
 	struct fixture *fx = *state;
 	struct nx_backup_result saved;
 	struct nx_restore_result restored;
+	struct nx_fsck_report report;
 	struct nx_put gone, kept, late;
 	struct nx_item item;
 	uint64_t found = 0, entries = 0;
@@ -153,6 +155,11 @@ static void test_only_the_erased_stays_unreadable(void **state)
 	assert_ok(nx_ledger_verify(nx_archive_ledger(fx->archive), &entries, &fx->err), &fx->err);
 	assert_int_equal(site_entries(fx, NX_ACTION_RESTORE), 1);
 	assert_int_equal(site_entries(fx, NX_ACTION_ERASE), 1);
+	/* the space of the erased is found: without its key only as blobs that nothing names */
+	assert_ok(nx_fsck(fx->archive, &site_admin, true, &report, NULL, &fx->err), &fx->err);
+	assert_true(nx_fsck_sound(&report));
+	assert_u64(report.orphans, 2);
+	assert_u64(report.repaired, 2);
 	/* and after one more start nothing has changed */
 	fx_close(fx);
 	fx_open(fx, false);
