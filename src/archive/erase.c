@@ -255,6 +255,7 @@ nx_rc erase_sweep(struct nx_archive *a, struct nx_err *err)
 	nx_keys_status(a->keys, &status);
 	for (uint64_t i = 0; i < status.n_erased && !rc; i++) {
 		NX_AUTO(nx_arena) *arena = nx_arena_new(ERASE_ARENA_MAX, 0);
+		struct nx_entry_draft draft = {.action = NX_ACTION_ERASE, .principal = ""};
 		struct nx_val where;
 		struct nx_op *rows;
 		uint64_t subject = 0, items = 0;
@@ -269,7 +270,8 @@ nx_rc erase_sweep(struct nx_archive *a, struct nx_err *err)
 				a->cat, NX_T_FORGET, 0, &where, 1, false, 1, arena, &rows, &n, err);
 		if (rc || n)
 			continue;
-		rc = nx_archive_erase(a, subject, NULL, &items, err);
+		draft.subject = subject; /* keys are gone: that it happened must be on record */
+		rc = nx_archive_erase(a, subject, &draft, &items, err);
 		if (!rc)
 			nx_log(NX_LOG_INFO, "archive", "erase.sweep",
 				"%llu items of an erased subject deleted",
