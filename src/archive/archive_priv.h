@@ -105,6 +105,8 @@ void space_trim(struct nx_archive *a, uint64_t pack, uint64_t off, uint64_t len,
 void space_abandon(struct nx_archive *a, uint64_t pack, uint64_t off, uint64_t len);
 /* Never append to this pack again (its sync failed). */
 void space_retire(struct nx_archive *a, uint64_t pack);
+/* Nor to any small pack there is now. */
+void space_retire_small(struct nx_archive *a);
 void space_free(struct nx_archive *a);
 
 /* ---- blobs (blob.c) ---- */
@@ -230,6 +232,7 @@ struct group {
 	struct nx_map *names; /* items put in this group */
 	struct cached_study *dirty_studies;
 	struct cached_series *dirty_series;
+	bool written;  /* bytes of it may be on the medium */
 	bool poisoned; /* caches hold what failed half way: the whole group fails */
 };
 
@@ -251,6 +254,7 @@ struct nx_archive {
 	_Atomic bool stopping;
 	uint64_t durable_seq; /* last group answered */
 	uint64_t applied_seq;
+	bool stuck;                   /* the catalog refuses a group that was answered */
 	uint64_t last_pack, last_off; /* previous group's unit; committer only */
 	struct nx_archive_stats stats;
 

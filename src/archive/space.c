@@ -35,7 +35,9 @@ static nx_rc open_pack(struct nx_archive *a, uint32_t domain, enum pack_class cl
 	struct active_pack **ret, struct nx_err *err)
 {
 	struct active_pack *p = find_active(a, domain, cls);
-	struct pack_header h = {.pack = a->space.next_pack, .domain = domain, .cls = (uint8_t)cls};
+	/* The number is spent even when this fails: the pack may be there. */
+	struct pack_header h = {
+		.pack = a->space.next_pack++, .domain = domain, .cls = (uint8_t)cls};
 	nx_rc rc;
 
 	h.created_us = nx_now_us();
@@ -51,7 +53,6 @@ static nx_rc open_pack(struct nx_archive *a, uint32_t domain, enum pack_class cl
 		p->next = a->space.active;
 		a->space.active = p;
 	}
-	a->space.next_pack++;
 	p->domain = domain;
 	p->cls = cls;
 	p->pack = h.pack;
@@ -119,6 +120,15 @@ void space_retire(struct nx_archive *a, uint64_t pack)
 	p = find_pack(a, pack);
 	if (p)
 		p->pack = 0;
+	(void)pthread_mutex_unlock(&a->space.lock);
+}
+
+void space_retire_small(struct nx_archive *a)
+{
+	(void)pthread_mutex_lock(&a->space.lock);
+	for (struct active_pack *p = a->space.active; p; p = p->next)
+		if (p->cls == PACK_SMALL)
+			p->pack = 0;
 	(void)pthread_mutex_unlock(&a->space.lock);
 }
 

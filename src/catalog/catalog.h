@@ -441,6 +441,13 @@ NX_NODISCARD nx_rc nx_cat_objects(struct nx_cat *cat, int64_t collection, const 
 /* struct nx_item, every row there is, by id from `after_id` (scrub, fsck). */
 NX_NODISCARD nx_rc nx_cat_items_all(struct nx_cat *cat, int64_t after_id, unsigned limit,
 	nx_cat_row_fn fn, void *payload, struct nx_err *err);
+/* Likewise struct nx_blob_row, struct nx_study, struct nx_series. */
+NX_NODISCARD nx_rc nx_cat_blobs_all(struct nx_cat *cat, int64_t after_id, unsigned limit,
+	nx_cat_row_fn fn, void *payload, struct nx_err *err);
+NX_NODISCARD nx_rc nx_cat_studies_all(struct nx_cat *cat, int64_t after_id, unsigned limit,
+	nx_cat_row_fn fn, void *payload, struct nx_err *err);
+NX_NODISCARD nx_rc nx_cat_series_all(struct nx_cat *cat, int64_t after_id, unsigned limit,
+	nx_cat_row_fn fn, void *payload, struct nx_err *err);
 NX_NODISCARD nx_rc nx_cat_packs(
 	struct nx_cat *cat, nx_cat_row_fn fn, void *payload, struct nx_err *err);
 

@@ -93,6 +93,30 @@ nx_rc nx_cat_items_all(struct nx_cat *cat, int64_t after_id, unsigned limit, nx_
 	return list(cat, CAT_S_ITEMS_ALL, args, 2, fn, payload, err);
 }
 
+nx_rc nx_cat_blobs_all(struct nx_cat *cat, int64_t after_id, unsigned limit, nx_cat_row_fn fn,
+	void *payload, struct nx_err *err)
+{
+	struct nx_val args[] = {nx_val_int(after_id), nx_val_int(limit)};
+
+	return list(cat, CAT_S_BLOBS_ALL, args, 2, fn, payload, err);
+}
+
+nx_rc nx_cat_studies_all(struct nx_cat *cat, int64_t after_id, unsigned limit, nx_cat_row_fn fn,
+	void *payload, struct nx_err *err)
+{
+	struct nx_val args[] = {nx_val_int(after_id), nx_val_int(limit)};
+
+	return list(cat, CAT_S_STUDIES_ALL, args, 2, fn, payload, err);
+}
+
+nx_rc nx_cat_series_all(struct nx_cat *cat, int64_t after_id, unsigned limit, nx_cat_row_fn fn,
+	void *payload, struct nx_err *err)
+{
+	struct nx_val args[] = {nx_val_int(after_id), nx_val_int(limit)};
+
+	return list(cat, CAT_S_SERIES_ALL, args, 2, fn, payload, err);
+}
+
 nx_rc nx_cat_objects(struct nx_cat *cat, int64_t collection, const char *prefix, const char *after,
 	unsigned limit, nx_cat_row_fn fn, void *payload, struct nx_err *err)
 {

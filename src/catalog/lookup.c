@@ -40,6 +40,9 @@ static const struct {
 		"substr(name, 1, length(?3)) = ?3 AND name < ?4 AND state = 1 ORDER BY name "
 		"LIMIT ?5"},
 	[CAT_S_ITEMS_ALL] = {NX_T_ITEM, "WHERE id > ?1 ORDER BY id LIMIT ?2"},
+	[CAT_S_BLOBS_ALL] = {NX_T_BLOB, "WHERE id > ?1 ORDER BY id LIMIT ?2"},
+	[CAT_S_STUDIES_ALL] = {NX_T_STUDY, "WHERE id > ?1 ORDER BY id LIMIT ?2"},
+	[CAT_S_SERIES_ALL] = {NX_T_SERIES, "WHERE id > ?1 ORDER BY id LIMIT ?2"},
 	[CAT_S_PACKS] = {NX_T_PACK, "ORDER BY id"},
 };
 

@@ -40,4 +40,18 @@ NX_NODISCARD nx_rc nx_client_upload(struct nx_client *client, const char *method
 NX_NODISCARD nx_rc nx_client_download(struct nx_client *client, const char *path, int fd,
 	uint64_t *ret_bytes, struct nx_err *err);
 
+/* ---- what most commands do with an answer ---- */
+
+struct cli_column {
+	const char *title;
+	const char *key;
+	int width;
+};
+void cli_table(const json_t *rows, const struct cli_column *columns);
+void cli_json(json_t *json);
+/* One exchange with a client of its own; takes `path` (from the heap; NULL: no memory) and `body`.
+ */
+NX_NODISCARD nx_rc cli_ask(const struct cli_args *args, const char *method, char *path,
+	json_t *body, json_t **ret, struct nx_err *err);
+
 #endif

@@ -28,6 +28,91 @@ static const struct cli_opt help_opts[] = {
 	{0},
 };
 
+static const struct cli_opt collection_opts[] = {
+	{"collection", "NAME", "Which collection; clinical or curated when not given"},
+	{0},
+};
+
+static const struct cli_opt create_opts[] = {
+	{"zone", "ZONE", "landing, curated, training, scratch, archive or vault; else curated"},
+	{"sensitivity", "WORD", "Which key domain of the environment: phi, deid; else deid"},
+	{"project", "NAME", "Project it belongs to"},
+	{"on-conflict", "WORD", "Other bytes under a known UID: version or reject"},
+	{0},
+};
+
+static const struct cli_opt allow_opts[] = {
+	{"called", "AE", "Called AE title; else NARTHEX"},
+	{"address", "ADDRESS", "Only from there; cn:NAME for the holder of a certificate"},
+	{0},
+};
+
+static const struct cli_opt remove_opts[] = {
+	{"called", "AE", "Called AE title; else NARTHEX"},
+	{0},
+};
+
+static const struct cli_opt token_opts[] = {
+	{"days", "N", "Until it expires; else never"},
+	{0},
+};
+
+static const struct cli_opt import_opts[] = {
+	{"collection", "NAME", "Which collection; else clinical"},
+	{"jobs", "N", "Connections at a time; else 4"},
+	{0},
+};
+
+static const struct cli_opt find_opts[] = {
+	{"collection", "NAME", "Which collection; else clinical"},
+	{"limit", "N", "Most rows; else 1000"},
+	{0},
+};
+
+static const struct cli_opt get_opts[] = {
+	{"collection", "NAME", "Which collection; clinical or curated when not given"},
+	{"series", "UID", "Only this series of the study"},
+	{"instance", "UID", "Only this instance"},
+	{"object", NULL, "The name is an object's key, and the place a file; - is standard output"},
+	{0},
+};
+
+static const struct cli_opt put_opts[] = {
+	{"collection", "NAME", "Which collection; else curated"},
+	{"type", "MEDIA", "Media type; else application/octet-stream"},
+	{0},
+};
+
+static const struct cli_opt ls_opts[] = {
+	{"collection", "NAME", "Which collection; else curated"},
+	{"after", "KEY", "Keys past this one"},
+	{0},
+};
+
+static const struct cli_opt search_opts[] = {
+	{"from", "TIME", "YYYY-MM-DD or YYYY-MM-DDTHH:MM:SSZ"},
+	{"to", "TIME", "Before then"},
+	{"action", "WORD", "instance.store, read, access.deny, ..."},
+	{"principal", "NAME", "What this principal did, newest first"},
+	{"study", "UID", "What happened to this study, newest first"},
+	{"subject", "HEX", "What happened to this subject, newest first"},
+	{"after", "INDEX", "Entries past this one"},
+	{"limit", "N", "Most entries; else 1000"},
+	{0},
+};
+
+static const struct cli_opt prove_opts[] = {
+	{"principal", "NAME", "Of this principal"},
+	{"study", "UID", "Of this study"},
+	{"subject", "HEX", "Of this subject"},
+	{0},
+};
+
+static const struct cli_opt fsck_opts[] = {
+	{"rebuild", NULL, "Move the catalog aside and make it again from packs and key store"},
+	{0},
+};
+
 const struct cli_cmd cli_cmds[] = {
 	{"init", NULL, "", "Make a site",
 		"Makes keys, certificates, catalog, ledger and the collections clinical, curated "
@@ -38,6 +123,56 @@ const struct cli_cmd cli_cmds[] = {
 		CLI_SITE | CLI_SECRET, cmd_serve},
 	{"status", NULL, "", "What a served site holds and does", NULL, NULL, 0, 0, CLI_SERVER,
 		cmd_status},
+	{"import", NULL, "PATH...", "Send DICOM files and folders",
+		"What is there already is not stored again: run it again after an interruption.",
+		import_opts, 1, -1, CLI_SERVER, cmd_import},
+	{"find", NULL, "study|series|instance [KEY=VALUE...]", "Find by attributes",
+		"KEY is an attribute's keyword or tag: PatientID=X StudyDate=20260101-20260131.",
+		find_opts, 1, -1, CLI_SERVER, cmd_find},
+	{"get", NULL, "STUDY|KEY PLACE", "Fetch a study into a folder, or an object into a file",
+		NULL, get_opts, 2, 2, CLI_SERVER, cmd_get},
+	{"put", NULL, "FILE KEY", "Store a file as an object", NULL, put_opts, 2, 2, CLI_SERVER,
+		cmd_put},
+	{"ls", NULL, "[PREFIX]", "List objects", NULL, ls_opts, 0, 1, CLI_SERVER, cmd_ls},
+	{"rm", NULL, "KEY", "Delete an object", NULL, collection_opts, 1, 1, CLI_SERVER, cmd_rm},
+	{"collection", "list", "", "List the collections", NULL, NULL, 0, 0, CLI_SERVER,
+		cmd_collection_list},
+	{"collection", "create", "NAME", "Make a collection", NULL, create_opts, 1, 1, CLI_SERVER,
+		cmd_collection_create},
+	{"ae", "list", "", "List the DICOM peers that may call", NULL, NULL, 0, 0, CLI_SERVER,
+		cmd_ae_list},
+	{"ae", "allow", "CALLING COLLECTION", "Let a DICOM peer send into a collection", NULL,
+		allow_opts, 2, 2, CLI_SERVER, cmd_ae_allow},
+	{"ae", "remove", "CALLING", "Let a DICOM peer call no longer", NULL, remove_opts, 1, 1,
+		CLI_SERVER, cmd_ae_remove},
+	{"token", "list", "", "List the tokens", NULL, NULL, 0, 0, CLI_SERVER, cmd_token_list},
+	{"token", "create", "NAME ROLE", "Make a token; it is shown once",
+		"Roles: admin, reader, steward, auditor, monitor, trainer.", token_opts, 2, 2,
+		CLI_SERVER, cmd_token_create},
+	{"token", "revoke", "NAME", "Revoke a token", NULL, NULL, 1, 1, CLI_SERVER,
+		cmd_token_revoke},
+	{"key", "status", "", "State of the key store", NULL, NULL, 0, 0, CLI_SERVER,
+		cmd_key_status},
+	{"key", "rotate", "[DOMAIN]", "New keys for a domain, or for all", NULL, NULL, 0, 1,
+		CLI_SERVER, cmd_key_rotate},
+	{"key", "passphrase", "", "A new passphrase for the key store", NULL, NULL, 0, 0,
+		CLI_SERVER | CLI_SECRET, cmd_key_passphrase},
+	{"ledger", "search", "", "Search the ledger", NULL, search_opts, 0, 0, CLI_SERVER,
+		cmd_ledger_search},
+	{"ledger", "verify", "", "Recompute the whole ledger", NULL, NULL, 0, 0, CLI_SERVER,
+		cmd_ledger_verify},
+	{"ledger", "checkpoint", "", "The newest signed checkpoint", NULL, NULL, 0, 0, CLI_SERVER,
+		cmd_ledger_checkpoint},
+	{"ledger", "prove", "", "An accounting with all proofs, for the offline verifier", NULL,
+		prove_opts, 0, 0, CLI_SERVER, cmd_ledger_prove},
+	{"ledger", "export", "FOLDER", "The whole ledger into a folder, as tlog tiles", NULL, NULL,
+		1, 1, CLI_SERVER, cmd_ledger_export},
+	{"scrub", NULL, "", "Authenticate every stored byte", NULL, NULL, 0, 0, CLI_SERVER,
+		cmd_scrub},
+	{"fsck", NULL, "", "Open a site that is not served, check its bytes and its ledger", NULL,
+		fsck_opts, 0, 0, CLI_SITE | CLI_SECRET, cmd_fsck},
+	{"doctor", NULL, "", "Check the machine and the site's folders", NULL, NULL, 0, 0, CLI_SITE,
+		cmd_doctor},
 	{"config", NULL, "", "The configuration in force, or all keys", NULL, config_opts, 0, 0,
 		CLI_SITE, cmd_config},
 	{"version", NULL, "", "Version and implementation of cryptography", NULL, NULL, 0, 0, 0,

@@ -383,6 +383,29 @@ nx_rc nx_release_make(struct nx_releases *releases, const struct nx_release_opts
 
 /* ---- reading ---- */
 
+nx_rc nx_release_ref_parse(
+	const char *ref, char ret_name[NX_LIMIT_NAME + 1], int64_t *ret_version, struct nx_err *err)
+{
+	const char *at = ref ? strchr(ref, '@') : NULL;
+	size_t n = at ? (size_t)(at - ref) : ref ? strlen(ref) : 0;
+	char name[NX_LIMIT_NAME + 1];
+	int64_t version = 0;
+
+	if (!n || n > NX_LIMIT_NAME)
+		return nx_err_set(err, NX_E_INVAL, "not the name of a release");
+	memcpy(name, ref, n);
+	name[n] = 0;
+	if (at &&
+		(at[1] != 'v' || strspn(at + 2, "0123456789") != strlen(at + 2) ||
+			strlen(at + 2) > 9 || (version = strtoll(at + 2, NULL, 10)) == 0))
+		return nx_err_set(err, NX_E_INVAL, "not the version of a release");
+	if (!name_ok(name))
+		return nx_err_set(err, NX_E_INVAL, "not the name of a release");
+	memcpy(ret_name, name, n + 1);
+	*ret_version = version;
+	return NX_OK;
+}
+
 static bool may_see(const struct nx_principal *who)
 {
 	struct nx_decision lease, release;

@@ -54,6 +54,10 @@ NX_NODISCARD nx_rc nx_release_make(struct nx_releases *releases, const struct nx
 
 /* ---- reading ---- */
 
+/* "lung-ct@v1" -> name and version; "lung-ct": version 0, the newest.  NX_E_INVAL, also for NULL.
+ */
+NX_NODISCARD nx_rc nx_release_ref_parse(const char *ref, char ret_name[NX_LIMIT_NAME + 1],
+	int64_t *ret_version, struct nx_err *err);
 /* {"releases":[{"name","version","items","root","created","by"}]}: all published ones, or of one
  * name; needs NX_PERM_LEASE or NX_PERM_RELEASE. */
 NX_NODISCARD nx_rc nx_release_list_json(struct nx_releases *releases,

@@ -83,15 +83,15 @@ static nx_rc uid_param(
 	return NX_OK;
 }
 
-nx_rc dw_selection(const struct dw_call *call, enum nx_find_level level, struct nx_selection *ret,
+nx_rc dw_selection(const struct dw_call *call, enum nx_query_level level, struct nx_selection *ret,
 	struct nx_err *err)
 {
 	struct nx_selection sel = {.collection = call->collection};
 	nx_rc rc = uid_param(call, "study", &sel.study, err);
 
-	if (!rc && level >= NX_FIND_SERIES)
+	if (!rc && level >= NX_LEVEL_SERIES)
 		rc = uid_param(call, "series", &sel.series, err);
-	if (!rc && level >= NX_FIND_INSTANCE)
+	if (!rc && level >= NX_LEVEL_INSTANCE)
 		rc = uid_param(call, "instance", &sel.instance, err);
 	if (!rc)
 		*ret = sel;

@@ -8,13 +8,15 @@
 #ifndef NX_DICOMWEB_DICOMWEB_PRIV_H
 #define NX_DICOMWEB_DICOMWEB_PRIV_H
 
+#include "access/access.h"
 #include "base/buf.h"
 #include "base/json.h"
 #include "base/limits.h"
+#include "catalog/catalog.h"
 #include "dicom/dicom.h"
 #include "dicomweb/dicomweb.h"
 #include "ingest/ingest.h"
-#include "retrieve/policy.h"
+#include "ledger/ledger.h"
 #include "retrieve/retrieve.h"
 
 #define DW_DICOM_JSON "application/dicom+json"
@@ -32,7 +34,7 @@ struct dw_call {
 NX_NODISCARD nx_rc dw_call_init(
 	struct nx_http_req *req, struct dw_call *ret_call, struct nx_err *err);
 /* {study}, {series}, {instance} of the path, as far as `level` goes.  NX_E_INVAL: no UIDs. */
-NX_NODISCARD nx_rc dw_selection(const struct dw_call *call, enum nx_find_level level,
+NX_NODISCARD nx_rc dw_selection(const struct dw_call *call, enum nx_query_level level,
 	struct nx_selection *ret, struct nx_err *err);
 /* Index of the offer for `accept` in query or header (PS3.18 8.3.3.1).  NX_E_NOT_ACCEPTABLE. */
 NX_NODISCARD nx_rc dw_accept(const struct dw_call *call, const char *const *offers, size_t n,

@@ -44,9 +44,9 @@ static nx_rc number_parse(const char *name, const char *value, unsigned *ret, st
 /* An attribute of a level above is in the results when it was asked for (PS3.18 10.6.1.3). */
 static void include(struct dw_query *query, nx_tag tag)
 {
-	if (nx_retrieve_find_knows(NX_FIND_STUDY, tag))
+	if (nx_retrieve_find_knows(NX_LEVEL_STUDY, tag))
 		query->with_study = true;
-	else if (nx_retrieve_find_knows(NX_FIND_SERIES, tag))
+	else if (nx_retrieve_find_knows(NX_LEVEL_SERIES, tag))
 		query->with_series = true;
 }
 
@@ -155,7 +155,7 @@ static nx_rc path_read(struct dw_query *query, const struct dw_call *call, bool 
 	query->with_study = !study;
 	query->with_series = !series;
 	if (study)
-		rc = dw_selection(call, series ? NX_FIND_SERIES : NX_FIND_STUDY, &sel, err);
+		rc = dw_selection(call, series ? NX_LEVEL_SERIES : NX_LEVEL_STUDY, &sel, err);
 	if (!rc && study)
 		rc = key_add(query, NX_TAG_STUDY_INSTANCE_UID, sel.study, arena, err);
 	if (!rc && series)
@@ -221,7 +221,7 @@ static nx_rc answer(const struct dw_call *call, struct dw_query *query, bool stu
 	return nx_http_reply(call->req, 200, offers[offer], nx_buf_slice(&out));
 }
 
-static nx_rc find(struct nx_http_req *req, enum nx_find_level level, bool study, bool series,
+static nx_rc find(struct nx_http_req *req, enum nx_query_level level, bool study, bool series,
 	struct nx_err *err)
 {
 	struct dw_query query;
@@ -238,30 +238,30 @@ static nx_rc find(struct nx_http_req *req, enum nx_find_level level, bool study,
 
 nx_rc dw_find_studies(struct nx_http_req *req, struct nx_err *err)
 {
-	return find(req, NX_FIND_STUDY, false, false, err);
+	return find(req, NX_LEVEL_STUDY, false, false, err);
 }
 
 nx_rc dw_find_series(struct nx_http_req *req, struct nx_err *err)
 {
-	return find(req, NX_FIND_SERIES, false, false, err);
+	return find(req, NX_LEVEL_SERIES, false, false, err);
 }
 
 nx_rc dw_find_series_of_study(struct nx_http_req *req, struct nx_err *err)
 {
-	return find(req, NX_FIND_SERIES, true, false, err);
+	return find(req, NX_LEVEL_SERIES, true, false, err);
 }
 
 nx_rc dw_find_instances(struct nx_http_req *req, struct nx_err *err)
 {
-	return find(req, NX_FIND_INSTANCE, false, false, err);
+	return find(req, NX_LEVEL_INSTANCE, false, false, err);
 }
 
 nx_rc dw_find_instances_of_study(struct nx_http_req *req, struct nx_err *err)
 {
-	return find(req, NX_FIND_INSTANCE, true, false, err);
+	return find(req, NX_LEVEL_INSTANCE, true, false, err);
 }
 
 nx_rc dw_find_instances_of_series(struct nx_http_req *req, struct nx_err *err)
 {
-	return find(req, NX_FIND_INSTANCE, true, true, err);
+	return find(req, NX_LEVEL_INSTANCE, true, true, err);
 }

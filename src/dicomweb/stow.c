@@ -218,7 +218,7 @@ static nx_rc store_all(struct store *s, bool of_study, struct nx_err *err)
 	nx_rc rc = NX_OK;
 
 	if (of_study)
-		rc = dw_selection(&s->call, NX_FIND_STUDY, &sel, err);
+		rc = dw_selection(&s->call, NX_LEVEL_STUDY, &sel, err);
 	if (rc)
 		return rc;
 	s->opts = (struct nx_ingest_opts){

@@ -114,7 +114,7 @@ static nx_rc instances_reply(
 	return stream_reply(call, instances, &form, 200, NULL, err);
 }
 
-static nx_rc get(struct nx_http_req *req, enum nx_find_level level, struct nx_err *err)
+static nx_rc get(struct nx_http_req *req, enum nx_query_level level, struct nx_err *err)
 {
 	struct nx_instances *instances;
 	struct nx_selection sel;
@@ -130,17 +130,17 @@ static nx_rc get(struct nx_http_req *req, enum nx_find_level level, struct nx_er
 
 nx_rc dw_get_study(struct nx_http_req *req, struct nx_err *err)
 {
-	return get(req, NX_FIND_STUDY, err);
+	return get(req, NX_LEVEL_STUDY, err);
 }
 
 nx_rc dw_get_series(struct nx_http_req *req, struct nx_err *err)
 {
-	return get(req, NX_FIND_SERIES, err);
+	return get(req, NX_LEVEL_SERIES, err);
 }
 
 nx_rc dw_get_instance(struct nx_http_req *req, struct nx_err *err)
 {
-	return get(req, NX_FIND_INSTANCE, err);
+	return get(req, NX_LEVEL_INSTANCE, err);
 }
 
 /* ---- one value ---- */
@@ -227,7 +227,7 @@ nx_rc dw_get_bulkdata(struct nx_http_req *req, struct nx_err *err)
 	nx_rc rc = dw_call_init(req, &call, err);
 
 	if (!rc)
-		rc = dw_selection(&call, NX_FIND_INSTANCE, &sel, err);
+		rc = dw_selection(&call, NX_LEVEL_INSTANCE, &sel, err);
 	if (!rc)
 		rc = nx_retrieve_open(call.mount->retrieve, call.who, &sel, &instances, err);
 	return rc ? rc : bulk_reply(&call, instances, err);

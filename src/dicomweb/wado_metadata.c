@@ -116,7 +116,7 @@ static nx_rc reply(const struct dw_call *call, struct nx_instances *instances, s
 		metadata_done, NX_STEAL(m));
 }
 
-static nx_rc metadata(struct nx_http_req *req, enum nx_find_level level, struct nx_err *err)
+static nx_rc metadata(struct nx_http_req *req, enum nx_query_level level, struct nx_err *err)
 {
 	struct nx_instances *instances;
 	struct nx_selection sel;
@@ -133,15 +133,15 @@ static nx_rc metadata(struct nx_http_req *req, enum nx_find_level level, struct 
 
 nx_rc dw_metadata_study(struct nx_http_req *req, struct nx_err *err)
 {
-	return metadata(req, NX_FIND_STUDY, err);
+	return metadata(req, NX_LEVEL_STUDY, err);
 }
 
 nx_rc dw_metadata_series(struct nx_http_req *req, struct nx_err *err)
 {
-	return metadata(req, NX_FIND_SERIES, err);
+	return metadata(req, NX_LEVEL_SERIES, err);
 }
 
 nx_rc dw_metadata_instance(struct nx_http_req *req, struct nx_err *err)
 {
-	return metadata(req, NX_FIND_INSTANCE, err);
+	return metadata(req, NX_LEVEL_INSTANCE, err);
 }

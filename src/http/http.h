@@ -39,6 +39,8 @@ bool nx_http_query_at(
 const char *nx_http_query(const struct nx_http_req *req, const char *key); /* first; NULL */
 /* Value of {name} in the matched route pattern; asserts that the route has it. */
 const char *nx_http_param(const struct nx_http_req *req, const char *name);
+/* The same; NULL where prefix and pattern have none of that name. */
+const char *nx_http_param_find(const struct nx_http_req *req, const char *name);
 const char *nx_http_peer(const struct nx_http_req *req);    /* address; "unix" on a Unix socket */
 const char *nx_http_peer_cn(const struct nx_http_req *req); /* verified client certificate; NULL */
 bool nx_http_is_unix(const struct nx_http_req *req);

@@ -431,15 +431,22 @@ const char *nx_http_query(const struct nx_http_req *req, const char *key)
 	return NULL;
 }
 
-const char *nx_http_param(const struct nx_http_req *req, const char *name)
+const char *nx_http_param_find(const struct nx_http_req *req, const char *name)
 {
 	const struct nx_slice want = nx_slice_str(name);
 
 	for (size_t i = 0; i < req->match.n_params; i++)
 		if (nx_slice_eq(req->match.params[i].name, want))
 			return (const char *)req->match.params[i].value.p;
-	assert(false && "the route has no such parameter");
 	return NULL;
+}
+
+const char *nx_http_param(const struct nx_http_req *req, const char *name)
+{
+	const char *value = nx_http_param_find(req, name);
+
+	assert(value && "the route has no such parameter");
+	return value;
 }
 
 const char *nx_http_peer(const struct nx_http_req *req)

@@ -1,14 +1,8 @@
-#include "dicom/dicom.h"
 #include "retrieve/retrieve_priv.h"
 
 enum {
 	FIND_ARENA_MAX = 1024 * 1024
 };
-
-_Static_assert((int)NX_FIND_STUDY == (int)NX_LEVEL_STUDY &&
-		(int)NX_FIND_SERIES == (int)NX_LEVEL_SERIES &&
-		(int)NX_FIND_INSTANCE == (int)NX_LEVEL_INSTANCE,
-	"levels are the catalog's");
 
 bool nx_retrieve_find_knows(unsigned level, uint32_t tag)
 {

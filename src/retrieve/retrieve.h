@@ -32,12 +32,6 @@ NX_DEFINE_AUTO(nx_retrieve);
 
 /* ---- queries ---- */
 
-enum nx_find_level {
-	NX_FIND_STUDY = 1,
-	NX_FIND_SERIES,
-	NX_FIND_INSTANCE
-};
-
 struct nx_find_key {
 	uint32_t tag;      /* DICOM: 0x00100020 */
 	const char *value; /* UTF-8: value, "*" and "?", "a-b" of dates and times, list with "\\" */
@@ -45,7 +39,7 @@ struct nx_find_key {
 
 struct nx_find {
 	const char *collection;
-	unsigned level; /* enum nx_find_level */
+	unsigned level; /* enum nx_query_level */
 	const struct nx_find_key *keys;
 	size_t n_keys;
 	bool fuzzy;

@@ -186,13 +186,6 @@ static nx_rc identify(
 		nx_archive_cat(auth->archive), authorization, nx_http_peer(req), ret, err);
 }
 
-static const char *route_collection(const struct nx_http_req *req, const struct nx_route *route)
-{
-	if (strstr(route->pattern, "{collection}"))
-		return nx_http_param(req, "collection");
-	return NULL;
-}
-
 nx_rc nx_auth_http(struct nx_auth *auth, struct nx_http_req *req, const struct nx_route *route,
 	struct nx_err *err)
 {
@@ -213,7 +206,7 @@ nx_rc nx_auth_http(struct nx_auth *auth, struct nx_http_req *req, const struct n
 		session_set(auth, who);
 		failure.action = NX_ACTION_ACCESS_DENY;
 		failure.principal = who->name;
-		rc = nx_access_check(who, route->perm, route_collection(req, route), err);
+		rc = nx_access_check(who, route->perm, nx_http_param_find(req, "collection"), err);
 	}
 	if (rc == NX_E_UNAUTHENTICATED)
 		nx_http_set_header(req, "WWW-Authenticate", "Bearer realm=\"narthex\"");

@@ -71,6 +71,8 @@ void nx_dir_files_done(struct dir_pool *dir);
 
 NX_NODISCARD nx_rc nx_dir_write(struct nx_pool *pool, nx_pack_id pack, uint64_t off,
 	const struct iovec *iov, size_t n, struct nx_err *err);
+NX_NODISCARD nx_rc nx_dir_write_through(struct nx_pool *pool, nx_pack_id pack, uint64_t off,
+	const struct iovec *iov, size_t n, struct nx_err *err);
 NX_NODISCARD nx_rc nx_dir_sync(
 	struct nx_pool *pool, const nx_pack_id *packs, size_t n, struct nx_err *err);
 NX_NODISCARD nx_rc nx_dir_read(

@@ -120,6 +120,19 @@ nx_rc nx_pool_write(struct nx_pool *pool, nx_pack_id pack, uint64_t off, const s
 	return pool->ops->write(pool, pack, off, iov, n, err);
 }
 
+nx_rc nx_pool_write_through(struct nx_pool *pool, nx_pack_id pack, uint64_t off,
+	const struct iovec *iov, size_t n, struct nx_err *err)
+{
+	nx_rc rc;
+
+	call_check(pool, pack);
+	write_check(off, iov, n);
+	if (pool->ops->write_through)
+		return pool->ops->write_through(pool, pack, off, iov, n, err);
+	rc = pool->ops->write(pool, pack, off, iov, n, err);
+	return rc ? rc : pool->ops->sync(pool, &pack, 1, err);
+}
+
 static int id_cmp(const void *a, const void *b)
 {
 	const nx_pack_id *x = a, *y = b;

@@ -41,6 +41,11 @@ NX_NODISCARD nx_rc nx_pool_create(struct nx_pool *pool, nx_pack_id pack, struct 
 NX_NODISCARD nx_rc nx_pool_write(struct nx_pool *pool, nx_pack_id pack, uint64_t off,
 	const struct iovec *iov, size_t n, struct nx_err *err);
 
+/* The same, and these bytes are durable on NX_OK; earlier writes to the pack need not be.  Cheapest
+ * where the range was written before (zeros will do).  A failure is like that of nx_pool_sync(). */
+NX_NODISCARD nx_rc nx_pool_write_through(struct nx_pool *pool, nx_pack_id pack, uint64_t off,
+	const struct iovec *iov, size_t n, struct nx_err *err);
+
 /* Every write to these packs that returned before this call is durable on NX_OK; the packs are
  * synced in parallel. After a failure the state of what was not yet synced is unknown: the caller
  * seals the packs, and never calls again for them. */

@@ -28,6 +28,10 @@ struct nx_pool_ops {
 	 * NX_E_NOENT; NX_E_IO for ever once a sync of the pack has failed. */
 	nx_rc (*write)(struct nx_pool *pool, nx_pack_id pack, uint64_t off, const struct iovec *iov,
 		size_t n, struct nx_err *err);
+	/* Optional: without it, write and sync.  As write, and durable on NX_OK; after a failure as
+	 * after a failed sync. */
+	nx_rc (*write_through)(struct nx_pool *pool, nx_pack_id pack, uint64_t off,
+		const struct iovec *iov, size_t n, struct nx_err *err);
 	/* Required.  `packs` is ascending without repetition, n > 0.  Idempotent while it succeeds;
 	 * NX_E_IO for ever for a pack whose sync has failed. */
 	nx_rc (*sync)(struct nx_pool *pool, const nx_pack_id *packs, size_t n, struct nx_err *err);

@@ -33,7 +33,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	NX_AUTO(nx_arena) *arena = nx_arena_new(1 << 24, NX_ARENA_WIPE);
 
-	for (unsigned level = NX_FIND_STUDY; arena && level <= NX_FIND_INSTANCE; level++) {
+	for (unsigned level = NX_LEVEL_STUDY; arena && level <= NX_LEVEL_INSTANCE; level++) {
 		char *text = nx_arena_str(arena, (const char *)data, size);
 		struct dw_query query;
 

@@ -3,8 +3,8 @@
  *
  * Layer:   tests.
  */
-#ifndef DATASET_FIXTURE_H
-#define DATASET_FIXTURE_H
+#ifndef NX_DATASET_FIXTURE_H
+#define NX_DATASET_FIXTURE_H
 
 #include "unit/deid/deid_fixture.h"
 

@@ -3,8 +3,8 @@
  *
  * Layer:   tests.
  */
-#ifndef DEID_FIXTURE_H
-#define DEID_FIXTURE_H
+#ifndef NX_DEID_FIXTURE_H
+#define NX_DEID_FIXTURE_H
 
 #include "unit/archive/archive_fixture.h"
 

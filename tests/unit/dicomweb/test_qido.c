@@ -16,7 +16,7 @@ static int setup(void **state)
 	static struct fixture fx;
 
 	fx.arena = nx_arena_new(1 << 20, 0);
-	dw_query_init(&fx.query, NX_FIND_SERIES);
+	dw_query_init(&fx.query, NX_LEVEL_SERIES);
 	*state = &fx;
 	return fx.arena ? 0 : -1;
 }
@@ -126,7 +126,7 @@ static nx_rc one_use(void *payload)
 	(void)payload;
 	if (!arena)
 		return NX_E_NOMEM;
-	dw_query_init(&query, NX_FIND_INSTANCE);
+	dw_query_init(&query, NX_LEVEL_INSTANCE);
 	rc = dw_query_param(&query, "StudyInstanceUID", "1,2", arena, NULL);
 	if (!rc)
 		rc = dw_query_param(&query, "Nonsense", "1", arena, NULL);

@@ -3,8 +3,8 @@
  *
  * Layer:   tests.
  */
-#ifndef SITE_FIXTURE_H
-#define SITE_FIXTURE_H
+#ifndef NX_SITE_FIXTURE_H
+#define NX_SITE_FIXTURE_H
 
 #include "../archive/archive_fixture.h"
 

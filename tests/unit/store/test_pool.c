@@ -178,6 +178,24 @@ static void test_buffers_of_one_write_are_laid_end_to_end(void **state)
 	nx_aligned_put(p, NX_ARRAY_LEN(iov) * BLOCK);
 }
 
+static void test_written_through_is_there_without_a_sync(void **state)
+{
+	struct fixture *fx = *state;
+	uint8_t *block = nx_aligned_get(NX_PACK_ALIGN);
+	struct iovec iov = {block, NX_PACK_ALIGN};
+	uint8_t got[16];
+
+	assert_non_null(block);
+	memset(block, 0x5a, NX_PACK_ALIGN);
+	assert_ok(nx_pool_create(fx->pool, 9, &fx->err), &fx->err);
+	assert_ok(nx_pool_write_through(fx->pool, 9, NX_PACK_ALIGN, &iov, 1, &fx->err), &fx->err);
+	assert_ok(nx_pool_read(fx->pool, 9, NX_PACK_ALIGN + 100, got, sizeof(got), &fx->err),
+		&fx->err);
+	for (size_t i = 0; i < sizeof(got); i++)
+		assert_int_equal(got[i], 0x5a);
+	nx_aligned_put(block, NX_PACK_ALIGN);
+}
+
 static void test_holes_read_as_zeros(void **state)
 {
 	struct fixture *fx = *state;
@@ -606,6 +624,7 @@ static const struct CMUnitTest conformance[] = {
 	cmocka_unit_test(test_written_is_read_at_any_alignment),
 	cmocka_unit_test(test_aligned_reads_past_the_cache_are_exact),
 	cmocka_unit_test(test_buffers_of_one_write_are_laid_end_to_end),
+	cmocka_unit_test(test_written_through_is_there_without_a_sync),
 	cmocka_unit_test(test_holes_read_as_zeros),
 	cmocka_unit_test(test_past_the_end_is_short),
 	cmocka_unit_test(test_missing_pack_is_noent),

@@ -1,0 +1,325 @@
+/* Commands over the administration: collections, AE titles, tokens, keys, scrub, ledger. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/limits.h"
+#include "cli/cli_priv.h"
+#include "cli/client.h"
+#include "server/passphrase.h"
+
+static void cell_print(const json_t *value, int width)
+{
+	if (json_is_integer(value))
+		(void)printf("%-*lld  ", width, (long long)json_integer_value(value));
+	else
+		(void)printf(
+			"%-*s  ", width, json_is_string(value) ? json_string_value(value) : "-");
+}
+
+void cli_table(const json_t *rows, const struct cli_column *columns)
+{
+	const json_t *row;
+	size_t i;
+
+	for (const struct cli_column *c = columns; c->title; c++)
+		(void)printf("%-*s  ", c->width, c->title);
+	(void)printf("\n");
+	json_array_foreach(rows, i, row)
+	{
+		for (const struct cli_column *c = columns; c->title; c++)
+			cell_print(json_object_get(row, c->key), c->width);
+		(void)printf("\n");
+	}
+}
+
+nx_rc cli_ask(const struct cli_args *args, const char *method, char *path, json_t *body,
+	json_t **ret, struct nx_err *err)
+{
+	NX_AUTO(nx_client) *client = NULL;
+	nx_rc rc = path ? nx_client_new(args, &client, err)
+			: nx_err_set(err, NX_E_NOMEM, "no memory for a path");
+
+	if (!rc)
+		rc = nx_client_json(client, method, path, body, ret, err);
+	free(path);
+	json_decref(body);
+	return rc;
+}
+
+void cli_json(json_t *json)
+{
+	(void)json_dumpf(json, stdout, JSON_INDENT(2));
+	(void)printf("\n");
+}
+
+/* GET `path`; print the array under `name` as a table, or all of it as JSON. */
+static nx_rc list(const struct cli_args *args, const char *path, const char *name,
+	const struct cli_column *columns, struct nx_err *err)
+{
+	json_t *json = NULL;
+	nx_rc rc = cli_ask(args, "GET", strdup(path), NULL, &json, err);
+
+	if (rc)
+		return rc;
+	if (cli_has(args, "json"))
+		cli_json(json);
+	else
+		cli_table(json_object_get(json, name), columns);
+	json_decref(json);
+	return NX_OK;
+}
+
+nx_rc cmd_collection_list(const struct cli_args *args, struct nx_err *err)
+{
+	static const struct cli_column columns[] = {{"NAME", "name", 24}, {"ZONE", "zone", 10},
+		{"DOMAIN", "domain", 16}, {"PROJECT", "project", 16},
+		{"CONFLICT", "on_conflict", 8}, {0}};
+
+	return list(args, "/collections", "collections", columns, err);
+}
+
+nx_rc cmd_ae_list(const struct cli_args *args, struct nx_err *err)
+{
+	static const struct cli_column columns[] = {{"CALLING", "calling", 16},
+		{"CALLED", "called", 16}, {"ADDRESS", "address", 24},
+		{"COLLECTION", "collection", 24}, {0}};
+
+	return list(args, "/ae", "ae", columns, err);
+}
+
+nx_rc cmd_token_list(const struct cli_args *args, struct nx_err *err)
+{
+	static const struct cli_column columns[] = {{"NAME", "name", 24}, {"ROLE", "role", 10},
+		{"EXPIRES", "expires", 27}, {"REVOKED", "revoked", 27}, {0}};
+
+	return list(args, "/tokens", "tokens", columns, err);
+}
+
+nx_rc cmd_collection_create(const struct cli_args *args, struct nx_err *err)
+{
+	const char *zone = cli_get(args, "zone");
+	const char *sensitivity = cli_get(args, "sensitivity");
+
+	return cli_ask(args, "POST", strdup("/collections"),
+		json_pack("{s:s,s:s,s:s,s:s*,s:s*}", "name", args->words[0], "zone",
+			zone ? zone : "curated", "sensitivity", sensitivity ? sensitivity : "deid",
+			"project", cli_get(args, "project"), "on_conflict",
+			cli_get(args, "on-conflict")),
+		NULL, err);
+}
+
+nx_rc cmd_ae_allow(const struct cli_args *args, struct nx_err *err)
+{
+	return cli_ask(args, "POST", strdup("/ae"),
+		json_pack("{s:s,s:s,s:s*,s:s*}", "calling", args->words[0], "collection",
+			args->words[1], "called", cli_get(args, "called"), "address",
+			cli_get(args, "address")),
+		NULL, err);
+}
+
+nx_rc cmd_ae_remove(const struct cli_args *args, struct nx_err *err)
+{
+	const char *called = cli_get(args, "called");
+
+	return cli_ask(args, "DELETE",
+		nx_client_path("/ae/%s?called=%s", args->words[0], called ? called : ""), NULL,
+		NULL, err);
+}
+
+nx_rc cmd_token_create(const struct cli_args *args, struct nx_err *err)
+{
+	json_t *json = NULL, *body;
+	int64_t days = 0;
+	nx_rc rc = cli_number(args, "days", 0, 1, 36500, &days, err);
+
+	if (rc)
+		return rc;
+	body = json_pack("{s:s,s:s}", "name", args->words[0], "role", args->words[1]);
+	if (days)
+		(void)json_object_set_new(body, "days", json_integer(days));
+	rc = cli_ask(args, "POST", strdup("/tokens"), body, &json, err);
+	if (rc)
+		return rc;
+	if (cli_has(args, "json"))
+		cli_json(json);
+	else
+		(void)printf("%s\n", json_string_value(json_object_get(json, "token")));
+	json_decref(json);
+	return NX_OK;
+}
+
+nx_rc cmd_token_revoke(const struct cli_args *args, struct nx_err *err)
+{
+	return cli_ask(
+		args, "DELETE", nx_client_path("/tokens/%s", args->words[0]), NULL, NULL, err);
+}
+
+/* ---- keys ---- */
+
+nx_rc cmd_key_status(const struct cli_args *args, struct nx_err *err)
+{
+	static const struct cli_column columns[] = {
+		{"ID", "id", 6}, {"DOMAIN", "name", 24}, {"VERSION", "version", 8}, {0}};
+
+	return list(args, "/keys", "domains", columns, err);
+}
+
+nx_rc cmd_key_rotate(const struct cli_args *args, struct nx_err *err)
+{
+	char *path = args->n_words ? nx_client_path("/keys/rotate?domain=%s", args->words[0])
+				   : strdup("/keys/rotate");
+	json_t *json = NULL;
+	nx_rc rc = cli_ask(args, "POST", path, NULL, &json, err);
+
+	if (rc)
+		return rc;
+	(void)printf("%lld domains have a new key\n",
+		(long long)json_integer_value(json_object_get(json, "rotated")));
+	json_decref(json);
+	return NX_OK;
+}
+
+nx_rc cmd_key_passphrase(const struct cli_args *args, struct nx_err *err)
+{
+	const struct nx_passphrase_source source = {.file = cli_get(args, "passphrase-file"),
+		.fd = cli_get(args, "passphrase-fd"),
+		.prompt = "New passphrase: ",
+		.twice = true};
+	NX_AUTO(nx_secret) *secret = NULL;
+	nx_rc rc = nx_passphrase_read(&source, &secret, err);
+
+	if (rc)
+		return rc;
+	return cli_ask(args, "POST", strdup("/keys/passphrase"),
+		json_pack("{s:s%}", "passphrase", secret->data, secret->n), NULL, err);
+}
+
+nx_rc cmd_scrub(const struct cli_args *args, struct nx_err *err)
+{
+	json_t *json = NULL;
+	int64_t bad;
+	nx_rc rc = cli_ask(args, "POST", strdup("/scrub"), NULL, &json, err);
+
+	if (rc)
+		return rc;
+	bad = json_integer_value(json_object_get(json, "bad"));
+	if (cli_has(args, "json"))
+		cli_json(json);
+	else
+		(void)printf("%lld items, %lld extents, %lld bytes: %lld bad\n",
+			(long long)json_integer_value(json_object_get(json, "items")),
+			(long long)json_integer_value(json_object_get(json, "extents")),
+			(long long)json_integer_value(json_object_get(json, "bytes")),
+			(long long)bad);
+	json_decref(json);
+	return bad ? nx_err_set(err, NX_E_CORRUPT, "stored bytes did not authenticate") : NX_OK;
+}
+
+/* ---- ledger ---- */
+
+static char *ledger_path(const struct cli_args *args, const char *what)
+{
+	static const char *const keys[] = {
+		"from", "to", "action", "principal", "study", "subject", "after", "limit"};
+	NX_AUTO_DONE(nx_buf) buf;
+	const char *text;
+
+	nx_buf_init(&buf, 64 * NX_KIB, 0);
+	nx_buf_printf(&buf, "/ledger/%s?", what);
+	for (size_t i = 0; i < NX_ARRAY_LEN(keys); i++) {
+		const char *value = cli_get(args, keys[i]);
+		NX_AUTO_MEM char *pair = value ? nx_client_path("%s=%s&", keys[i], value) : NULL;
+
+		if (pair)
+			nx_buf_put_str(&buf, pair);
+	}
+	text = nx_buf_cstr(&buf);
+	return text ? strdup(text) : NULL;
+}
+
+nx_rc cmd_ledger_verify(const struct cli_args *args, struct nx_err *err)
+{
+	json_t *json = NULL;
+	nx_rc rc = cli_ask(args, "GET", strdup("/ledger/verify"), NULL, &json, err);
+
+	if (rc)
+		return rc;
+	(void)printf("%lld entries, all in order\n",
+		(long long)json_integer_value(json_object_get(json, "entries")));
+	json_decref(json);
+	return NX_OK;
+}
+
+nx_rc cmd_ledger_search(const struct cli_args *args, struct nx_err *err)
+{
+	json_t *json = NULL;
+	const json_t *row, *body;
+	size_t i;
+	nx_rc rc = cli_ask(args, "GET", ledger_path(args, "entries"), NULL, &json, err);
+
+	if (rc)
+		return rc;
+	if (cli_has(args, "json")) {
+		cli_json(json);
+	} else {
+		json_array_foreach(json_object_get(json, "entries"), i, row)
+		{
+			body = json_object_get(row, "body");
+			(void)printf("%-8lld  %s  %-18s  %-2lld  %s\n",
+				(long long)json_integer_value(json_object_get(row, "index")),
+				json_string_value(json_object_get(row, "time")),
+				json_string_value(json_object_get(row, "action")),
+				(long long)json_integer_value(json_object_get(row, "outcome")),
+				json_string_value(json_object_get(body, "principal")));
+		}
+	}
+	json_decref(json);
+	return NX_OK;
+}
+
+static nx_rc text_command(const struct cli_args *args, char *path, struct nx_err *err)
+{
+	NX_AUTO(nx_client) *client = NULL;
+	NX_AUTO_DONE(nx_buf) buf;
+	nx_rc rc = path ? nx_client_new(args, &client, err)
+			: nx_err_set(err, NX_E_NOMEM, "no memory for a path");
+
+	nx_buf_init(&buf, 256 * (size_t)NX_MIB, NX_BUF_WIPE);
+	if (!rc)
+		rc = nx_client_text(client, "GET", path, &buf, err);
+	free(path);
+	return rc ? rc : cli_print(&buf, err);
+}
+
+nx_rc cmd_ledger_prove(const struct cli_args *args, struct nx_err *err)
+{
+	return text_command(args, ledger_path(args, "proof"), err);
+}
+
+nx_rc cmd_ledger_export(const struct cli_args *args, struct nx_err *err)
+{
+	const char *word = args->words[0];
+	NX_AUTO_MEM char *cwd = word[0] == '/' ? strdup("") : getcwd(NULL, 0);
+
+	if (!cwd)
+		return nx_err_errno(err, "working folder");
+	return cli_ask(args, "POST",
+		nx_client_path("/ledger/export?folder=%S%S%S", cwd, cwd[0] ? "/" : "", word), NULL,
+		NULL, err);
+}
+
+nx_rc cmd_ledger_checkpoint(const struct cli_args *args, struct nx_err *err)
+{
+	json_t *json = NULL;
+	nx_rc rc = cli_ask(args, "GET", strdup("/ledger/checkpoint"), NULL, &json, err);
+
+	if (rc)
+		return rc;
+	if (cli_has(args, "json"))
+		cli_json(json);
+	else
+		(void)printf("%s", json_string_value(json_object_get(json, "checkpoint")));
+	json_decref(json);
+	return NX_OK;
+}

@@ -1,0 +1,212 @@
+/* narthex import: files and folders, over several connections. */
+#include <fcntl.h>
+#include <fts.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/clock.h"
+#include "cli/cli_priv.h"
+#include "cli/client.h"
+
+enum {
+	WORKERS_MAX = 64,
+	WORKERS = 4,
+	PROGRESS_US = 250000
+};
+
+/* Shared by the workers; the walk over the folders goes on while they send. */
+struct import {
+	const struct cli_args *args;
+	char *path;           /* of the API */
+	pthread_mutex_t lock; /* guards what follows */
+	FTS *walk;
+	uint64_t stored, duplicates, versions, quarantined, failed, bytes;
+	int64_t shown_us;
+	bool progress;
+	struct nx_err first; /* of a worker that could not go on */
+};
+
+/* Caller holds the lock. */
+static void progress_show(struct import *im, bool end)
+{
+	int64_t now = nx_mono_us();
+	char bytes[16];
+
+	if (!im->progress || (!end && now - im->shown_us < PROGRESS_US))
+		return;
+	im->shown_us = now;
+	(void)fprintf(stderr, "\r%llu files, %s, %llu failed ",
+		(unsigned long long)(im->stored + im->duplicates + im->versions + im->quarantined),
+		cli_bytes(im->bytes, bytes), (unsigned long long)im->failed);
+	if (end)
+		(void)fprintf(stderr, "\n");
+}
+
+/* The next regular file; from the heap.  NULL at the end. */
+static char *next_file(struct import *im)
+{
+	char *path = NULL;
+	FTSENT *entry;
+
+	(void)pthread_mutex_lock(&im->lock);
+	while (!path && !im->first.rc && (entry = fts_read(im->walk))) {
+		if (entry->fts_info == FTS_F)
+			path = strdup(entry->fts_path);
+		else if (entry->fts_info == FTS_NS || entry->fts_info == FTS_ERR ||
+			entry->fts_info == FTS_DNR)
+			im->failed++;
+	}
+	(void)pthread_mutex_unlock(&im->lock);
+	return path;
+}
+
+static void count(struct import *im, const json_t *answer, uint64_t size)
+{
+	const char *outcome = json_string_value(json_object_get(answer, "outcome"));
+	const struct {
+		const char *name;
+		uint64_t *counter;
+	} counters[] = {
+		{"stored", &im->stored},
+		{"duplicate", &im->duplicates},
+		{"version", &im->versions},
+		{"quarantined", &im->quarantined},
+	};
+
+	(void)pthread_mutex_lock(&im->lock);
+	for (size_t i = 0; i < NX_ARRAY_LEN(counters); i++)
+		if (outcome && strcmp(outcome, counters[i].name) == 0)
+			++*counters[i].counter;
+	im->bytes += size;
+	progress_show(im, false);
+	(void)pthread_mutex_unlock(&im->lock);
+}
+
+static void fail(struct import *im, const char *file, const struct nx_err *why)
+{
+	/* With these every further file would fail the same way. */
+	bool fatal = why->rc == NX_E_CLOSED || why->rc == NX_E_DENIED ||
+		why->rc == NX_E_UNAUTHENTICATED || why->rc == NX_E_NOSPACE;
+
+	(void)pthread_mutex_lock(&im->lock);
+	(void)fprintf(stderr, "%s%s: %s\n", im->progress ? "\r" : "", file, nx_err_text(why));
+	im->failed++;
+	if (fatal && !im->first.rc)
+		im->first = *why;
+	(void)pthread_mutex_unlock(&im->lock);
+}
+
+static nx_rc file_send(
+	struct import *im, struct nx_client *client, const char *file, struct nx_err *err)
+{
+	NX_AUTO_FD fd = open(file, O_RDONLY | O_CLOEXEC);
+	json_t *answer = NULL;
+	struct stat st;
+	nx_rc rc;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return nx_err_errno(err, "open");
+	rc = nx_client_upload(client, "POST", im->path, "application/dicom", fd,
+		(uint64_t)st.st_size, &answer, err);
+	if (!rc)
+		count(im, answer, (uint64_t)st.st_size);
+	json_decref(answer);
+	return rc;
+}
+
+static void *worker(void *payload)
+{
+	struct import *im = payload;
+	NX_AUTO(nx_client) *client = NULL;
+	struct nx_err err = {0};
+	char *file;
+
+	if (nx_client_new(im->args, &client, &err)) {
+		fail(im, "connection", &err);
+		return NULL;
+	}
+	while ((file = next_file(im))) {
+		err = (struct nx_err){0};
+		if (file_send(im, client, file, &err))
+			fail(im, file, &err);
+		free(file);
+	}
+	return NULL;
+}
+
+static nx_rc workers_run(struct import *im, int64_t n, struct nx_err *err)
+{
+	pthread_t threads[WORKERS_MAX];
+	int64_t started = 0;
+
+	for (; started < n; started++)
+		if (pthread_create(&threads[started], NULL, worker, im) != 0)
+			break;
+	for (int64_t i = 0; i < started; i++)
+		(void)pthread_join(threads[i], NULL);
+	return started ? NX_OK : nx_err_set(err, NX_E_NOMEM, "no thread could be started");
+}
+
+static void result_print(const struct import *im)
+{
+	char bytes[16];
+
+	if (cli_has(im->args, "json"))
+		(void)printf("{\"stored\":%llu,\"duplicates\":%llu,\"versions\":%llu,"
+			     "\"quarantined\":%llu,\"failed\":%llu,\"bytes\":%llu}\n",
+			(unsigned long long)im->stored, (unsigned long long)im->duplicates,
+			(unsigned long long)im->versions, (unsigned long long)im->quarantined,
+			(unsigned long long)im->failed, (unsigned long long)im->bytes);
+	else
+		(void)printf("%llu stored, %llu there already, %llu new versions, %llu in "
+			     "quarantine, %llu failed, %s\n",
+			(unsigned long long)im->stored, (unsigned long long)im->duplicates,
+			(unsigned long long)im->versions, (unsigned long long)im->quarantined,
+			(unsigned long long)im->failed, cli_bytes(im->bytes, bytes));
+}
+
+static nx_rc import_end(struct import *im, struct nx_err *err)
+{
+	progress_show(im, true);
+	result_print(im);
+	if (im->first.rc) {
+		*err = im->first;
+		return err->rc;
+	}
+	return im->failed ? nx_err_set(err, NX_E_INTERNAL, "%llu files were not taken",
+				    (unsigned long long)im->failed)
+			  : NX_OK;
+}
+
+nx_rc cmd_import(const struct cli_args *args, struct nx_err *err)
+{
+	struct import im = {.args = args, .progress = isatty(STDERR_FILENO)};
+	const char *collection = cli_get(args, "collection");
+	int64_t n = WORKERS;
+	char **roots;
+	nx_rc rc = cli_number(args, "jobs", WORKERS, 1, WORKERS_MAX, &n, err);
+
+	if (rc)
+		return rc;
+	roots = calloc(args->n_words + 1, sizeof(*roots));
+	im.path = nx_client_path("/collections/%s/instances", collection ? collection : "clinical");
+	for (size_t i = 0; roots && i < args->n_words; i++)
+		roots[i] = (char *)(uintptr_t)args->words[i];
+	if (roots && im.path)
+		im.walk = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR | FTS_COMFOLLOW, NULL);
+	if (!im.walk)
+		rc = nx_err_errno(err, "import");
+	(void)pthread_mutex_init(&im.lock, NULL);
+	if (!rc)
+		rc = workers_run(&im, n, err);
+	if (!rc)
+		rc = import_end(&im, err);
+	if (im.walk)
+		(void)fts_close(im.walk);
+	(void)pthread_mutex_destroy(&im.lock);
+	free(roots);
+	free(im.path);
+	return rc;
+}
