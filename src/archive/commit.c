@@ -157,19 +157,22 @@ static nx_rc unit_build(struct nx_archive *a, const struct group *g, const struc
 	return rc;
 }
 
-/* *ret_range (may be NULL): what was written, for the record to vouch for. */
+/* A unit with a record is durable on NX_OK.  *ret_range (may be NULL): what was written, for the
+ * record to vouch for. */
 static nx_rc unit_write(struct nx_archive *a, struct group *g, const struct group_unit *unit,
 	struct nx_slice record, struct blob_range *ret_range, struct nx_err *err)
 {
+	nx_rc (*const put)(struct nx_pool *, nx_pack_id, uint64_t, const struct iovec *, size_t,
+		struct nx_err *) = record.n ? nx_pool_write_through : nx_pool_write;
 	struct unit_image image = {NULL, 0};
 	nx_rc rc = unit_build(a, g, unit, record, &image, err);
 
 	if (!rc) {
 		struct iovec iov = {image.data, image.len};
 
-		space_trim(a, unit->pack, unit->off, UNIT_RESERVE, image.len);
+		space_settle(a, unit->pack, unit->off, image.len);
 		g->written = true;
-		rc = nx_pool_write(a->pool, unit->pack, unit->off, &iov, 1, err);
+		rc = put(a->pool, unit->pack, unit->off, &iov, 1, err);
 	}
 	if (!rc && ret_range)
 		*ret_range = (struct blob_range){
@@ -276,8 +279,20 @@ static nx_rc heads_add(struct nx_archive *a, struct group *g, struct nx_err *err
 	return rc;
 }
 
+/* What the record vouches for and was not synced by those who brought it (blobs_sync()). */
+static nx_rc others_sync(struct nx_archive *a, const struct group *g, struct nx_err *err)
+{
+	struct pack_set set = {.n = 0};
+
+	for (const struct group_unit *u = g->units->next; u; u = u->next)
+		if (!set_add(&set, u->pack))
+			return nx_err_set(
+				err, NX_E_LIMIT, "group of more than %d units", GROUP_PACKS_MAX);
+	return set.n ? nx_pool_sync(a->pool, set.ids, set.n, err) : NX_OK;
+}
+
 /*
- * The order matters: keys are durable before a record names their subjects, or a record that
+ * The order matters: keys and extents are durable before a record names them, or a record that
  * reached the medium in a power cut could not be opened for ever.
  */
 static nx_rc group_write(struct nx_archive *a, struct group *g, struct nx_err *err)
@@ -304,9 +319,9 @@ static nx_rc group_write(struct nx_archive *a, struct group *g, struct nx_err *e
 		rc = nx_keys_sync(a->keys, err);
 	home = g->units;
 	if (!rc)
-		rc = unit_write(a, g, home, nx_buf_slice(&record), NULL, err);
+		rc = others_sync(a, g, err);
 	if (!rc)
-		rc = nx_pool_sync(a->pool, set.ids, set.n, err);
+		rc = unit_write(a, g, home, nx_buf_slice(&record), NULL, err);
 	if (rc)
 		return rc;
 	a->last_pack = home->pack;
@@ -328,8 +343,6 @@ static void group_undo(struct nx_archive *a, const struct group *g)
 		return;
 	}
 	space_retire_small(a);
-	for (size_t i = 0; i < g->n_ranges; i++)
-		space_retire(a, g->ranges[i].pack);
 }
 
 /* ---- answering ---- */
@@ -554,11 +567,37 @@ void *committer_main(void *archive)
 	return NULL;
 }
 
-nx_rc nx_archive_submit(struct nx_archive *archive, struct nx_change *change, struct nx_err *err)
+/*
+ * Bulk extents are made durable by the thread that brought them: those of many threads at once, and
+ * one sync serves all who wait for a pack.  The committer then has one small write per group.
+ */
+static nx_rc blobs_sync(struct nx_archive *a, const struct nx_change *change, struct nx_err *err)
 {
+	struct pack_set set = {.n = 0};
 	nx_rc rc = NX_OK;
 
+	for (const struct change_put *p = change->puts; p; p = p->next)
+		for (size_t i = 0; i < p->put->n_blobs; i++)
+			for (size_t k = 0; k < p->put->blobs[i]->n_extents; k++)
+				if (!set_add(&set, p->put->blobs[i]->ranges[k].pack))
+					return nx_err_set(err, NX_E_LIMIT,
+						"change touches more than %d packs",
+						GROUP_PACKS_MAX);
+	if (set.n)
+		rc = nx_pool_sync(a->pool, set.ids, set.n, err);
+	for (size_t i = 0; i < set.n && rc; i++)
+		space_retire(a, set.ids[i]);
+	return rc;
+}
+
+nx_rc nx_archive_submit(struct nx_archive *archive, struct nx_change *change, struct nx_err *err)
+{
+	nx_rc rc;
+
 	assert(!change->submitted);
+	rc = blobs_sync(archive, change, err);
+	if (rc)
+		return rc;
 	(void)pthread_mutex_lock(&archive->lock);
 	if (archive->stopping) {
 		rc = nx_err_set(err, NX_E_CLOSED, "the archive is closing");
