@@ -5,8 +5,8 @@
  * Layer:   tests.
  * Threads: site_load() starts its own; everything else from one thread.
  */
-#ifndef CRASH_SITE_H
-#define CRASH_SITE_H
+#ifndef NX_CRASH_SITE_H
+#define NX_CRASH_SITE_H
 
 #include <pthread.h>
 #include <stdbool.h>

@@ -3,8 +3,8 @@
  *
  * Layer:   tests.
  */
-#ifndef ARCHIVE_FIXTURE_H
-#define ARCHIVE_FIXTURE_H
+#ifndef NX_ARCHIVE_FIXTURE_H
+#define NX_ARCHIVE_FIXTURE_H
 
 #include "nx_test.h"
 
