@@ -37,8 +37,16 @@ static void expect_good(struct site *s, uint64_t nth)
 /* It takes changes again, and all is there, also after a start. */
 static void expect_usable(struct site *s, uint64_t nth)
 {
+	struct nx_entry_draft draft = {.action = NX_ACTION_READ, .principal = "crash"};
 	unsigned before = acked(s);
+	struct nx_err err;
+	nx_rc rc;
 
+	/* While the catalog lags behind what was answered, changes are refused. */
+	while ((rc = nx_archive_record(s->archive, &draft, &err)) == NX_E_BUSY)
+		(void)usleep(1000);
+	if (rc)
+		(void)site_wrong(s, "it takes no changes: %s", nx_err_text(&err));
 	(void)site_check(s);
 	expect_good(s, nth);
 	site_load(s, OPS);

@@ -99,6 +99,28 @@ static void test_other_bytes_are_a_new_version_beside_the_old(void **state)
 	assert_i64(item.version, 2);
 }
 
+static void test_a_version_in_another_study_is_counted_there(void **state)
+{
+	static const struct {
+		const char *uid;
+		int64_t n;
+	} want[] = {{"1.2.3", 0}, {"1.2.4", 1}};
+	struct fixture *fx = *state;
+	struct nx_study study;
+	struct nx_put put;
+
+	assert_ok(fx_put(fx, "P1", "1.2.3", "1.2.1", 800, 0, 1, &put), &fx->err);
+	assert_ok(fx_put(fx, "P1", "1.2.4", "1.2.1", 800, 0, 2, &put), &fx->err);
+	assert_int_equal(put.outcome, NX_PUT_VERSION);
+	nx_archive_barrier(fx->archive);
+	for (size_t i = 0; i < NX_ARRAY_LEN(want); i++) {
+		assert_ok(nx_cat_study(fx->cat, fx->collection.id, want[i].uid, fx->arena, &study,
+				  &fx->err),
+			&fx->err);
+		assert_i64(study.n_instances, want[i].n);
+	}
+}
+
 static void test_blank_patient_id_is_a_subject_per_study(void **state)
 {
 	struct fixture *fx = *state;
@@ -334,6 +356,7 @@ int main(void)
 		TEST(test_counters_follow_the_instances),
 		TEST(test_same_bytes_again_store_nothing),
 		TEST(test_other_bytes_are_a_new_version_beside_the_old),
+		TEST(test_a_version_in_another_study_is_counted_there),
 		TEST(test_blank_patient_id_is_a_subject_per_study),
 		TEST(test_reopening_finds_everything),
 		TEST(test_a_lost_catalog_is_rebuilt_from_the_packs),
