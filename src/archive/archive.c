@@ -128,6 +128,7 @@ nx_rc nx_archive_open(
 	rc = ledger_open(a, opts, err);
 	if (!rc)
 		rc = replay(a, opts->rebuild, err);
+	a->replayed = !rc;
 	if (!rc)
 		rc = ids_load(a, err);
 	if (!rc)
@@ -159,7 +160,12 @@ struct nx_archive *nx_archive_free(struct nx_archive *archive)
 		return NULL;
 	if (archive->running)
 		threads_stop(archive);
-	nx_ledger_free(archive->ledger);
+	/* A replay that did not come to its end has catalog and ledger of different times: a
+	 * checkpoint over both would be wrong for ever. */
+	if (archive->replayed)
+		nx_ledger_free(archive->ledger);
+	else if (archive->ledger)
+		nx_ledger_abandon(archive->ledger);
 	cache_clear(&archive->cache);
 	space_free(archive);
 	nx_key_done(&archive->log_key);

@@ -258,6 +258,7 @@ struct nx_archive {
 	uint64_t last_pack, last_off; /* previous group's unit; committer only */
 	struct nx_archive_stats stats;
 
+	bool replayed; /* catalog and ledger hold every group there is */
 	bool running;
 	pthread_t committer;
 	pthread_t keeper;

@@ -75,23 +75,47 @@ static nx_rc prepare_change(
 	return rc;
 }
 
+enum claim {
+	CLAIMED,
+	CLAIM_LATER, /* another change of the group has the name */
+	CLAIM_TWICE  /* this change itself has */
+};
+
 /* Items of one name in one group would not see each other: the later change waits for the next
  * group. */
-static bool names_claim(struct group *g, const struct nx_change *change)
+static enum claim names_claim(struct group *g, struct nx_change *change)
+{
+	for (const struct change_put *p = change->puts; p; p = p->next) {
+		uint8_t key[8 + NX_LIMIT_OBJECT_KEY + 1];
+		size_t n = strlen(p->put->item->name);
+		uint64_t id = (uint64_t)p->put->collection->id;
+		void *holder;
+
+		assert(n <= NX_LIMIT_OBJECT_KEY);
+		memcpy(key, &id, 8);
+		memcpy(key + 8, p->put->item->name, n);
+		holder = nx_map_get(g->names, nx_slice(key, 8 + n));
+		if (holder)
+			return holder == change ? CLAIM_TWICE : CLAIM_LATER;
+		if (!nx_map_put(g->names, nx_slice(key, 8 + n), change, NULL))
+			return CLAIM_LATER;
+	}
+	return CLAIMED;
+}
+
+/* It is not in the group after all: its names are free again. */
+static void names_drop(struct group *g, const struct nx_change *change)
 {
 	for (const struct change_put *p = change->puts; p; p = p->next) {
 		uint8_t key[8 + NX_LIMIT_OBJECT_KEY + 1];
 		size_t n = strlen(p->put->item->name);
 		uint64_t id = (uint64_t)p->put->collection->id;
 
-		assert(n <= NX_LIMIT_OBJECT_KEY);
 		memcpy(key, &id, 8);
 		memcpy(key + 8, p->put->item->name, n);
-		if (nx_map_get(g->names, nx_slice(key, 8 + n)) ||
-			!nx_map_put(g->names, nx_slice(key, 8 + n), g, NULL))
-			return false;
+		if (nx_map_get(g->names, nx_slice(key, 8 + n)) == change)
+			(void)nx_map_del(g->names, nx_slice(key, 8 + n));
 	}
-	return true;
 }
 
 /* ---- writing ---- */
@@ -411,22 +435,28 @@ static nx_rc group_fill(struct nx_archive *a, struct group *g, struct nx_change 
 
 	while (*list && small < GROUP_SMALL_BYTES) {
 		struct nx_change *change = *list;
-		bool claimed = names_claim(g, change);
+		enum claim claim = names_claim(g, change);
 		struct nx_err why = {.rc = NX_OK};
 		nx_rc rc;
 
-		if (*ret_good && (!claimed || change->erase || (*ret_good)->erase))
+		if (*ret_good && (claim == CLAIM_LATER || change->erase || (*ret_good)->erase)) {
+			names_drop(g, change);
 			break;
+		}
 		*list = change->next;
 		change->next = NULL;
-		rc = claimed ? prepare_change(a, g, change, &why)
-			     : nx_err_set(&why, NX_E_INVAL, "one item twice in one change");
+		rc = claim == CLAIMED
+			? prepare_change(a, g, change, &why)
+			: nx_err_set(&why, claim == CLAIM_TWICE ? NX_E_INVAL : NX_E_NOMEM,
+				  claim == CLAIM_TWICE ? "one item twice in one change"
+						       : "no memory for the names of a group");
 		if (rc && g->poisoned) {
 			*good = change;
 			*err = why;
 			return rc;
 		}
 		if (rc) {
+			names_drop(g, change);
 			answer(change, rc, &why);
 			continue;
 		}

@@ -14,8 +14,8 @@
  * file system has them).  What is not modelled: a disk that lies about syncs, and blocks damaged
  * outside of what was being written.
  */
-#ifndef CUT_H
-#define CUT_H
+#ifndef NX_CUT_H
+#define NX_CUT_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -5,8 +5,8 @@
  * Layer:   tests.
  * Threads: site_load() starts its own; everything else from one thread.
  */
-#ifndef CRASH_SITE_H
-#define CRASH_SITE_H
+#ifndef NX_CRASH_SITE_H
+#define NX_CRASH_SITE_H
 
 #include <pthread.h>
 #include <stdbool.h>
@@ -94,7 +94,7 @@ struct site {
 	pthread_mutex_t lock; /* guards erased, n_erased */
 	struct erased erased[4096];
 	unsigned n_erased;
-	bool stop;
+	bool fresh; /* nothing was done since the start, which has swept what an erasure left */
 	char why[SITE_WHY]; /* the first thing that was wrong; "" */
 };
 
@@ -104,7 +104,7 @@ struct site *site_free(struct site *s);
 /* False, with site->why, when it does not open. */
 bool site_open(struct site *s, bool rebuild);
 void site_close(struct site *s);
-/* The load, until `until_steps` steps of the machine or the end of power. */
+/* The load, until every thread has done its operations, or the end of power. */
 void site_load(struct site *s, unsigned ops_per_thread);
 /* Everything acknowledged is there, nothing else but what was on its way, and all of it whole. */
 bool site_check(struct site *s);
