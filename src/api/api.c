@@ -116,3 +116,13 @@ nx_rc api_query_time(struct nx_http_req *req, const char *name, int64_t *ret_us,
 	*ret_us = (int64_t)timegm(&tm) * 1000000;
 	return NX_OK;
 }
+
+nx_rc api_subject_parse(const char *text, uint64_t *ret, struct nx_err *err)
+{
+	size_t n = strlen(text);
+
+	if (!n || n > 16 || strspn(text, "0123456789abcdefABCDEF") != n)
+		return nx_err_set(err, NX_E_INVAL, "subject is not a hexadecimal number");
+	*ret = strtoull(text, NULL, 16);
+	return *ret ? NX_OK : nx_err_set(err, NX_E_INVAL, "there is no subject 0");
+}

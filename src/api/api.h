@@ -1,7 +1,7 @@
 /*
  * api.h - the REST interface /api/v1: JSON over the services.
  *
- * Layer:   4 (api).  Uses ingest, retrieve, lifecycle, report, http, base.
+ * Layer:   4 (api).  Uses ingest, retrieve, deid, dataset, lifecycle, report, http, base.
  * Threads: handlers run in their connection's thread.
  * PHI:     bodies and paths pass through.
  */
@@ -11,7 +11,10 @@
 #include "http/http.h"
 
 struct nx_admin;
+struct nx_archive;
+struct nx_deid;
 struct nx_ingest;
+struct nx_releases;
 struct nx_report;
 struct nx_retrieve;
 
@@ -23,6 +26,12 @@ struct nx_api {
 	struct nx_retrieve *retrieve;
 	struct nx_admin *admin;
 	struct nx_report *report;
+	struct nx_deid *deid;
+	struct nx_releases *releases;
+	struct nx_archive *archive; /* only passed on to services that have no object */
+	const char *site;           /* its name */
+	const char *const *files;   /* configuration and certificates, for backups */
+	size_t n_files;
 };
 
 /* To add a resource, add rows and a file by its noun; mounted under NX_API_PREFIX. */

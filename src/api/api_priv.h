@@ -47,6 +47,8 @@ NX_NODISCARD nx_rc api_query_number(
 /* "2026-01-31T08:15:30Z", "2026-01-31" or microseconds; 0 where it is absent. */
 NX_NODISCARD nx_rc api_query_time(
 	struct nx_http_req *req, const char *name, int64_t *ret_us, struct nx_err *err);
+/* A subject as ledger and certificates write it: hexadecimal, not 0. */
+NX_NODISCARD nx_rc api_subject_parse(const char *text, uint64_t *ret, struct nx_err *err);
 
 /* ---- handlers, by the file they are in ---- */
 
@@ -80,6 +82,21 @@ nx_rc api_keys_get(struct nx_http_req *req, struct nx_err *err);
 nx_rc api_keys_rotate(struct nx_http_req *req, struct nx_err *err);
 nx_rc api_keys_passphrase(struct nx_http_req *req, struct nx_err *err);
 nx_rc api_scrub_run(struct nx_http_req *req, struct nx_err *err);
+
+nx_rc api_deid_run(struct nx_http_req *req, struct nx_err *err);
+
+nx_rc api_releases_list(struct nx_http_req *req, struct nx_err *err);
+nx_rc api_releases_create(struct nx_http_req *req, struct nx_err *err);
+nx_rc api_releases_verifier(struct nx_http_req *req, struct nx_err *err);
+nx_rc api_release_manifest(struct nx_http_req *req, struct nx_err *err);
+
+nx_rc api_lease_open(struct nx_http_req *req, struct nx_err *err);
+nx_rc api_lease_read(struct nx_http_req *req, struct nx_err *err);
+nx_rc api_lease_end(struct nx_http_req *req, struct nx_err *err);
+
+nx_rc api_erasures_create(struct nx_http_req *req, struct nx_err *err);
+nx_rc api_who_saw(struct nx_http_req *req, struct nx_err *err);
+nx_rc api_backups_create(struct nx_http_req *req, struct nx_err *err);
 
 nx_rc api_ledger_checkpoint(struct nx_http_req *req, struct nx_err *err);
 nx_rc api_ledger_entries(struct nx_http_req *req, struct nx_err *err);

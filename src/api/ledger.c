@@ -12,22 +12,9 @@ nx_rc api_ledger_checkpoint(struct nx_http_req *req, struct nx_err *err)
 		nx_report_checkpoint(api_of(req)->report, api_who_of(req), &buf, err), &buf, err);
 }
 
-static nx_rc subject_take(struct nx_http_req *req, uint64_t *ret, struct nx_err *err)
-{
-	const char *text = nx_http_query(req, "subject");
-	char *end = NULL;
-
-	*ret = 0;
-	if (!text)
-		return NX_OK;
-	*ret = strtoull(text, &end, 16);
-	if (end != text + strlen(text) || !*ret)
-		return nx_err_set(err, NX_E_INVAL, "subject is not a hexadecimal number");
-	return NX_OK;
-}
-
 static nx_rc filter_take(struct nx_http_req *req, struct nx_ledger_filter *f, struct nx_err *err)
 {
+	const char *subject = nx_http_query(req, "subject");
 	uint64_t limit = 0;
 	nx_rc rc = api_query_time(req, "from", &f->from_us, err);
 
@@ -37,8 +24,9 @@ static nx_rc filter_take(struct nx_http_req *req, struct nx_ledger_filter *f, st
 		rc = api_query_number(req, "after", UINT64_MAX, &f->after, err);
 	if (!rc)
 		rc = api_query_number(req, "limit", 0, &limit, err);
-	if (!rc)
-		rc = subject_take(req, &f->subject, err);
+	f->subject = 0;
+	if (!rc && subject)
+		rc = api_subject_parse(subject, &f->subject, err);
 	f->limit = limit < UINT32_MAX ? (unsigned)limit : 0;
 	f->action = nx_http_query(req, "action");
 	f->principal = nx_http_query(req, "principal");

@@ -53,8 +53,7 @@ void cli_json(json_t *json)
 	(void)printf("\n");
 }
 
-/* GET `path`; print the array under `name` as a table, or all of it as JSON. */
-static nx_rc list(const struct cli_args *args, const char *path, const char *name,
+nx_rc cli_list(const struct cli_args *args, const char *path, const char *name,
 	const struct cli_column *columns, struct nx_err *err)
 {
 	json_t *json = NULL;
@@ -76,7 +75,7 @@ nx_rc cmd_collection_list(const struct cli_args *args, struct nx_err *err)
 		{"DOMAIN", "domain", 16}, {"PROJECT", "project", 16},
 		{"CONFLICT", "on_conflict", 8}, {0}};
 
-	return list(args, "/collections", "collections", columns, err);
+	return cli_list(args, "/collections", "collections", columns, err);
 }
 
 nx_rc cmd_ae_list(const struct cli_args *args, struct nx_err *err)
@@ -85,7 +84,7 @@ nx_rc cmd_ae_list(const struct cli_args *args, struct nx_err *err)
 		{"CALLED", "called", 16}, {"ADDRESS", "address", 24},
 		{"COLLECTION", "collection", 24}, {0}};
 
-	return list(args, "/ae", "ae", columns, err);
+	return cli_list(args, "/ae", "ae", columns, err);
 }
 
 nx_rc cmd_token_list(const struct cli_args *args, struct nx_err *err)
@@ -93,7 +92,7 @@ nx_rc cmd_token_list(const struct cli_args *args, struct nx_err *err)
 	static const struct cli_column columns[] = {{"NAME", "name", 24}, {"ROLE", "role", 10},
 		{"EXPIRES", "expires", 27}, {"REVOKED", "revoked", 27}, {0}};
 
-	return list(args, "/tokens", "tokens", columns, err);
+	return cli_list(args, "/tokens", "tokens", columns, err);
 }
 
 nx_rc cmd_collection_create(const struct cli_args *args, struct nx_err *err)
@@ -162,7 +161,7 @@ nx_rc cmd_key_status(const struct cli_args *args, struct nx_err *err)
 	static const struct cli_column columns[] = {
 		{"ID", "id", 6}, {"DOMAIN", "name", 24}, {"VERSION", "version", 8}, {0}};
 
-	return list(args, "/keys", "domains", columns, err);
+	return cli_list(args, "/keys", "domains", columns, err);
 }
 
 nx_rc cmd_key_rotate(const struct cli_args *args, struct nx_err *err)
@@ -218,16 +217,14 @@ nx_rc cmd_scrub(const struct cli_args *args, struct nx_err *err)
 
 /* ---- ledger ---- */
 
-static char *ledger_path(const struct cli_args *args, const char *what)
+char *cli_query(const struct cli_args *args, const char *what, const char *const *keys, size_t n)
 {
-	static const char *const keys[] = {
-		"from", "to", "action", "principal", "study", "subject", "after", "limit"};
 	NX_AUTO_DONE(nx_buf) buf;
 	const char *text;
 
-	nx_buf_init(&buf, 64 * NX_KIB, 0);
-	nx_buf_printf(&buf, "/ledger/%s?", what);
-	for (size_t i = 0; i < NX_ARRAY_LEN(keys); i++) {
+	nx_buf_init(&buf, 64 * NX_KIB, NX_BUF_WIPE);
+	nx_buf_printf(&buf, "%s?", what);
+	for (size_t i = 0; i < n; i++) {
 		const char *value = cli_get(args, keys[i]);
 		NX_AUTO_MEM char *pair = value ? nx_client_path("%s=%s&", keys[i], value) : NULL;
 
@@ -236,6 +233,14 @@ static char *ledger_path(const struct cli_args *args, const char *what)
 	}
 	text = nx_buf_cstr(&buf);
 	return text ? strdup(text) : NULL;
+}
+
+static char *ledger_path(const struct cli_args *args, const char *what)
+{
+	static const char *const keys[] = {
+		"from", "to", "action", "principal", "study", "subject", "after", "limit"};
+
+	return cli_query(args, what, keys, NX_ARRAY_LEN(keys));
 }
 
 nx_rc cmd_ledger_verify(const struct cli_args *args, struct nx_err *err)
@@ -256,7 +261,7 @@ nx_rc cmd_ledger_search(const struct cli_args *args, struct nx_err *err)
 	json_t *json = NULL;
 	const json_t *row, *body;
 	size_t i;
-	nx_rc rc = cli_ask(args, "GET", ledger_path(args, "entries"), NULL, &json, err);
+	nx_rc rc = cli_ask(args, "GET", ledger_path(args, "/ledger/entries"), NULL, &json, err);
 
 	if (rc)
 		return rc;
@@ -278,7 +283,7 @@ nx_rc cmd_ledger_search(const struct cli_args *args, struct nx_err *err)
 	return NX_OK;
 }
 
-static nx_rc text_command(const struct cli_args *args, char *path, struct nx_err *err)
+nx_rc cli_text(const struct cli_args *args, char *path, struct nx_err *err)
 {
 	NX_AUTO(nx_client) *client = NULL;
 	NX_AUTO_DONE(nx_buf) buf;
@@ -294,19 +299,27 @@ static nx_rc text_command(const struct cli_args *args, char *path, struct nx_err
 
 nx_rc cmd_ledger_prove(const struct cli_args *args, struct nx_err *err)
 {
-	return text_command(args, ledger_path(args, "proof"), err);
+	return cli_text(args, ledger_path(args, "/ledger/proof"), err);
+}
+
+char *cli_absolute(const char *path)
+{
+	NX_AUTO_MEM char *cwd = path[0] == '/' ? NULL : getcwd(NULL, 0);
+	char *ret = NULL;
+
+	if (path[0] == '/')
+		return strdup(path);
+	return cwd && asprintf(&ret, "%s/%s", cwd, path) >= 0 ? ret : NULL;
 }
 
 nx_rc cmd_ledger_export(const struct cli_args *args, struct nx_err *err)
 {
-	const char *word = args->words[0];
-	NX_AUTO_MEM char *cwd = word[0] == '/' ? strdup("") : getcwd(NULL, 0);
+	NX_AUTO_MEM char *folder = cli_absolute(args->words[0]);
 
-	if (!cwd)
+	if (!folder)
 		return nx_err_errno(err, "working folder");
-	return cli_ask(args, "POST",
-		nx_client_path("/ledger/export?folder=%S%S%S", cwd, cwd[0] ? "/" : "", word), NULL,
-		NULL, err);
+	return cli_ask(args, "POST", nx_client_path("/ledger/export?folder=%S", folder), NULL, NULL,
+		err);
 }
 
 nx_rc cmd_ledger_checkpoint(const struct cli_args *args, struct nx_err *err)

@@ -172,6 +172,17 @@ nx_rc cli_number(const struct cli_args *args, const char *name, int64_t def, int
 	return NX_OK;
 }
 
+nx_rc cli_need(
+	const struct cli_args *args, const char *name, const char **ret, struct nx_err *err)
+{
+	const char *value = cli_get(args, name);
+
+	if (!value || !value[0])
+		return nx_err_set(err, NX_E_INVAL, "--%s is missing", name);
+	*ret = value;
+	return NX_OK;
+}
+
 nx_rc cli_site(const struct cli_args *args, const char **ret, struct nx_err *err)
 {
 	const char *site = cli_get(args, "site");

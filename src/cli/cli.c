@@ -1,9 +1,11 @@
 #include "cli/cli.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "cli/cli_priv.h"
@@ -52,6 +54,24 @@ nx_rc cli_print(const struct nx_buf *buf, struct nx_err *err)
 	if (!rc && (fwrite(buf->data, 1, buf->len, stdout) != buf->len || fflush(stdout) != 0))
 		rc = nx_err_errno(err, "standard output");
 	return rc;
+}
+
+nx_rc cli_file_write(const char *path, struct nx_slice bytes, struct nx_err *err)
+{
+	NX_AUTO_FD fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, (mode_t)0600);
+	size_t done = 0;
+	ssize_t n;
+
+	if (fd < 0)
+		return nx_err_errno(err, "create %s", path);
+	for (; done < bytes.n; done += (size_t)n) {
+		n = write(fd, bytes.p + done, bytes.n - done);
+		if (n < 0 && errno == EINTR)
+			n = 0;
+		if (n < 0)
+			return nx_err_errno(err, "write %s", path);
+	}
+	return fsync(fd) < 0 ? nx_err_errno(err, "sync %s", path) : NX_OK;
 }
 
 const char *cli_bytes(uint64_t n, char ret[16])

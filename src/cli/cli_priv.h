@@ -14,6 +14,7 @@
 
 #include "base/auto.h"
 #include "base/err.h"
+#include "base/slice.h"
 
 struct nx_buf;
 
@@ -82,6 +83,9 @@ size_t cli_all(const struct cli_args *args, const char *name, const char **ret, 
 /* A number from least to most; `def` where it is absent. */
 NX_NODISCARD nx_rc cli_number(const struct cli_args *args, const char *name, int64_t def,
 	int64_t least, int64_t most, int64_t *ret, struct nx_err *err);
+/* An option that must be there. */
+NX_NODISCARD nx_rc cli_need(
+	const struct cli_args *args, const char *name, const char **ret, struct nx_err *err);
 /* --site, else NARTHEX_SITE. */
 NX_NODISCARD nx_rc cli_site(const struct cli_args *args, const char **ret, struct nx_err *err);
 
@@ -100,6 +104,8 @@ void cli_help(void);
 void cli_cmd_help(const struct cli_cmd *cmd);
 void cli_man(struct nx_buf *out);
 void cli_completion(struct nx_buf *out);
+/* To a file that only its owner reads; it must not be there. */
+NX_NODISCARD nx_rc cli_file_write(const char *path, struct nx_slice bytes, struct nx_err *err);
 /* To standard output. */
 NX_NODISCARD nx_rc cli_print(const struct nx_buf *buf, struct nx_err *err);
 /* "1.5 GiB" */
@@ -111,6 +117,18 @@ nx_rc cmd_init(const struct cli_args *args, struct nx_err *err);
 nx_rc cmd_serve(const struct cli_args *args, struct nx_err *err);
 nx_rc cmd_config(const struct cli_args *args, struct nx_err *err);
 nx_rc cmd_fsck(const struct cli_args *args, struct nx_err *err);
+nx_rc cmd_restore(const struct cli_args *args, struct nx_err *err);
+nx_rc cmd_backup(const struct cli_args *args, struct nx_err *err);
+nx_rc cmd_deid(const struct cli_args *args, struct nx_err *err);
+nx_rc cmd_release_create(const struct cli_args *args, struct nx_err *err);
+nx_rc cmd_release_list(const struct cli_args *args, struct nx_err *err);
+nx_rc cmd_release_manifest(const struct cli_args *args, struct nx_err *err);
+nx_rc cmd_release_verifier(const struct cli_args *args, struct nx_err *err);
+nx_rc cmd_lease_open(const struct cli_args *args, struct nx_err *err);
+nx_rc cmd_lease_read(const struct cli_args *args, struct nx_err *err);
+nx_rc cmd_lease_end(const struct cli_args *args, struct nx_err *err);
+nx_rc cmd_erase(const struct cli_args *args, struct nx_err *err);
+nx_rc cmd_who_saw(const struct cli_args *args, struct nx_err *err);
 nx_rc cmd_version(const struct cli_args *args, struct nx_err *err);
 nx_rc cmd_help(const struct cli_args *args, struct nx_err *err);
 nx_rc cmd_doctor(const struct cli_args *args, struct nx_err *err);

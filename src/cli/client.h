@@ -49,6 +49,15 @@ struct cli_column {
 };
 void cli_table(const json_t *rows, const struct cli_column *columns);
 void cli_json(json_t *json);
+/* GET `path`; print the array under `name` as a table, or all of it as JSON. */
+NX_NODISCARD nx_rc cli_list(const struct cli_args *args, const char *path, const char *name,
+	const struct cli_column *columns, struct nx_err *err);
+/* GET `path` (taken) and print what comes as it is. */
+NX_NODISCARD nx_rc cli_text(const struct cli_args *args, char *path, struct nx_err *err);
+/* A local path as the server will understand it; from the heap. */
+char *cli_absolute(const char *path);
+/* "/what?key=value&..." of those of the named options that were given; from the heap. */
+char *cli_query(const struct cli_args *args, const char *what, const char *const *keys, size_t n);
 /* One exchange with a client of its own; takes `path` (from the heap; NULL: no memory) and `body`.
  */
 NX_NODISCARD nx_rc cli_ask(const struct cli_args *args, const char *method, char *path,

@@ -61,6 +61,11 @@ NX_NODISCARD nx_rc nx_backup_keys(struct nx_archive *archive, const struct nx_pr
 
 /* ---- restore; without a server ---- */
 
+/* Only the configuration files, by their names, into `dir`: they say what a restore of the rest
+ * needs to know. */
+NX_NODISCARD nx_rc nx_restore_files(const char *backup, const struct nx_keys_opts *keys,
+	const char *dir, struct nx_err *err);
+
 struct nx_restore_opts {
 	const char *backup;
 	const struct nx_keys_opts *keys; /* the places that survived; at least one */

@@ -342,7 +342,7 @@ static nx_rc site_wake(struct restore *r, struct nx_err *err)
 
 /* ---- all of it ---- */
 
-static nx_rc parts_open(struct restore *r, struct nx_err *err)
+static nx_rc backup_open(struct restore *r, struct nx_err *err)
 {
 	nx_rc rc = nx_keys_open(r->opts->keys, &r->keys, err);
 
@@ -351,15 +351,62 @@ static nx_rc parts_open(struct restore *r, struct nx_err *err)
 	r->dir_fd = open(r->opts->backup, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (r->dir_fd < 0)
 		return nx_err_errno(err, "open the backup");
+	return manifest_read(r->dir_fd, r->keys, &r->m, &r->sums, err);
+}
+
+static nx_rc parts_open(struct restore *r, struct nx_err *err)
+{
+	nx_rc rc = backup_open(r, err);
+
+	if (rc)
+		return rc;
 	if (r->opts->cat_key)
 		r->cat_key = *r->opts->cat_key;
 	else
 		rc = nx_keys_site(r->keys, "catalog", &r->cat_key, err);
 	if (!rc)
-		rc = manifest_read(r->dir_fd, r->keys, &r->m, &r->sums, err);
-	if (!rc)
 		rc = nx_pool_open(r->opts->pool_uri, &r->pool, err);
 	return rc ? rc : targets_check(r, err);
+}
+
+static void restore_done(struct restore *r)
+{
+	nx_pool_free(r->pool);
+	nx_keys_free(r->keys);
+	nx_key_done(&r->cat_key);
+	nx_fd_auto_(&r->dir_fd);
+	nx_fd_auto_(&r->ledger_fd);
+	nx_buf_done(&r->sums);
+}
+
+static nx_rc configs_restore(struct restore *r, struct nx_err *err)
+{
+	struct nx_slice rest = nx_buf_slice(&r->sums);
+	struct sums_line line;
+	nx_rc rc;
+
+	while (!(rc = sums_next(&rest, &line, err))) {
+		if (starts(line.path, "config/"))
+			rc = config_restore(r, &line, err);
+		if (rc)
+			return rc;
+	}
+	return rc == NX_E_NOENT ? NX_OK : rc;
+}
+
+nx_rc nx_restore_files(const char *backup, const struct nx_keys_opts *keys, const char *dir,
+	struct nx_err *err)
+{
+	const struct nx_restore_opts opts = {.backup = backup, .keys = keys, .files_dir = dir};
+	struct restore r = {.opts = &opts, .dir_fd = -1, .ledger_fd = -1};
+	nx_rc rc;
+
+	nx_buf_init(&r.sums, BACKUP_SUMS_MAX, 0);
+	rc = backup_open(&r, err);
+	if (!rc)
+		rc = configs_restore(&r, err);
+	restore_done(&r);
+	return rc ? nx_err_prefix(err, rc, "restore") : NX_OK;
 }
 
 nx_rc nx_restore_run(
@@ -375,12 +422,7 @@ nx_rc nx_restore_run(
 		rc = files_restore(&r, err);
 	if (!rc)
 		rc = site_wake(&r, err);
-	nx_pool_free(r.pool);
-	nx_keys_free(r.keys);
-	nx_key_done(&r.cat_key);
-	nx_fd_auto_(&r.dir_fd);
-	nx_fd_auto_(&r.ledger_fd);
-	nx_buf_done(&r.sums);
+	restore_done(&r);
 	if (rc)
 		return nx_err_prefix(err, rc, "restore");
 	memcpy(result.id, r.m.id, sizeof(result.id));

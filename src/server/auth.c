@@ -187,7 +187,7 @@ static nx_rc identify(
 }
 
 nx_rc nx_auth_http(struct nx_auth *auth, struct nx_http_req *req, const struct nx_route *route,
-	struct nx_err *err)
+	const char *collection, struct nx_err *err)
 {
 	struct failure failure = {.action = NX_ACTION_AUTH_FAIL,
 		.principal = "",
@@ -206,7 +206,7 @@ nx_rc nx_auth_http(struct nx_auth *auth, struct nx_http_req *req, const struct n
 		session_set(auth, who);
 		failure.action = NX_ACTION_ACCESS_DENY;
 		failure.principal = who->name;
-		rc = nx_access_check(who, route->perm, nx_http_param_find(req, "collection"), err);
+		rc = nx_access_check(who, route->perm, collection, err);
 	}
 	if (rc == NX_E_UNAUTHENTICATED)
 		nx_http_set_header(req, "WWW-Authenticate", "Bearer realm=\"narthex\"");

@@ -25,9 +25,10 @@ struct nx_auth *nx_auth_new(
 struct nx_auth *nx_auth_free(struct nx_auth *auth);
 NX_DEFINE_AUTO(nx_auth);
 
-/* Bearer token, or the user at the other end of the Unix socket; then the route's permission. */
+/* Bearer token, or the user at the other end of the Unix socket; then the route's permission in
+ * `collection` (NULL: the path is about none). */
 NX_NODISCARD nx_rc nx_auth_http(struct nx_auth *auth, struct nx_http_req *req,
-	const struct nx_route *route, struct nx_err *err);
+	const struct nx_route *route, const char *collection, struct nx_err *err);
 
 /* For struct nx_dimse_opts, with the struct nx_auth as context. */
 nx_rc nx_auth_dimse(void *auth, const char *calling, const char *called, const char *peer,

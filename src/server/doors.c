@@ -38,8 +38,12 @@ static nx_rc authorize(
 	struct nx_http_req *req, const struct nx_route *route, void *context, struct nx_err *err)
 {
 	struct nx_door *door = context;
+	const char *collection = nx_http_param_find(req, "collection");
 
-	return nx_auth_http(door->server->auth, req, route, err);
+	/* The bare DICOMweb root stands for a collection that its paths do not name. */
+	if (nx_http_table_context(req) == &door->dicomweb[0])
+		collection = door->dicomweb[0].collection;
+	return nx_auth_http(door->server->auth, req, route, collection, err);
 }
 
 static void door_init(struct nx_server *server, struct nx_door *door)
@@ -52,6 +56,12 @@ static void door_init(struct nx_server *server, struct nx_door *door)
 		.retrieve = site->retrieve,
 		.admin = site->admin,
 		.report = site->report,
+		.deid = site->deid,
+		.releases = site->releases,
+		.archive = site->archive,
+		.site = nx_config_text(&site->config, NX_CFG_SITE_NAME),
+		.files = (const char *const *)site->files,
+		.n_files = site->n_files,
 	};
 	for (unsigned i = 0; i < NX_ARRAY_LEN(door->dicomweb); i++)
 		door->dicomweb[i] = (struct nx_dicomweb){

@@ -12,6 +12,8 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "catalog/catalog.h"
+#include "dataset/release.h"
+#include "deid/deid.h"
 #include "ingest/ingest.h"
 #include "keys/keys.h"
 #include "lifecycle/admin.h"
@@ -58,6 +60,29 @@ nx_rc nx_site_places(const char *dir, const struct nx_config *config, char *ret[
 	else
 		*ret_n = n;
 	return rc;
+}
+
+nx_rc nx_site_pool_uri(const char *dir, const struct nx_config *config, char ret[NX_SITE_PATH + 8],
+	struct nx_err *err)
+{
+	const char *uri = nx_config_text(config, NX_CFG_POOL_URI);
+	char path[NX_SITE_PATH];
+	nx_rc rc;
+
+	if (strncmp(uri, "dir:", 4) != 0) {
+		(void)snprintf(ret, NX_SITE_PATH + 8, "%s", uri);
+		return NX_OK;
+	}
+	rc = nx_site_path(dir, uri + 4, path, err);
+	if (!rc)
+		(void)snprintf(ret, NX_SITE_PATH + 8, "dir:%s", path);
+	return rc;
+}
+
+void nx_site_origin(const struct nx_config *config, char ret[NX_SITE_ORIGIN])
+{
+	(void)snprintf(
+		ret, NX_SITE_ORIGIN, "narthex/%s", nx_config_text(config, NX_CFG_SITE_NAME));
 }
 
 /* ---- open ---- */
@@ -136,40 +161,69 @@ static nx_rc catalog_open(struct nx_site *site, struct nx_err *err)
 	return rc ? rc : nx_cat_open(&opts, &site->cat, err);
 }
 
-/* "dir:pool" is inside the site; other drivers and absolute paths are as they say. */
 static nx_rc pool_open(struct nx_site *site, struct nx_err *err)
 {
-	const char *uri = nx_config_text(&site->config, NX_CFG_POOL_URI);
-	char path[NX_SITE_PATH], full[NX_SITE_PATH + 8];
-	nx_rc rc;
+	char uri[NX_SITE_PATH + 8];
+	nx_rc rc = nx_site_pool_uri(site->dir, &site->config, uri, err);
 
-	if (strncmp(uri, "dir:", 4) != 0)
-		return nx_pool_open(uri, &site->pool, err);
-	rc = nx_site_path(site->dir, uri + 4, path, err);
-	if (!rc)
-		rc = nx_mkdirs(path, err);
-	if (rc)
-		return rc;
-	(void)snprintf(full, sizeof(full), "dir:%s", path);
-	return nx_pool_open(full, &site->pool, err);
+	if (!rc && strncmp(uri, "dir:", 4) == 0)
+		rc = nx_mkdirs(uri + 4, err);
+	return rc ? rc : nx_pool_open(uri, &site->pool, err);
 }
 
 static nx_rc archive_open(struct nx_site *site, bool rebuild, struct nx_err *err)
 {
-	char dir[NX_SITE_PATH], origin[128];
+	char dir[NX_SITE_PATH];
 	struct nx_archive_opts opts = {.pool = site->pool,
 		.keys = site->keys,
 		.cat = site->cat,
 		.ledger_dir = dir,
-		.origin = origin,
+		.origin = site->origin,
 		.rebuild = rebuild};
 	nx_rc rc = nx_site_path(site->dir, "ledger", dir, err);
 
+	nx_site_origin(&site->config, site->origin);
 	if (!rc)
 		rc = nx_mkdirs(dir, err);
-	(void)snprintf(origin, sizeof(origin), "narthex/%s",
-		nx_config_text(&site->config, NX_CFG_SITE_NAME));
 	return rc ? rc : nx_archive_open(&opts, &site->archive, err);
+}
+
+static bool file_known(const struct nx_site *site, const char *path)
+{
+	for (size_t i = 0; i < site->n_files; i++)
+		if (strcmp(site->files[i], path) == 0)
+			return true;
+	return false;
+}
+
+/* What makes a site besides its data; what is not there now is not in its backups. */
+static nx_rc files_list(struct nx_site *site, struct nx_err *err)
+{
+	const char *const names[NX_SITE_FILES] = {"narthex.yaml", "tls/ca.pem", "tls/ca-key.pem",
+		nx_config_text(&site->config, NX_CFG_TLS_CERTIFICATE),
+		nx_config_text(&site->config, NX_CFG_TLS_KEY),
+		nx_config_text(&site->config, NX_CFG_TLS_CLIENT_CA)};
+	char path[NX_SITE_PATH];
+	nx_rc rc = NX_OK;
+
+	for (size_t i = 0; i < NX_SITE_FILES && !rc; i++) {
+		rc = nx_site_path(site->dir, names[i], path, err);
+		if (rc || !names[i][0] || access(path, F_OK) < 0 || file_known(site, path))
+			continue;
+		site->files[site->n_files] = strdup(path);
+		if (!site->files[site->n_files++])
+			rc = nx_err_set(err, NX_E_NOMEM, "no memory for paths");
+	}
+	return rc;
+}
+
+/* Manifests of releases are kept as objects of this collection. */
+static struct nx_releases *releases_new(struct nx_site *site)
+{
+	const struct nx_releases_opts opts = {
+		.archive = site->archive, .collection = "archive", .origin = site->origin};
+
+	return nx_releases_new(&opts);
 }
 
 static nx_rc services_open(struct nx_site *site, struct nx_err *err)
@@ -183,7 +237,10 @@ static nx_rc services_open(struct nx_site *site, struct nx_err *err)
 	if (site->ingest)
 		site->report = nx_report_new(site->archive, site->ingest,
 			nx_config_text(&site->config, NX_CFG_SITE_NAME), environment);
-	if (!site->ingest || !site->retrieve || !site->admin || !site->report)
+	site->deid = nx_deid_new(site->archive);
+	site->releases = releases_new(site);
+	if (!site->ingest || !site->retrieve || !site->admin || !site->report || !site->deid ||
+		!site->releases)
 		return nx_err_set(err, NX_E_NOMEM, "no memory for the services");
 	return NX_OK;
 }
@@ -213,6 +270,8 @@ nx_rc nx_site_open(const char *dir, const struct nx_secret *passphrase, bool reb
 	if (!rc)
 		rc = nx_config_load(site->dir, &site->config, err);
 	if (!rc)
+		rc = files_list(site, err);
+	if (!rc)
 		rc = lock_take(site, err);
 	if (!rc)
 		rc = keys_open(site, passphrase, err);
@@ -236,6 +295,8 @@ struct nx_site *nx_site_free(struct nx_site *site)
 {
 	if (!site)
 		return NULL;
+	nx_releases_free(site->releases);
+	nx_deid_free(site->deid);
 	nx_report_free(site->report);
 	nx_admin_free(site->admin);
 	nx_retrieve_free(site->retrieve);
@@ -247,6 +308,8 @@ struct nx_site *nx_site_free(struct nx_site *site)
 	nx_config_done(&site->config);
 	if (site->lock_fd >= 0)
 		(void)close(site->lock_fd); /* and with it the lock */
+	for (size_t i = 0; i < site->n_files; i++)
+		free(site->files[i]);
 	free(site->dir);
 	free(site);
 	return NULL;

@@ -21,20 +21,28 @@
 struct nx_admin;
 struct nx_archive;
 struct nx_cat;
+struct nx_deid;
 struct nx_ingest;
 struct nx_keys;
 struct nx_pool;
+struct nx_releases;
 struct nx_report;
+struct nx_restore_result;
 struct nx_retrieve;
 
 enum {
 	NX_SITE_PATH = 4096,
-	NX_SITE_PLACES = 8
+	NX_SITE_PLACES = 8,
+	NX_SITE_FILES = 6,
+	NX_SITE_ORIGIN = 128
 };
 
 struct nx_site {
 	char *dir; /* absolute */
 	struct nx_config config;
+	char origin[NX_SITE_ORIGIN]; /* who signs ledger and manifests */
+	char *files[NX_SITE_FILES];  /* configuration and certificates, as paths: for backups */
+	size_t n_files;
 	int lock_fd;
 	struct nx_keys *keys;
 	struct nx_cat *cat;
@@ -44,6 +52,8 @@ struct nx_site {
 	struct nx_retrieve *retrieve;
 	struct nx_admin *admin;
 	struct nx_report *report;
+	struct nx_deid *deid;
+	struct nx_releases *releases;
 };
 
 /* Take the lock (NX_E_BUSY: another process has the site), open everything, replay.  `rebuild`: the
@@ -56,6 +66,15 @@ NX_DEFINE_AUTO(nx_site);
 /* "tls/ca.pem" inside the site; an absolute path stays as it is.  NX_E_LIMIT. */
 NX_NODISCARD nx_rc nx_site_path(
 	const char *dir, const char *name, char ret[NX_SITE_PATH], struct nx_err *err);
+/* The pool of the configuration: "dir:pool" is inside the site. */
+NX_NODISCARD nx_rc nx_site_pool_uri(const char *dir, const struct nx_config *config,
+	char ret[NX_SITE_PATH + 8], struct nx_err *err);
+void nx_site_origin(const struct nx_config *config, char ret[NX_SITE_ORIGIN]);
+/* NX_E_EXISTS when a site is there, or a part of one other than keys. */
+NX_NODISCARD nx_rc nx_site_absent(const char *dir, struct nx_err *err);
+/* narthex.yaml of the site, replaced. */
+NX_NODISCARD nx_rc nx_site_config_store(
+	const char *dir, const struct nx_config *config, struct nx_err *err);
 /* The key places of the configuration as paths; free each of them. */
 NX_NODISCARD nx_rc nx_site_places(const char *dir, const struct nx_config *config,
 	char *ret[NX_SITE_PLACES], size_t *ret_n, struct nx_err *err);
@@ -74,5 +93,20 @@ struct nx_site_spec {
  * token is given out once.  NX_E_EXISTS where a site is. */
 NX_NODISCARD nx_rc nx_site_create(
 	const struct nx_site_spec *spec, char ret_token[48], struct nx_err *err);
+
+struct nx_site_restore_spec {
+	const char *dir;  /* of the new site */
+	const char *from; /* the backup */
+	const struct nx_secret *passphrase;
+	const char *const *places; /* key places that survived */
+	size_t n_places;
+};
+/*
+ * A site from a backup.  Key places that the configuration names and that are lost are made again;
+ * the new configuration names these and the surviving ones.  It is written last: without it there
+ * is no site.  NX_E_EXISTS where one is.
+ */
+NX_NODISCARD nx_rc nx_site_restore(const struct nx_site_restore_spec *spec,
+	struct nx_restore_result *ret, struct nx_err *err);
 
 #endif

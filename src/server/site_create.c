@@ -40,7 +40,8 @@ static nx_rc config_make(
 	return rc;
 }
 
-static nx_rc config_store(const char *dir, const struct nx_config *config, struct nx_err *err)
+nx_rc nx_site_config_store(
+	const char *dir, const struct nx_config *config, struct nx_err *err)
 {
 	NX_AUTO_FD fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	NX_AUTO_DONE(nx_buf) buf;
@@ -137,7 +138,7 @@ static nx_rc first_changes(
 	return rc;
 }
 
-static nx_rc absent_check(const char *dir, struct nx_err *err)
+nx_rc nx_site_absent(const char *dir, struct nx_err *err)
 {
 	static const char *const names[] = {"narthex.yaml", "catalog.db", "ledger", "tls"};
 	char path[NX_SITE_PATH];
@@ -157,7 +158,7 @@ nx_rc nx_site_create(const struct nx_site_spec *spec, char ret_token[48], struct
 	NX_AUTO_DONE(nx_config) config = {0};
 	NX_AUTO(nx_site) *site = NULL;
 	char token[48];
-	nx_rc rc = absent_check(spec->dir, err);
+	nx_rc rc = nx_site_absent(spec->dir, err);
 
 	if (!rc)
 		rc = config_make(spec, &config, err);
@@ -168,7 +169,7 @@ nx_rc nx_site_create(const struct nx_site_spec *spec, char ret_token[48], struct
 	if (!rc)
 		rc = tls_make(spec, err);
 	if (!rc)
-		rc = config_store(spec->dir, &config, err);
+		rc = nx_site_config_store(spec->dir, &config, err);
 	if (!rc)
 		rc = nx_site_open(spec->dir, spec->passphrase, false, &site, err);
 	if (!rc)

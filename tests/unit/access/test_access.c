@@ -166,7 +166,7 @@ static const struct {
 	{"admin", "PVSQRDdLlEaAM"},
 	{"modality", "PVS"},
 	{"reader", "PQR"},
-	{"steward", "PQRDdL"},
+	{"steward", "PQRDdLl"},
 	{"auditor", "PaM"},
 	{"monitor", "PM"},
 	{"trainer", "Pl"},
