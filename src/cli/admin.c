@@ -318,8 +318,8 @@ nx_rc cmd_ledger_export(const struct cli_args *args, struct nx_err *err)
 
 	if (!folder)
 		return nx_err_errno(err, "working folder");
-	return cli_ask(args, "POST", nx_client_path("/ledger/export?folder=%S", folder), NULL, NULL,
-		err);
+	return cli_ask(
+		args, "POST", nx_client_path("/ledger/export?folder=%S", folder), NULL, NULL, err);
 }
 
 nx_rc cmd_ledger_checkpoint(const struct cli_args *args, struct nx_err *err)
