@@ -1,6 +1,6 @@
 /* Leases: what libnarthex calls (docs/formats/LEASE.md). */
-#include "dataset/lease.h"
 #include "api/api_priv.h"
+#include "dataset/lease.h"
 #include "dataset/release.h"
 
 /* A whole number from 0; `def` where it is absent. */
@@ -78,8 +78,8 @@ nx_rc api_lease_read(struct nx_http_req *req, struct nx_err *err)
 
 nx_rc api_lease_end(struct nx_http_req *req, struct nx_err *err)
 {
-	nx_rc rc = nx_lease_end(api_of(req)->releases, api_who_of(req), nx_http_param(req, "lease"),
-		err);
+	nx_rc rc = nx_lease_end(
+		api_of(req)->releases, api_who_of(req), nx_http_param(req, "lease"), err);
 
 	return rc ? rc : api_reply_empty(req, 204);
 }
