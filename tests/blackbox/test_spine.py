@@ -161,3 +161,137 @@ def test_the_whole_way(site, tmp_path):
         assert loader.about["samples"] == 8 and len(loader.about["keys"]) == 4
     assert site.session().get(site.url(API + "/ledger/verify", "management"), timeout=60).json()["entries"] > 20
     assert sorted(path.name for path in (site.site / "keys1").iterdir()) == sorted(path.name for path in keys.iterdir())
+
+
+def post(site, path, body, token=None):
+    return site.session(token).post(site.url(API + path, "management"), json=body, timeout=60)
+
+
+def get(site, path, token=None, **params):
+    return site.session(token).get(site.url(API + path, "management"), params=params, timeout=60)
+
+
+def token_of(site, role):
+    return cli_json(site, "token", "create", role, role)["token"]
+
+
+@pytest.fixture
+def filled(site, tmp_path):
+    """Two patients, de-identified and released; .studies by patient id."""
+    site.studies = store(site, tmp_path / "ct")
+    cli(site, "deid", "--all")
+    cli(site, "release", "create", "lung-ct")
+    return site
+
+
+def test_doing_it_again_changes_nothing(filled):
+    again = cli_json(filled, "deid", "--study", list(filled.studies.values())[0])
+    assert again["stored"] == 0 and again["duplicates"] == 4
+    assert cli_json(filled, "release", "create", "lung-ct")["release"] == "lung-ct@v2"
+    first, second = (cli(filled, "release", "manifest", f"lung-ct@{v}") for v in (1, 2))
+    assert first != second
+    assert first.splitlines()[4].startswith("root ") and first.splitlines()[4] == second.splitlines()[4]
+
+
+def test_a_lease_by_hand(filled):
+    lease = cli(filled, "lease", "open", "lung-ct", "--purpose", "a look").strip()
+    read = cli_json(filled, "lease", "read", lease, "--first", "6")
+    assert [one["position"] for one in read["samples"]] == [6, 7] and read["next"] == 8
+    assert read["release"] == "lung-ct@v1" and read["packs"]
+    cli(filled, "lease", "end", lease)
+    assert filled.cli("lease", "read", lease, "--site", filled.site, check=False).returncode == 4
+    assert post(filled, f"/leases/{lease}/read", {"first": 8, "count": 1}).status_code == 403
+    assert get(filled, "/who-saw", principal="nobody").json()["total"] == 0
+
+
+def test_every_role_has_its_own_and_no_more(filled):
+    trainer, steward, reader = (token_of(filled, role) for role in ("trainer", "steward", "reader"))
+    study = list(filled.studies.values())[0]
+    deid = {"collection": "clinical", "study": study, "destination": "curated"}
+    release = {"name": "lung-ct", "collection": "curated"}
+    lease = {"release": "lung-ct", "purpose": "training", "seconds": 60}
+    erasure = {"collection": "clinical", "patient_id": "PHANTOM-000001", "reason": REASON}
+    allowed = {"/deid": {steward}, "/releases": {steward}, "/leases": {steward, trainer}, "/erasures": set()}
+    for path, body in (("/deid", deid), ("/releases", release), ("/leases", lease), ("/erasures", erasure)):
+        for token in (trainer, steward, reader):
+            answer = post(filled, path, body, token)
+            assert (answer.status_code < 300) == (token in allowed[path]), (path, answer.text)
+            assert answer.status_code < 300 or answer.status_code == 403
+    for token in (trainer, steward):
+        assert get(filled, "/releases", token).status_code == 200
+        assert get(filled, "/releases/lung-ct/1/manifest", token).status_code == 200
+        assert get(filled, "/who-saw", token, study=study).status_code == 403
+    assert get(filled, "/releases", reader).status_code == 403
+    for token, status in ((reader, 200), (trainer, 403)):  # the bare root is the clinical collection
+        answer = filled.session(token).get(filled.url("/dicom-web/studies"), timeout=60)
+        assert answer.status_code == status
+
+
+def test_what_is_wrong_is_said(filled):
+    refused = [
+        ("/deid", {"collection": "clinical", "study": "1.2.3", "destination": "curated"}, 404),
+        ("/deid", {"collection": "clinical", "study": "1.2.3"}, 400),
+        ("/deid", {"collection": "clinical", "study": "1.2.3", "destination": "curated", "profile": "none"}, 400),
+        ("/releases", {"name": "../x", "collection": "curated"}, 400),
+        ("/releases", {"name": "x", "collection": "curated", "studies": []}, 400),
+        ("/releases", {"name": "x", "collection": "clinical"}, 400),
+        ("/leases", {"release": "no-such", "purpose": "training"}, 404),
+        ("/leases", {"release": "lung-ct"}, 400),
+        ("/leases", {"release": "lung-ct", "purpose": "training", "seconds": -1}, 400),
+        ("/leases/00/read", {"first": 0, "count": 1}, 404),
+        ("/erasures", {"collection": "clinical", "patient_id": "PHANTOM-000001"}, 400),
+        ("/erasures", {"collection": "clinical", "patient_id": "NOBODY", "reason": REASON}, 404),
+        ("/erasures", {"subject": "no number", "reason": REASON}, 400),
+        ("/backups", {"folder": "/tmp/never"}, 403),
+    ]
+    for path, body, status in refused:
+        answer = post(filled, path, body)
+        assert answer.status_code == status, (path, body, answer.text)
+        assert answer.json()["error"]["message"]
+    assert get(filled, "/releases/lung-ct/zero/manifest").status_code == 400
+    assert get(filled, "/releases/lung-ct/7/manifest").status_code == 404
+    assert get(filled, "/who-saw").status_code == 400
+    assert get(filled, "/who-saw", patient="NOBODY", collection="clinical").status_code == 404
+
+
+def test_nothing_is_erased_without_a_word(filled, tmp_path):
+    args = ["erase", "--patient", "PHANTOM-000001", "--collection", "clinical", "--site", filled.site]
+    assert filled.cli(*args, "--reason", REASON, check=False).returncode == 2
+    assert filled.cli(*args, "--yes", check=False).returncode == 2
+    (tmp_path / "there").write_text("kept")
+    done = filled.cli(*args, "--yes", "--reason", REASON, "--certificate", tmp_path / "there", check=False)
+    assert done.returncode == 7 and (tmp_path / "there").read_text() == "kept"
+    for study in filled.studies.values():
+        assert wado(filled, study).status_code == 200
+
+
+def restore_cli(site, new, backup, keys):
+    return site.cli("restore", "--from", backup, "--site", new, "--keys", keys, "--passphrase-file",
+                    site.passphrase_file, check=False)
+
+
+def test_a_restore_takes_no_chances(filled, tmp_path):
+    backup, keys = tmp_path / "backup", filled.site / "keys2"
+    first = cli_json(filled, "backup", backup)
+    again = cli_json(filled, "backup", backup)
+    assert again["backup"] != first["backup"] and again["bytes_copied"] < first["bytes_copied"]
+    filled.stop()
+    assert restore_cli(filled, filled.site, backup, keys).returncode == 7  # a site is there
+    assert restore_cli(filled, tmp_path / "a", tmp_path / "nothing", keys).returncode == 3
+    assert restore_cli(filled, tmp_path / "b", backup, tmp_path / "nothing").returncode == 3
+    pack = next(path for path in sorted((backup / "packs").iterdir()))
+    data = bytearray(pack.read_bytes())
+    data[len(data) // 2] ^= 1
+    pack.write_bytes(data)
+    assert restore_cli(filled, tmp_path / "c", backup, keys).returncode == 5
+    assert not (tmp_path / "c" / "narthex.yaml").exists()  # what failed is not a site
+    filled.passphrase_file.write_text("not it\n")
+    assert restore_cli(filled, tmp_path / "d", backup, keys).returncode == 4
+
+
+def test_fsck_finds_what_was_served_sound(filled):
+    filled.stop()
+    for option in ([], ["--repair"], ["--rebuild"]):
+        found = json.loads(filled.cli("fsck", *option, "--site", filled.site, "--passphrase-file",
+                                      filled.passphrase_file))
+        assert found["scrub"]["bad"] == 0 and found["fsck"]["missing_blobs"] == 0, option
