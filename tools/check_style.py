@@ -96,8 +96,8 @@ def check_python(where, text):
     except SyntaxError as error:
         yield f"{where}:{error.lineno}: {error.msg}"
     for n, line in enumerate(text.split("\n"), 1):
-        if len(line) > 120:
-            yield f"{where}:{n}: {len(line)} columns; the limit is 120"
+        if len(line) > 128:
+            yield f"{where}:{n}: {len(line)} columns; the limit is 128"
 
 
 def check_file(root, path, text):

@@ -115,6 +115,7 @@ nx_rc nx_archive_open(
 		return nx_err_set(err, NX_E_NOMEM, "no memory for an archive");
 	(void)pthread_mutex_init(&a->lock, NULL);
 	(void)pthread_mutex_init(&a->space.lock, NULL);
+	(void)pthread_cond_init(&a->space.cond, NULL);
 	(void)pthread_cond_init(&a->wake, NULL);
 	(void)pthread_cond_init(&a->applied_cond, NULL);
 	(void)pthread_cond_init(&a->keeper_wake, NULL);
@@ -128,10 +129,13 @@ nx_rc nx_archive_open(
 	rc = ledger_open(a, opts, err);
 	if (!rc)
 		rc = replay(a, opts->rebuild, err);
+	a->replayed = !rc;
 	if (!rc)
 		rc = ids_load(a, err);
 	if (!rc)
 		rc = nx_keys_sync(a->keys, err); /* site keys may be new */
+	if (!rc)
+		rc = space_start(a, err);
 	if (!rc)
 		rc = threads_start(a, err);
 	if (!rc)
@@ -159,10 +163,16 @@ struct nx_archive *nx_archive_free(struct nx_archive *archive)
 		return NULL;
 	if (archive->running)
 		threads_stop(archive);
-	nx_ledger_free(archive->ledger);
+	/* A replay that did not come to its end has catalog and ledger of different times: a
+	 * checkpoint over both would be wrong for ever. */
+	if (archive->replayed)
+		nx_ledger_free(archive->ledger);
+	else if (archive->ledger)
+		nx_ledger_abandon(archive->ledger);
 	cache_clear(&archive->cache);
 	space_free(archive);
 	nx_key_done(&archive->log_key);
+	(void)pthread_cond_destroy(&archive->space.cond);
 	(void)pthread_cond_destroy(&archive->wake);
 	(void)pthread_cond_destroy(&archive->applied_cond);
 	(void)pthread_cond_destroy(&archive->keeper_wake);

@@ -86,10 +86,20 @@ struct active_pack {
 	uint64_t pack;
 	uint64_t end;   /* next free offset */
 	bool announced; /* its row is in a committed group */
+	/* Small packs are filled with zeros ahead of their end, so that a unit overwrites blocks
+	 * that exist: a write-through then needs no change of the file's metadata. */
+	uint64_t zeroed; /* up to here; UINT64_MAX where the pool does not do that */
+	bool zeroing;    /* [zero_from, zero_to) is being filled: no unit may begin to reach in */
+	uint64_t zero_from;
+	uint64_t zero_to;
 };
 
 struct space {
 	pthread_mutex_t lock; /* guards everything here */
+	pthread_cond_t cond;  /* a filling is wanted, is done, or `stopping` */
+	pthread_t zeroer;
+	bool has_zeroer;
+	bool stopping;
 	struct active_pack *active;
 	uint64_t next_pack;
 	uint64_t first_pack; /* older ones are of an earlier run: nothing is added to them */
@@ -101,10 +111,15 @@ NX_NODISCARD nx_rc space_alloc(struct nx_archive *a, uint32_t domain, enum pack_
 	uint64_t len, uint64_t *ret_pack, uint64_t *ret_off, struct nx_err *err);
 /* [off + used, off + len) was not needed; given back when nothing came after it. */
 void space_trim(struct nx_archive *a, uint64_t pack, uint64_t off, uint64_t len, uint64_t used);
+/* The unit at `off`, placed with UNIT_RESERVE, has `used` bytes and may be written now. */
+void space_settle(struct nx_archive *a, uint64_t pack, uint64_t off, uint64_t used);
+NX_NODISCARD nx_rc space_start(struct nx_archive *a, struct nx_err *err); /* its thread */
 /* Nothing of [off, off + len) will ever be named by a row. */
 void space_abandon(struct nx_archive *a, uint64_t pack, uint64_t off, uint64_t len);
 /* Never append to this pack again (its sync failed). */
 void space_retire(struct nx_archive *a, uint64_t pack);
+/* Nor to any small pack there is now. */
+void space_retire_small(struct nx_archive *a);
 void space_free(struct nx_archive *a);
 
 /* ---- blobs (blob.c) ---- */
@@ -230,6 +245,7 @@ struct group {
 	struct nx_map *names; /* items put in this group */
 	struct cached_study *dirty_studies;
 	struct cached_series *dirty_series;
+	bool written;  /* bytes of it may be on the medium */
 	bool poisoned; /* caches hold what failed half way: the whole group fails */
 };
 
@@ -251,9 +267,11 @@ struct nx_archive {
 	_Atomic bool stopping;
 	uint64_t durable_seq; /* last group answered */
 	uint64_t applied_seq;
+	bool stuck;                   /* the catalog refuses a group that was answered */
 	uint64_t last_pack, last_off; /* previous group's unit; committer only */
 	struct nx_archive_stats stats;
 
+	bool replayed; /* catalog and ledger hold every group there is */
 	bool running;
 	pthread_t committer;
 	pthread_t keeper;

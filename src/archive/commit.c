@@ -75,23 +75,47 @@ static nx_rc prepare_change(
 	return rc;
 }
 
+enum claim {
+	CLAIMED,
+	CLAIM_LATER, /* another change of the group has the name */
+	CLAIM_TWICE  /* this change itself has */
+};
+
 /* Items of one name in one group would not see each other: the later change waits for the next
  * group. */
-static bool names_claim(struct group *g, const struct nx_change *change)
+static enum claim names_claim(struct group *g, struct nx_change *change)
+{
+	for (const struct change_put *p = change->puts; p; p = p->next) {
+		uint8_t key[8 + NX_LIMIT_OBJECT_KEY + 1];
+		size_t n = strlen(p->put->item->name);
+		uint64_t id = (uint64_t)p->put->collection->id;
+		void *holder;
+
+		assert(n <= NX_LIMIT_OBJECT_KEY);
+		memcpy(key, &id, 8);
+		memcpy(key + 8, p->put->item->name, n);
+		holder = nx_map_get(g->names, nx_slice(key, 8 + n));
+		if (holder)
+			return holder == change ? CLAIM_TWICE : CLAIM_LATER;
+		if (!nx_map_put(g->names, nx_slice(key, 8 + n), change, NULL))
+			return CLAIM_LATER;
+	}
+	return CLAIMED;
+}
+
+/* It is not in the group after all: its names are free again. */
+static void names_drop(struct group *g, const struct nx_change *change)
 {
 	for (const struct change_put *p = change->puts; p; p = p->next) {
 		uint8_t key[8 + NX_LIMIT_OBJECT_KEY + 1];
 		size_t n = strlen(p->put->item->name);
 		uint64_t id = (uint64_t)p->put->collection->id;
 
-		assert(n <= NX_LIMIT_OBJECT_KEY);
 		memcpy(key, &id, 8);
 		memcpy(key + 8, p->put->item->name, n);
-		if (nx_map_get(g->names, nx_slice(key, 8 + n)) ||
-			!nx_map_put(g->names, nx_slice(key, 8 + n), g, NULL))
-			return false;
+		if (nx_map_get(g->names, nx_slice(key, 8 + n)) == change)
+			(void)nx_map_del(g->names, nx_slice(key, 8 + n));
 	}
-	return true;
 }
 
 /* ---- writing ---- */
@@ -133,20 +157,43 @@ static nx_rc unit_build(struct nx_archive *a, const struct group *g, const struc
 	return rc;
 }
 
-static nx_rc unit_write(struct nx_archive *a, const struct group *g, const struct group_unit *unit,
-	struct nx_slice record, struct nx_err *err)
+/* A unit with a record is durable on NX_OK.  *ret_range (may be NULL): what was written, for the
+ * record to vouch for. */
+static nx_rc unit_write(struct nx_archive *a, struct group *g, const struct group_unit *unit,
+	struct nx_slice record, struct blob_range *ret_range, struct nx_err *err)
 {
+	nx_rc (*const put)(struct nx_pool *, nx_pack_id, uint64_t, const struct iovec *, size_t,
+		struct nx_err *) = record.n ? nx_pool_write_through : nx_pool_write;
 	struct unit_image image = {NULL, 0};
 	nx_rc rc = unit_build(a, g, unit, record, &image, err);
 
 	if (!rc) {
 		struct iovec iov = {image.data, image.len};
 
-		space_trim(a, unit->pack, unit->off, UNIT_RESERVE, image.len);
-		rc = nx_pool_write(a->pool, unit->pack, unit->off, &iov, 1, err);
+		space_settle(a, unit->pack, unit->off, image.len);
+		g->written = true;
+		rc = put(a->pool, unit->pack, unit->off, &iov, 1, err);
 	}
+	if (!rc && ret_range)
+		*ret_range = (struct blob_range){
+			unit->pack, unit->off, image.len, nx_crc32c(0, image.data, image.len)};
 	if (image.data)
 		nx_aligned_put(image.data, image.len);
+	return rc;
+}
+
+/* Small extents of other domains than the home unit's.  A group counts only with all of them. */
+static nx_rc data_units_write(struct nx_archive *a, struct group *g, struct nx_err *err)
+{
+	nx_rc rc = NX_OK;
+
+	for (struct group_unit *u = g->units ? g->units->next : NULL; u && !rc; u = u->next) {
+		struct blob_range range;
+
+		rc = unit_write(a, g, u, nx_slice(NULL, 0), &range, err);
+		if (!rc)
+			rc = group_range(g, &range, err);
+	}
 	return rc;
 }
 
@@ -216,10 +263,42 @@ static void packs_announced(struct nx_archive *a, const struct pack_set *set)
 	(void)pthread_mutex_unlock(&a->space.lock);
 }
 
+/* Rows of the ledger's chain heads: behind the record's operations, since a replay makes them from
+ * the entries. */
+static nx_rc heads_add(struct nx_archive *a, struct group *g, struct nx_err *err)
+{
+	struct nx_tag_head *heads = NULL;
+	struct nx_op *ops = NULL;
+	size_t n = 0;
+	nx_rc rc = nx_ledger_heads(a->ledger, g->arena, &heads, &n, err);
+
+	if (!rc)
+		rc = head_ops(heads, n, g->arena, &ops, err);
+	for (size_t i = 0; i < n && !rc; i++)
+		rc = group_op(g, &ops[i], err);
+	return rc;
+}
+
+/* What the record vouches for and was not synced by those who brought it (blobs_sync()). */
+static nx_rc others_sync(struct nx_archive *a, const struct group *g, struct nx_err *err)
+{
+	struct pack_set set = {.n = 0};
+
+	for (const struct group_unit *u = g->units->next; u; u = u->next)
+		if (!set_add(&set, u->pack))
+			return nx_err_set(
+				err, NX_E_LIMIT, "group of more than %d units", GROUP_PACKS_MAX);
+	return set.n ? nx_pool_sync(a->pool, set.ids, set.n, err) : NX_OK;
+}
+
+/*
+ * The order matters: keys and extents are durable before a record names them, or a record that
+ * reached the medium in a power cut could not be opened for ever.
+ */
 static nx_rc group_write(struct nx_archive *a, struct group *g, struct nx_err *err)
 {
 	NX_AUTO_DONE(nx_buf) record;
-	struct group_unit *home;
+	struct group_unit *home = NULL;
 	struct pack_set set;
 	nx_rc rc = NX_OK;
 
@@ -231,28 +310,39 @@ static nx_rc group_write(struct nx_archive *a, struct group *g, struct nx_err *e
 	if (!rc)
 		rc = pack_rows(a, g, &set, err);
 	if (!rc)
-		rc = record_format(a, g, &record, err);
-	home = g->units;
-	for (struct group_unit *u = home ? home->next : NULL; u && !rc; u = u->next)
-		rc = unit_write(a, g, u, nx_slice(NULL, 0), err);
+		rc = data_units_write(a, g, err);
 	if (!rc)
-		rc = unit_write(a, g, home, nx_buf_slice(&record), err);
+		rc = record_format(a, g, &record, err);
+	if (!rc)
+		rc = heads_add(a, g, err);
 	if (!rc && nx_keys_pending(a->keys))
 		rc = nx_keys_sync(a->keys, err);
+	home = g->units;
 	if (!rc)
-		rc = nx_pool_sync(a->pool, set.ids, set.n, err);
-	if (!rc) {
-		a->last_pack = home->pack;
-		a->last_off = home->off;
-		packs_announced(a, &set);
-		return NX_OK;
+		rc = others_sync(a, g, err);
+	if (!rc)
+		rc = unit_write(a, g, home, nx_buf_slice(&record), NULL, err);
+	if (rc)
+		return rc;
+	a->last_pack = home->pack;
+	a->last_off = home->off;
+	packs_announced(a, &set);
+	return NX_OK;
+}
+
+/*
+ * Where something was written it is not known what is on the medium now.  The packs are not
+ * appended to again, nor is any other small pack: the next group has the same number, and a start
+ * takes the one in the newest pack.
+ */
+static void group_undo(struct nx_archive *a, const struct group *g)
+{
+	if (!g->written) {
+		for (const struct group_unit *u = g->units; u; u = u->next)
+			space_trim(a, u->pack, u->off, UNIT_RESERVE, 0);
+		return;
 	}
-	/* What is on the medium now is not known: these packs are never appended to again. */
-	for (const struct group_unit *u = g->units; u; u = u->next)
-		space_retire(a, u->pack);
-	for (size_t i = 0; i < g->n_ranges; i++)
-		space_retire(a, g->ranges[i].pack);
-	return rc;
+	space_retire_small(a);
 }
 
 /* ---- answering ---- */
@@ -287,34 +377,53 @@ static void applied(struct nx_archive *a, uint64_t seq)
 {
 	(void)pthread_mutex_lock(&a->lock);
 	a->applied_seq = seq;
+	a->stuck = false;
 	(void)pthread_cond_broadcast(&a->applied_cond);
 	(void)pthread_mutex_unlock(&a->lock);
 }
 
-/* The group is durable and answered: it must get into the catalog, however long that takes. */
-static void group_apply(
-	struct nx_archive *a, struct group *g, const struct nx_tag_head *heads, size_t n_heads)
+/* What waits is refused rather than kept waiting, and `stuck` refuses what comes. */
+static void stuck_set(struct nx_archive *a, struct nx_change **list, const struct nx_err *why)
 {
-	struct nx_op *tags = NULL;
-	struct nx_err err = {.rc = NX_OK};
-	nx_rc rc = head_ops(heads, n_heads, g->arena, &tags, &err);
-	bool failed = false;
+	struct nx_change *queue;
+	struct nx_err err;
 
-	for (size_t i = 0; i < n_heads && !rc; i++)
-		rc = group_op(g, &tags[i], &err);
-	while (!rc) {
-		rc = nx_cat_apply(a->cat, g->seq, g->ops, g->n_ops, &err);
-		if (!rc || a->stopping)
-			break;
+	(void)pthread_mutex_lock(&a->lock);
+	a->stuck = true;
+	queue = a->queue;
+	a->queue = NULL;
+	a->queue_tail = &a->queue;
+	a->queue_len = 0;
+	(void)pthread_cond_broadcast(&a->applied_cond);
+	(void)pthread_mutex_unlock(&a->lock);
+	(void)nx_err_set(&err, NX_E_BUSY, "the catalog takes no changes: %s", nx_err_text(why));
+	answer_list(*list, NX_E_BUSY, &err);
+	answer_list(queue, NX_E_BUSY, &err);
+	*list = NULL;
+}
+
+/*
+ * The group is durable and answered: it must get into the catalog, however long that takes, before
+ * any later one, and before any is prepared: a put is judged by the rows that are there.  A stop
+ * ends the trying; the next start takes the group from its pack.
+ */
+static bool group_apply(struct nx_archive *a, struct group *g, struct nx_change **list)
+{
+	struct nx_err err = {.rc = NX_OK};
+	bool failed = false;
+	nx_rc rc;
+
+	while ((rc = nx_cat_apply(a->cat, g->seq, g->ops, g->n_ops, &err))) {
 		if (!failed)
 			nx_log_err(NX_LOG_ERROR, "archive", "catalog.apply", &err);
 		failed = true;
+		stuck_set(a, list, &err);
+		if (a->stopping)
+			return false;
 		(void)usleep(APPLY_RETRY_US);
-		rc = NX_OK;
 	}
-	if (rc) /* replayed from the pack at the next start */
-		nx_log_err(NX_LOG_ERROR, "archive", "catalog.apply", &err);
 	applied(a, g->seq);
+	return true;
 }
 
 /* ---- one group ---- */
@@ -339,22 +448,28 @@ static nx_rc group_fill(struct nx_archive *a, struct group *g, struct nx_change 
 
 	while (*list && small < GROUP_SMALL_BYTES) {
 		struct nx_change *change = *list;
-		bool claimed = names_claim(g, change);
+		enum claim claim = names_claim(g, change);
 		struct nx_err why = {.rc = NX_OK};
 		nx_rc rc;
 
-		if (*ret_good && (!claimed || change->erase || (*ret_good)->erase))
+		if (*ret_good && (claim == CLAIM_LATER || change->erase || (*ret_good)->erase)) {
+			names_drop(g, change);
 			break;
+		}
 		*list = change->next;
 		change->next = NULL;
-		rc = claimed ? prepare_change(a, g, change, &why)
-			     : nx_err_set(&why, NX_E_INVAL, "one item twice in one change");
+		rc = claim == CLAIMED
+			? prepare_change(a, g, change, &why)
+			: nx_err_set(&why, claim == CLAIM_TWICE ? NX_E_INVAL : NX_E_NOMEM,
+				  claim == CLAIM_TWICE ? "one item twice in one change"
+						       : "no memory for the names of a group");
 		if (rc && g->poisoned) {
 			*good = change;
 			*err = why;
 			return rc;
 		}
 		if (rc) {
+			names_drop(g, change);
 			answer(change, rc, &why);
 			continue;
 		}
@@ -380,36 +495,35 @@ static void count_group(
 	(void)pthread_mutex_unlock(&a->lock);
 }
 
-static void group_run(struct nx_archive *a, struct nx_change **list)
+/* False when no further group may follow. */
+static bool group_run(struct nx_archive *a, struct nx_change **list)
 {
 	struct nx_change *good = NULL;
-	struct nx_tag_head *heads = NULL;
-	size_t n_heads = 0, n_changes = 0;
+	size_t n_changes = 0;
 	struct nx_err err = {.rc = NX_OK};
 	int64_t began_us = nx_mono_us();
-	bool erase = false;
+	bool erase = false, good_end;
 	struct group g;
 	nx_rc rc = group_init(a, &g, &err);
 
 	if (rc) {
 		group_fail(a, *list, rc, &err);
 		*list = NULL;
-		return;
+		return true;
 	}
 	rc = group_fill(a, &g, list, &good, &err);
 	if (!rc && !good) { /* every change was answered with its own error */
 		nx_ledger_rollback(a->ledger);
 		group_done(&g);
-		return;
+		return true;
 	}
-	if (!rc)
-		rc = nx_ledger_heads(a->ledger, g.arena, &heads, &n_heads, &err);
 	if (!rc)
 		rc = group_write(a, &g, &err);
 	if (rc) {
+		group_undo(a, &g);
 		group_fail(a, good, rc, &err);
 		group_done(&g);
-		return;
+		return true;
 	}
 	erase = good->erase;
 	for (const struct nx_change *c = good; c; c = c->next)
@@ -417,9 +531,10 @@ static void group_run(struct nx_archive *a, struct nx_change **list)
 	nx_ledger_commit(a->ledger, g.seq);
 	count_group(a, &g, n_changes, began_us);
 	answer_list(good, NX_OK, NULL);
-	group_apply(a, &g, heads, n_heads);
+	good_end = group_apply(a, &g, list);
 	group_done(&g);
 	cache_trim(&a->cache, erase);
+	return good_end;
 }
 
 /* ---- the thread, and its queue ---- */
@@ -443,22 +558,51 @@ void *committer_main(void *archive)
 {
 	struct nx_archive *a = archive;
 	struct nx_change *list;
+	bool good = true;
 
-	while ((list = queue_take(a))) {
-		while (list)
-			group_run(a, &list);
+	while (good && (list = queue_take(a))) {
+		while (list && good)
+			good = group_run(a, &list);
 	}
 	return NULL;
 }
 
-nx_rc nx_archive_submit(struct nx_archive *archive, struct nx_change *change, struct nx_err *err)
+/*
+ * Bulk extents are made durable by the thread that brought them: those of many threads at once, and
+ * one sync serves all who wait for a pack.  The committer then has one small write per group.
+ */
+static nx_rc blobs_sync(struct nx_archive *a, const struct nx_change *change, struct nx_err *err)
 {
+	struct pack_set set = {.n = 0};
 	nx_rc rc = NX_OK;
 
+	for (const struct change_put *p = change->puts; p; p = p->next)
+		for (size_t i = 0; i < p->put->n_blobs; i++)
+			for (size_t k = 0; k < p->put->blobs[i]->n_extents; k++)
+				if (!set_add(&set, p->put->blobs[i]->ranges[k].pack))
+					return nx_err_set(err, NX_E_LIMIT,
+						"change touches more than %d packs",
+						GROUP_PACKS_MAX);
+	if (set.n)
+		rc = nx_pool_sync(a->pool, set.ids, set.n, err);
+	for (size_t i = 0; i < set.n && rc; i++)
+		space_retire(a, set.ids[i]);
+	return rc;
+}
+
+nx_rc nx_archive_submit(struct nx_archive *archive, struct nx_change *change, struct nx_err *err)
+{
+	nx_rc rc;
+
 	assert(!change->submitted);
+	rc = blobs_sync(archive, change, err);
+	if (rc)
+		return rc;
 	(void)pthread_mutex_lock(&archive->lock);
 	if (archive->stopping) {
 		rc = nx_err_set(err, NX_E_CLOSED, "the archive is closing");
+	} else if (archive->stuck) {
+		rc = nx_err_set(err, NX_E_BUSY, "the catalog takes no changes at present");
 	} else if (archive->queue_len >= NX_LIMIT_GROUP_WAITERS) {
 		rc = nx_err_set(
 			err, NX_E_BUSY, "more than %u changes wait", NX_LIMIT_GROUP_WAITERS);
@@ -510,7 +654,7 @@ void nx_archive_barrier(struct nx_archive *archive)
 
 	(void)pthread_mutex_lock(&archive->lock);
 	want = archive->durable_seq;
-	while (archive->applied_seq < want)
+	while (archive->applied_seq < want && !archive->stuck)
 		(void)pthread_cond_wait(&archive->applied_cond, &archive->lock);
 	(void)pthread_mutex_unlock(&archive->lock);
 }

@@ -66,7 +66,9 @@ nx_rc nx_archive_pack_cut(struct nx_archive *archive, uint64_t pack, uint64_t se
 	}
 	cut.small = !rc && h.cls == PACK_SMALL;
 	cut.len = size;
-	if (cut.small) {
+	/* The numbers in packs of an earlier run are all behind us, or have been used again since.
+	 */
+	if (cut.small && !cut.final) {
 		rc = units_end(archive, pack, seq, &end, err);
 		cut.len = end < size ? end : size;
 	}

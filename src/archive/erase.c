@@ -295,7 +295,7 @@ nx_rc erase_sweep(struct nx_archive *a, struct nx_err *err)
 				a->cat, NX_T_FORGET, 0, &where, 1, false, 1, arena, &rows, &n, err);
 		if (rc || n)
 			continue;
-		draft.subject = subject;
+		draft.subject = subject; /* keys are gone: that it happened must be on record */
 		rc = nx_archive_erase(a, subject, &draft, &items, err);
 		if (!rc)
 			nx_log(NX_LOG_INFO, "archive", "erase.sweep",

@@ -524,6 +524,39 @@ static nx_rc conflicts_note(
 	return rc;
 }
 
+static nx_rc uncount(struct group *g, const struct target *t, enum nx_table table, int64_t id,
+	enum nx_column column, struct nx_err *err)
+{
+	struct nx_val vals[] = {nx_val_int(id), nx_val_int(column), nx_val_int(-1)};
+
+	return group_op(g,
+		&(struct nx_op){.verb = NX_OP_ADD,
+			.table = (uint8_t)table,
+			.n = 3,
+			.domain = t->domain,
+			.subject = t->subject,
+			.vals = vals},
+		err);
+}
+
+/* The new version may have another series than the old one: that one has an instance less. */
+static nx_rc version_move(
+	struct nx_archive *a, struct group *g, struct target *t, struct nx_err *err)
+{
+	struct nx_series series;
+	nx_rc rc;
+
+	if (t->old.series == (t->series ? t->series->id : 0))
+		return NX_OK;
+	count_instance(g, t);
+	if (!t->old.series)
+		return NX_OK;
+	rc = nx_cat_series_by_id(a->cat, t->old.series, g->arena, &series, err);
+	if (!rc)
+		rc = uncount(g, t, NX_T_SERIES, series.id, NX_C_SERIES_N_INSTANCES, err);
+	return rc ? rc : uncount(g, t, NX_T_STUDY, series.study, NX_C_STUDY_N_INSTANCES, err);
+}
+
 /* Everything up to here only looked; from here on the group must carry all of it. */
 static nx_rc item_store(struct nx_archive *a, struct group *g, struct target *t,
 	struct nx_recipe *r, struct nx_err *err)
@@ -544,6 +577,8 @@ static nx_rc item_store(struct nx_archive *a, struct group *g, struct target *t,
 		rc = old_retire(g, t, err);
 	if (!rc)
 		rc = conflicts_note(a, g, t, err);
+	if (!rc && t->put->outcome == NX_PUT_VERSION)
+		rc = version_move(a, g, t, err);
 	if (rc)
 		return rc;
 	if (t->put->outcome == NX_PUT_STORED)

@@ -2,12 +2,14 @@
  * The record of a group: its redo log entry (docs/PACK-FORMAT.md, "Group records").  Plaintext:
  *   varint version 1
  *   varint pack and offset of the previous group's unit (0, 0 for the first)
- *   varint n ranges; each: varint pack, offset, length, u32le CRC-32C    bulk extents that this
- * group makes count varint index of the first ledger entry, varint n entries; each: varint length,
- * bytes varint n operations; each: u8 verb, u8 table, varint domain, varint subject, varint length,
- * payload The payload of an operation of a subject is sealed under that subject's key (associated
- * data "nxop", sequence u64le, number u32le, verb, table), so that erasing the subject erases it
- * here too.  The whole is sealed under the site's log key (associated data "nxgroup", pack, offset,
+ *   varint n ranges; each: varint pack, offset, length, u32le CRC-32C
+ *     what this group has outside of the unit with the record: bulk extents, data units
+ *   varint index of the first ledger entry, varint n entries; each: varint length, bytes
+ *   varint n operations; each: u8 verb, u8 table, varint domain, varint subject, varint length,
+ *     payload
+ * The payload of an operation of a subject is sealed under that subject's key (associated data
+ * "nxop", sequence u64le, number u32le, verb, table), so that erasing the subject erases it here
+ * too.  The whole is sealed under the site's log key (associated data "nxgroup", pack, offset,
  * sequence, each u64le).
  */
 #include "archive/archive_priv.h"

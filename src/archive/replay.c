@@ -4,7 +4,8 @@
  *
  * Groups are numbered without gaps.  Two groups of one number exist when the first one's sync
  * failed: the one in the newer pack counts.  Only the very last group can be torn, because the next
- * one begins after its sync; it was never answered and is dropped.
+ * one begins after its sync; it was never answered and is dropped.  Anything else that is missing
+ * or not as it was written is damage: it stops the start and is named.
  */
 #include "archive/archive_priv.h"
 
@@ -31,6 +32,9 @@ struct scan {
 	size_t n;
 	size_t cap;
 	uint64_t last_pack;
+	uint64_t bad_pack; /* where something stands that is no unit, with units behind it; 0: none
+			    */
+	uint64_t bad_off;
 	struct nx_err *err;
 };
 
@@ -49,6 +53,55 @@ static nx_rc found_add(struct scan *s, const struct found *f)
 	return NX_OK;
 }
 
+/* The first place from `off` on where a unit begins; NX_E_SHORT when there is none. */
+static nx_rc unit_seek(struct scan *s, uint64_t pack, uint64_t *off)
+{
+	uint8_t *piece = nx_aligned_get(CRC_PIECE);
+	struct unit_header h;
+	uint64_t size = 0, at = *off;
+	nx_rc rc = nx_pool_size(s->a->pool, pack, &size, s->err);
+	bool found = false;
+
+	if (!piece)
+		return nx_err_set(s->err, NX_E_NOMEM, "no memory to search a pack");
+	while (!rc && !found && at + UNIT_HEADER_LEN <= size) {
+		size_t n = size - at > CRC_PIECE ? CRC_PIECE : (size_t)(size - at);
+
+		rc = nx_pool_read(s->a->pool, pack, at, piece, n, s->err);
+		for (size_t i = 0; !rc && !found && i + UNIT_HEADER_LEN <= n; i += NX_PACK_ALIGN) {
+			found = !unit_header_parse(piece + i, &h, NULL);
+			*off = at + i;
+		}
+		at += n;
+	}
+	nx_aligned_put(piece, CRC_PIECE);
+	if (rc || found)
+		return rc;
+	return nx_err_set(s->err, NX_E_SHORT, "no unit behind this");
+}
+
+/* What stands at `f->off` is no unit.  A crash leaves that at the end of a pack; with units behind
+ * it, it is damage, and the search goes on there. */
+static nx_rc unit_skip(struct scan *s, struct found *f, bool zeros)
+{
+	uint64_t bad = f->off;
+	nx_rc rc;
+
+	f->off += NX_PACK_ALIGN;
+	rc = unit_seek(s, f->pack, &f->off);
+	if (rc == NX_E_SHORT && zeros)
+		return rc;
+	if (!rc && !s->bad_pack) {
+		s->bad_pack = f->pack;
+		s->bad_off = bad;
+	}
+	if (!rc || rc == NX_E_SHORT)
+		nx_log(NX_LOG_WARN, "archive", rc ? "replay.torn" : "replay.damage",
+			"pack %llu has no unit at %llu", (unsigned long long)f->pack,
+			(unsigned long long)bad);
+	return rc;
+}
+
 /* The end of a pack is zeros, the end of the file, or what a crash left of a unit. */
 static nx_rc pack_units(struct scan *s, uint64_t pack)
 {
@@ -60,12 +113,16 @@ static nx_rc pack_units(struct scan *s, uint64_t pack)
 		rc = nx_pool_read(s->a->pool, pack, f.off, b, sizeof(b), s->err);
 		if (!rc)
 			rc = unit_header_parse(b, &f.h, s->err);
+		if (rc == NX_E_NOENT || rc == NX_E_CORRUPT) {
+			rc = unit_skip(s, &f, rc == NX_E_NOENT);
+			continue;
+		}
 		if (!rc && f.h.kind == UNIT_GROUP && f.h.seq > s->after)
 			rc = found_add(s, &f);
 		if (!rc)
 			f.off += f.h.total_len;
 	}
-	return rc == NX_E_SHORT || rc == NX_E_NOENT || rc == NX_E_CORRUPT ? NX_OK : rc;
+	return rc == NX_E_SHORT ? NX_OK : rc;
 }
 
 static nx_rc pack_scan(void *payload, nx_pack_id pack)
@@ -79,9 +136,15 @@ static nx_rc pack_scan(void *payload, nx_pack_id pack)
 		s->last_pack = pack;
 	if (!rc)
 		rc = pack_header_parse(b, &h, s->err);
-	if (rc == NX_E_SHORT || rc == NX_E_CORRUPT)
-		return NX_OK; /* made just before a crash, header not yet down: nothing in it was
-				 ever answered */
+	if (rc == NX_E_SHORT)
+		return NX_OK; /* made just before a crash: nothing in it was ever answered */
+	if (rc == NX_E_CORRUPT) {
+		/* Likewise, or its header is damaged: units speak for themselves. */
+		nx_log(NX_LOG_WARN, "archive", "replay.damage", "pack %llu has no header",
+			(unsigned long long)pack);
+		h.cls = PACK_SMALL;
+		rc = NX_OK;
+	}
 	if (rc)
 		return nx_err_prefix(s->err, rc, "pack %llu", (unsigned long long)pack);
 	return h.cls == PACK_SMALL ? pack_units(s, pack) : NX_OK;
@@ -94,6 +157,17 @@ static int found_order(const void *x, const void *y)
 	if (a->h.seq != b->h.seq)
 		return a->h.seq < b->h.seq ? -1 : 1;
 	return a->pack < b->pack ? -1 : a->pack > b->pack;
+}
+
+static nx_rc group_missing(const struct scan *s, uint64_t seq)
+{
+	if (!s->bad_pack)
+		return nx_err_set(s->err, NX_E_CORRUPT, "group %llu is missing from the packs",
+			(unsigned long long)seq);
+	return nx_err_set(s->err, NX_E_CORRUPT,
+		"group %llu is missing from the packs; pack %llu is damaged at %llu",
+		(unsigned long long)seq, (unsigned long long)s->bad_pack,
+		(unsigned long long)s->bad_off);
 }
 
 /* Of several groups with one number keep the one in the newest pack; numbers must follow each
@@ -113,9 +187,7 @@ static nx_rc groups_chain(struct scan *s)
 	s->n = kept;
 	for (size_t i = 0; i < kept; i++)
 		if (s->groups[i].h.seq != s->after + 1 + i)
-			return nx_err_set(s->err, NX_E_CORRUPT,
-				"group %llu is missing from the packs",
-				(unsigned long long)(s->after + 1 + i));
+			return group_missing(s, s->after + 1 + i);
 	return NX_OK;
 }
 
@@ -141,30 +213,42 @@ static nx_rc range_check(struct nx_archive *a, const struct blob_range *range, s
 	return rc;
 }
 
-static nx_rc group_read(struct nx_archive *a, const struct found *f, struct nx_arena *arena,
-	struct nx_slice *ret_plain, struct nx_err *err)
+/* The extents of a group that may be torn.  Of others they are checked when they are read. */
+static nx_rc extents_check(struct nx_archive *a, const struct found *f, struct nx_err *err)
 {
-	size_t n = (size_t)(UNIT_HEADER_LEN + f->h.extents_len + f->h.record_len);
-	uint8_t *unit = nx_arena_alloc(arena, n);
-	const uint8_t *record;
-	uint8_t *plain;
+	const struct blob_range range = {
+		f->pack, f->off + UNIT_HEADER_LEN, f->h.extents_len, f->h.extents_crc};
+
+	return range_check(a, &range, err);
+}
+
+/* The sealed record; NX_E_CORRUPT when it is not as it was written. */
+static nx_rc group_read(struct nx_archive *a, const struct found *f, struct nx_arena *arena,
+	struct nx_slice *ret_sealed, struct nx_err *err)
+{
+	size_t n = (size_t)f->h.record_len;
+	uint8_t *record = nx_arena_alloc(arena, n);
 	nx_rc rc;
 
-	if (!unit || f->h.record_len < NX_SEAL_OVERHEAD)
-		return nx_err_set(err, unit ? NX_E_CORRUPT : NX_E_NOMEM, "group record");
-	rc = nx_pool_read(a->pool, f->pack, f->off, unit, n, err);
-	if (rc)
-		return rc == NX_E_SHORT ? nx_err_set(err, NX_E_CORRUPT, "torn group") : rc;
-	record = unit + UNIT_HEADER_LEN + f->h.extents_len;
-	if (nx_crc32c(0, unit + UNIT_HEADER_LEN, (size_t)f->h.extents_len) != f->h.extents_crc ||
-		nx_crc32c(0, record, (size_t)f->h.record_len) != f->h.record_crc)
-		return nx_err_set(err, NX_E_CORRUPT, "torn group");
-	plain = nx_arena_alloc(arena, (size_t)f->h.record_len);
+	if (!record || n < NX_SEAL_OVERHEAD)
+		return nx_err_set(err, record ? NX_E_CORRUPT : NX_E_NOMEM, "group record");
+	rc = nx_pool_read(
+		a->pool, f->pack, f->off + UNIT_HEADER_LEN + f->h.extents_len, record, n, err);
+	if (rc == NX_E_SHORT || (!rc && nx_crc32c(0, record, n) != f->h.record_crc))
+		return nx_err_set(err, NX_E_CORRUPT, "damaged record");
+	*ret_sealed = nx_slice(record, n);
+	return rc;
+}
+
+static nx_rc group_unseal(struct nx_archive *a, const struct found *f, struct nx_slice sealed,
+	struct nx_arena *arena, struct nx_slice *ret_plain, struct nx_err *err)
+{
+	uint8_t *plain = nx_arena_alloc(arena, sealed.n);
+
 	if (!plain)
 		return nx_err_set(err, NX_E_NOMEM, "no memory for a group record");
-	*ret_plain = nx_slice(plain, (size_t)f->h.record_len - NX_SEAL_OVERHEAD);
-	return record_open(a, f->pack, f->off, f->h.seq, nx_slice(record, (size_t)f->h.record_len),
-		plain, err);
+	*ret_plain = nx_slice(plain, sealed.n - NX_SEAL_OVERHEAD);
+	return record_open(a, f->pack, f->off, f->h.seq, sealed, plain, err);
 }
 
 /* Rows of chain heads, from the entries themselves. */
@@ -217,17 +301,45 @@ static nx_rc catalog_replay(struct nx_archive *a, uint64_t seq, const struct rec
 	return nx_cat_apply(a->cat, seq, all, r->n_ops + n_heads, err);
 }
 
-static nx_rc group_replay(struct nx_archive *a, const struct found *f, bool last,
-	struct nx_arena *arena, struct nx_err *err)
+/* The last group may be one that was never synced, when only the process ended: it has to be before
+ * anything is built on it. */
+static nx_rc group_settle(
+	struct nx_archive *a, const struct found *f, const struct record *r, struct nx_err *err)
 {
-	struct nx_slice plain = {NULL, 0};
-	struct record r;
-	nx_rc rc = group_read(a, f, arena, &plain, err);
+	nx_rc rc = nx_pool_sync(a->pool, &f->pack, 1, err);
 
+	for (size_t i = 0; i < r->n_ranges && !rc; i++)
+		rc = nx_pool_sync(a->pool, &r->ranges[i].pack, 1, err);
+	return rc;
+}
+
+/* *ret_torn: the group is not whole on the medium. */
+static nx_rc group_open(struct nx_archive *a, const struct found *f, bool unsure,
+	struct nx_arena *arena, struct record *r, bool *ret_torn, struct nx_err *err)
+{
+	struct nx_slice sealed = {NULL, 0}, plain = {NULL, 0};
+	nx_rc rc = group_read(a, f, arena, &sealed, err);
+
+	if (!rc && unsure)
+		rc = extents_check(a, f, err);
+	*ret_torn = rc == NX_E_CORRUPT;
 	if (!rc)
-		rc = record_parse(a, f->h.seq, plain, arena, &r, err);
-	for (size_t i = 0; !rc && last && i < r.n_ranges; i++)
-		rc = range_check(a, &r.ranges[i], err);
+		rc = group_unseal(a, f, sealed, arena, &plain, err);
+	if (!rc)
+		rc = record_parse(a, f->h.seq, plain, arena, r, err);
+	for (size_t i = 0; !rc && unsure && i < r->n_ranges; i++) {
+		rc = range_check(a, &r->ranges[i], err);
+		*ret_torn = rc == NX_E_CORRUPT;
+	}
+	return rc || !unsure ? rc : group_settle(a, f, r, err);
+}
+
+static nx_rc group_replay(struct nx_archive *a, const struct found *f, bool unsure,
+	struct nx_arena *arena, bool *ret_torn, struct nx_err *err)
+{
+	struct record r;
+	nx_rc rc = group_open(a, f, unsure, arena, &r, ret_torn, err);
+
 	for (size_t i = 0; !rc && i < r.n_entries; i++)
 		rc = nx_ledger_replay(a->ledger, f->h.seq, r.first_entry + i, r.entries[i], err);
 	if (!rc)
@@ -249,12 +361,12 @@ static nx_rc groups_replay(struct scan *s)
 	if (!arena)
 		return nx_err_set(s->err, NX_E_NOMEM, "no memory to replay groups");
 	for (size_t i = 0; i < s->n && !rc; i++) {
-		bool last = i + 1 == s->n;
+		bool unsure = i + 1 == s->n && s->groups[i].h.seq > nx_cat_watermark(s->a->cat);
+		bool torn = false;
 
 		nx_arena_reset(arena);
-		rc = group_replay(s->a, &s->groups[i], last, arena, s->err);
-		if (rc == NX_E_CORRUPT && last &&
-			s->groups[i].h.seq > nx_cat_watermark(s->a->cat)) {
+		rc = group_replay(s->a, &s->groups[i], unsure, arena, &torn, s->err);
+		if (rc && torn && unsure) {
 			nx_log_err(NX_LOG_WARN, "archive", "replay.torn", s->err);
 			return NX_OK; /* never answered */
 		}

@@ -5,6 +5,11 @@
 
 #include "base/clock.h"
 
+enum {
+	ZERO_MIN = 1024 * 1024,
+	ZERO_MAX = 16 * 1024 * 1024,
+};
+
 static struct active_pack *find_active(struct nx_archive *a, uint32_t domain, enum pack_class cls)
 {
 	struct active_pack *p = a->space.active;
@@ -25,7 +30,7 @@ static nx_rc write_pack_header(
 		return nx_err_set(err, NX_E_NOMEM, "no memory for a pack header");
 	memset(block, 0, NX_PACK_ALIGN);
 	pack_header_format(h, block);
-	rc = nx_pool_write(a->pool, h->pack, 0, &iov, 1, err);
+	rc = nx_pool_write_through(a->pool, h->pack, 0, &iov, 1, err);
 	nx_aligned_put(block, NX_PACK_ALIGN);
 	return rc;
 }
@@ -35,7 +40,9 @@ static nx_rc open_pack(struct nx_archive *a, uint32_t domain, enum pack_class cl
 	struct active_pack **ret, struct nx_err *err)
 {
 	struct active_pack *p = find_active(a, domain, cls);
-	struct pack_header h = {.pack = a->space.next_pack, .domain = domain, .cls = (uint8_t)cls};
+	/* The number is spent even when this fails: the pack may be there. */
+	struct pack_header h = {
+		.pack = a->space.next_pack++, .domain = domain, .cls = (uint8_t)cls};
 	nx_rc rc;
 
 	h.created_us = nx_now_us();
@@ -51,12 +58,12 @@ static nx_rc open_pack(struct nx_archive *a, uint32_t domain, enum pack_class cl
 		p->next = a->space.active;
 		a->space.active = p;
 	}
-	a->space.next_pack++;
 	p->domain = domain;
 	p->cls = cls;
 	p->pack = h.pack;
 	p->end = NX_PACK_ALIGN;
 	p->announced = false;
+	p->zeroed = cls == PACK_SMALL ? NX_PACK_ALIGN : UINT64_MAX;
 	*ret = p;
 	return NX_OK;
 }
@@ -101,6 +108,94 @@ void space_trim(struct nx_archive *a, uint64_t pack, uint64_t off, uint64_t len,
 	(void)pthread_mutex_unlock(&a->space.lock);
 }
 
+/* Enough for a second or so at the rate at which the pack has grown so far. */
+static uint64_t zero_chunk(uint64_t end)
+{
+	uint64_t n = end / 16;
+
+	if (n < ZERO_MIN)
+		return ZERO_MIN;
+	return n > ZERO_MAX ? ZERO_MAX : align_up(n);
+}
+
+/* Caller holds space->lock. */
+static void zero_ask(struct nx_archive *a, struct active_pack *p)
+{
+	uint64_t chunk = zero_chunk(p->end);
+
+	if (p->zeroing || p->zeroed == UINT64_MAX || p->end + chunk / 2 <= p->zeroed ||
+		p->end + chunk > NX_PACK_MAX)
+		return;
+	p->zero_from = p->end > p->zeroed ? p->end : p->zeroed;
+	p->zero_to = p->end + chunk;
+	p->zeroing = true;
+	(void)pthread_cond_broadcast(&a->space.cond);
+}
+
+void space_settle(struct nx_archive *a, uint64_t pack, uint64_t off, uint64_t used)
+{
+	struct active_pack *p;
+
+	(void)pthread_mutex_lock(&a->space.lock);
+	p = find_pack(a, pack);
+	if (p && p->end == off + UNIT_RESERVE)
+		p->end = off + align_up(used);
+	while (p && p->zeroing && off + align_up(used) > p->zero_from)
+		(void)pthread_cond_wait(&a->space.cond, &a->space.lock);
+	if (p && p->pack == pack)
+		zero_ask(a, p);
+	(void)pthread_mutex_unlock(&a->space.lock);
+}
+
+static struct active_pack *zero_next(struct nx_archive *a)
+{
+	struct active_pack *p = a->space.active;
+
+	while (p && !p->zeroing)
+		p = p->next;
+	return p;
+}
+
+/* Entries of the list stay until the end, whatever pack they stand for. */
+static void *zeroer_main(void *archive)
+{
+	struct nx_archive *a = archive;
+	struct active_pack *p;
+
+	(void)pthread_mutex_lock(&a->space.lock);
+	while (!a->space.stopping) {
+		uint64_t pack, from, to;
+		struct nx_err err;
+		nx_rc rc;
+
+		p = zero_next(a);
+		if (!p) {
+			(void)pthread_cond_wait(&a->space.cond, &a->space.lock);
+			continue;
+		}
+		pack = p->pack;
+		from = p->zero_from;
+		to = p->zero_to;
+		(void)pthread_mutex_unlock(&a->space.lock);
+		rc = pack ? nx_pool_reserve(a->pool, pack, from, to - from, &err) : NX_E_NOENT;
+		(void)pthread_mutex_lock(&a->space.lock);
+		if (p->pack == pack)
+			p->zeroed = rc ? UINT64_MAX : to;
+		p->zeroing = false;
+		(void)pthread_cond_broadcast(&a->space.cond);
+	}
+	(void)pthread_mutex_unlock(&a->space.lock);
+	return NULL;
+}
+
+nx_rc space_start(struct nx_archive *a, struct nx_err *err)
+{
+	if (pthread_create(&a->space.zeroer, NULL, zeroer_main, a) != 0)
+		return nx_err_set(err, NX_E_NOMEM, "cannot start the thread that fills packs");
+	a->space.has_zeroer = true;
+	return NX_OK;
+}
+
 void space_abandon(struct nx_archive *a, uint64_t pack, uint64_t off, uint64_t len)
 {
 	struct nx_err err;
@@ -122,8 +217,24 @@ void space_retire(struct nx_archive *a, uint64_t pack)
 	(void)pthread_mutex_unlock(&a->space.lock);
 }
 
+void space_retire_small(struct nx_archive *a)
+{
+	(void)pthread_mutex_lock(&a->space.lock);
+	for (struct active_pack *p = a->space.active; p; p = p->next)
+		if (p->cls == PACK_SMALL)
+			p->pack = 0;
+	(void)pthread_mutex_unlock(&a->space.lock);
+}
+
 void space_free(struct nx_archive *a)
 {
+	if (a->space.has_zeroer) {
+		(void)pthread_mutex_lock(&a->space.lock);
+		a->space.stopping = true;
+		(void)pthread_cond_broadcast(&a->space.cond);
+		(void)pthread_mutex_unlock(&a->space.lock);
+		(void)pthread_join(a->space.zeroer, NULL);
+	}
 	while (a->space.active) {
 		struct active_pack *next = a->space.active->next;
 

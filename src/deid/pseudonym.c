@@ -156,10 +156,15 @@ static int number(const char *p, size_t n)
 	return v;
 }
 
+static void digits_put(int v, size_t n, char *ret)
+{
+	for (size_t i = n; i; v /= 10)
+		ret[--i] = (char)('0' + v % 10);
+}
+
 bool deid_date(const struct deid_subject *s, const char from[8], char ret[8])
 {
 	int y = number(from, 4), m = number(from + 4, 2), d = number(from + 6, 2);
-	char text[16];
 	int days;
 
 	/* The shift must stay inside the calendar. */
@@ -174,7 +179,8 @@ bool deid_date(const struct deid_subject *s, const char from[8], char ret[8])
 	days -= days_before_year(y);
 	for (m = 1; days > days_in_month(y, m); m++)
 		days -= days_in_month(y, m);
-	(void)snprintf(text, sizeof(text), "%04d%02d%02d", y % 10000, m, days % 100);
-	memcpy(ret, text, 8);
+	digits_put(y, 4, ret);
+	digits_put(m, 2, ret + 4);
+	digits_put(days, 2, ret + 6);
 	return true;
 }

@@ -322,7 +322,7 @@ static nx_rc header_read(struct study_copy *c, const struct nx_item *item, struc
 	struct nx_dataset **ret, struct nx_err *err)
 {
 	struct nx_bulk_ref *bulks;
-	struct nx_slice header;
+	struct nx_slice header = {NULL, 0};
 	uint64_t at = 0;
 	size_t n = 0;
 	nx_rc rc = nx_archive_recipe(c->archive, item, x->arena, &x->recipe, err);

@@ -105,6 +105,8 @@ NX_NODISCARD nx_rc nx_ledger_open(
 	const struct nx_ledger_opts *opts, struct nx_ledger **ret_ledger, struct nx_err *err);
 struct nx_ledger *nx_ledger_free(struct nx_ledger *ledger); /* flushes */
 NX_DEFINE_AUTO(nx_ledger);
+/* Free without a flush: where the replay was cut short, or as after a crash. */
+struct nx_ledger *nx_ledger_abandon(struct nx_ledger *ledger);
 
 /* ---- committer ---- */
 

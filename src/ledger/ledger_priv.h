@@ -320,9 +320,6 @@ struct nx_ledger {
 	struct nx_tile_slot *tiles;
 };
 
-/* Free without the last flush: as after a crash. */
-struct nx_ledger *nx_ledger_abandon(struct nx_ledger *ledger);
-
 /* flush.c; caller holds flush_lock. */
 NX_NODISCARD nx_rc nx_flush_locked(struct nx_ledger *ledger, struct nx_err *err);
 /* The tag map of the newest checkpoint is in memory afterwards. */

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -253,6 +254,20 @@ static nx_rc lines_restore(struct restore *r, bool catalog, struct nx_err *err)
 	return rc;
 }
 
+static nx_rc parent_sync(const char *path, struct nx_err *err)
+{
+	char dir[PATH_MAX];
+	char *slash;
+
+	if ((size_t)snprintf(dir, sizeof(dir), "%s", path) >= sizeof(dir))
+		return nx_err_set(err, NX_E_INVAL, "path of the catalog is too long");
+	slash = strrchr(dir, '/');
+	if (!slash)
+		return dir_sync(AT_FDCWD, ".", err);
+	slash[slash == dir] = 0;
+	return dir_sync(AT_FDCWD, dir, err);
+}
+
 static nx_rc files_restore(struct restore *r, struct nx_err *err)
 {
 	nx_rc rc = lines_restore(r, false, err);
@@ -260,7 +275,9 @@ static nx_rc files_restore(struct restore *r, struct nx_err *err)
 	/* Many small files: one sync of the file system instead of one of every directory. */
 	if (!rc && syncfs(r->ledger_fd) < 0)
 		rc = nx_err_errno(err, "sync the ledger");
-	return rc ? rc : lines_restore(r, true, err);
+	if (!rc)
+		rc = lines_restore(r, true, err);
+	return rc ? rc : parent_sync(r->opts->cat_path, err);
 }
 
 /* ---- first opening ---- */

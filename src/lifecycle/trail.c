@@ -121,20 +121,29 @@ static bool after_parse(
 		hex_at(after, sig_at, sig, NX_ED25519_SIG_LEN);
 }
 
+bool statement_split(struct nx_slice text, struct nx_slice *ret_statement,
+	uint8_t ret_pub[NX_ED25519_PUBLIC_LEN], uint8_t ret_sig[NX_ED25519_SIG_LEN])
+{
+	size_t head_len = sizeof(head) - 1;
+
+	if (text.n < head_len + AFTER_LEN || memcmp(text.p, head, head_len) != 0 ||
+		!after_parse(nx_slice(text.p + text.n - AFTER_LEN, AFTER_LEN), ret_pub, ret_sig))
+		return false;
+	*ret_statement = nx_slice(text.p + head_len, text.n - head_len - AFTER_LEN);
+	return true;
+}
+
 nx_rc statement_open(struct nx_keys *keys, const char *key_name, const char *context,
 	struct nx_slice text, struct nx_slice *ret_statement, struct nx_err *err)
 {
 	NX_AUTO_DONE(nx_key) seed = {{0}};
 	NX_AUTO_DONE(nx_buf) msg = {0};
 	uint8_t pub[NX_ED25519_PUBLIC_LEN], named[NX_ED25519_PUBLIC_LEN], sig[NX_ED25519_SIG_LEN];
-	size_t head_len = sizeof(head) - 1;
 	struct nx_slice statement;
 	nx_rc rc;
 
-	if (text.n < head_len + AFTER_LEN || memcmp(text.p, head, head_len) != 0 ||
-		!after_parse(nx_slice(text.p + text.n - AFTER_LEN, AFTER_LEN), named, sig))
+	if (!statement_split(text, &statement, named, sig))
 		return nx_err_set(err, NX_E_CORRUPT, "not a signed statement");
-	statement = nx_slice(text.p + head_len, text.n - head_len - AFTER_LEN);
 	rc = nx_keys_site(keys, key_name, &seed, err);
 	if (!rc)
 		rc = message(context, statement, &msg, err);

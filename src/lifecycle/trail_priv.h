@@ -12,6 +12,7 @@
 #include "archive/archive.h"
 #include "base/buf.h"
 #include "base/json.h"
+#include "crypto/crypto.h"
 #include "ledger/ledger.h"
 
 struct nx_keys;
@@ -29,6 +30,9 @@ NX_NODISCARD nx_rc trail_record(struct nx_archive *archive, const struct nx_prin
  */
 NX_NODISCARD nx_rc statement_sign(struct nx_keys *keys, const char *key_name, const char *context,
 	struct nx_slice statement, struct nx_buf *out, struct nx_err *err);
+/* The parts of such a text, unverified; false when it has another form. */
+bool statement_split(struct nx_slice text, struct nx_slice *ret_statement,
+	uint8_t ret_pub[NX_ED25519_PUBLIC_LEN], uint8_t ret_sig[NX_ED25519_SIG_LEN]);
 /* The statement within `text`, if `key_name` has signed it; else NX_E_CORRUPT. */
 NX_NODISCARD nx_rc statement_open(struct nx_keys *keys, const char *key_name, const char *context,
 	struct nx_slice text, struct nx_slice *ret_statement, struct nx_err *err);

@@ -13,7 +13,7 @@ enum {
 	RECIPE_MAX = 64 * 1024 * 1024
 };
 
-/* The encoding that the digest is over: docs/PACK-FORMAT.md, "Recipes". */
+/* The encoding that the digest is over: docs/formats/MANIFEST.md. */
 static nx_rc digest_check(
 	const struct grant_sample *s, const struct nx_manifest_entry *entry, struct nx_err *err)
 {

@@ -15,6 +15,7 @@ enum {
 	 * out what clinicians read, and the device is busy enough with one request. */
 	DIRECT_READ_MIN = NX_MIB,
 	BOUNCE_LEN = 4 * NX_MIB, /* of one read; longer ones go in parts */
+	RESERVE_PIECE = 256 * NX_KIB,
 };
 
 /* Drop `done` bytes from the front of the vector. */
@@ -345,4 +346,26 @@ nx_rc nx_dir_read(
 	}
 	nx_dir_file_put(dir, file);
 	return rc ? nx_err_prefix(err, rc, "pack %016llx", (unsigned long long)pack) : NX_OK;
+}
+
+/* Real zeros: space that is only allocated would still change the file's metadata when written. */
+nx_rc nx_dir_reserve(
+	struct nx_pool *pool, nx_pack_id pack, uint64_t off, uint64_t n, struct nx_err *err)
+{
+	struct dir_pool *dir = NX_CONTAINER_OF(pool, struct dir_pool, base);
+	uint8_t *zeros = dir->direct ? nx_aligned_get(RESERVE_PIECE) : NULL;
+	nx_rc rc = NX_OK;
+
+	if (!zeros)
+		return nx_err_set(err, dir->direct ? NX_E_NOMEM : NX_E_UNSUPPORTED,
+			"no zeros ahead in pack %016llx", (unsigned long long)pack);
+	memset(zeros, 0, RESERVE_PIECE);
+	for (uint64_t at = 0; at < n && !rc; at += RESERVE_PIECE) {
+		uint64_t left = n - at;
+		struct iovec iov = {zeros, left < RESERVE_PIECE ? (size_t)left : RESERVE_PIECE};
+
+		rc = nx_dir_write(pool, pack, off + at, &iov, 1, err);
+	}
+	nx_aligned_put(zeros, RESERVE_PIECE);
+	return rc ? rc : nx_dir_sync(pool, &pack, 1, err);
 }

@@ -133,6 +133,16 @@ nx_rc nx_pool_write_through(struct nx_pool *pool, nx_pack_id pack, uint64_t off,
 	return rc ? rc : pool->ops->sync(pool, &pack, 1, err);
 }
 
+nx_rc nx_pool_reserve(
+	struct nx_pool *pool, nx_pack_id pack, uint64_t off, uint64_t n, struct nx_err *err)
+{
+	call_check(pool, pack);
+	assert(off % NX_PACK_ALIGN == 0 && n % NX_PACK_ALIGN == 0);
+	if (!pool->ops->reserve)
+		return nx_err_set(err, NX_E_UNSUPPORTED, "the pool reserves nothing");
+	return n ? pool->ops->reserve(pool, pack, off, n, err) : NX_OK;
+}
+
 static int id_cmp(const void *a, const void *b)
 {
 	const nx_pack_id *x = a, *y = b;

@@ -52,6 +52,12 @@ NX_NODISCARD nx_rc nx_pool_write_through(struct nx_pool *pool, nx_pack_id pack, 
 NX_NODISCARD nx_rc nx_pool_sync(
 	struct nx_pool *pool, const nx_pack_id *packs, size_t n, struct nx_err *err);
 
+/* Make [off, off + n), past everything written so far, durable zeros, so that
+ * nx_pool_write_through() there is cheap.  Multiples of NX_PACK_ALIGN.  NX_E_UNSUPPORTED where that
+ * gains nothing. */
+NX_NODISCARD nx_rc nx_pool_reserve(
+	struct nx_pool *pool, nx_pack_id pack, uint64_t off, uint64_t n, struct nx_err *err);
+
 /* Exactly `n` bytes, any alignment.  Past the end of the pack is NX_E_SHORT, no such pack
  * NX_E_NOENT. */
 NX_NODISCARD nx_rc nx_pool_read(

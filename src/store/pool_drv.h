@@ -35,6 +35,9 @@ struct nx_pool_ops {
 	/* Required.  `packs` is ascending without repetition, n > 0.  Idempotent while it succeeds;
 	 * NX_E_IO for ever for a pack whose sync has failed. */
 	nx_rc (*sync)(struct nx_pool *pool, const nx_pack_id *packs, size_t n, struct nx_err *err);
+	/* Optional: the front end then says NX_E_UNSUPPORTED.  Durable zeros on NX_OK. */
+	nx_rc (*reserve)(struct nx_pool *pool, nx_pack_id pack, uint64_t off, uint64_t n,
+		struct nx_err *err);
 	/* Required.  All n bytes on NX_OK.  NX_E_SHORT past the end, NX_E_NOENT. */
 	nx_rc (*read)(struct nx_pool *pool, nx_pack_id pack, uint64_t off, void *p, size_t n,
 		struct nx_err *err);

@@ -99,6 +99,28 @@ static void test_other_bytes_are_a_new_version_beside_the_old(void **state)
 	assert_i64(item.version, 2);
 }
 
+static void test_a_version_in_another_study_is_counted_there(void **state)
+{
+	static const struct {
+		const char *uid;
+		int64_t n;
+	} want[] = {{"1.2.3", 0}, {"1.2.4", 1}};
+	struct fixture *fx = *state;
+	struct nx_study study;
+	struct nx_put put;
+
+	assert_ok(fx_put(fx, "P1", "1.2.3", "1.2.1", 800, 0, 1, &put), &fx->err);
+	assert_ok(fx_put(fx, "P1", "1.2.4", "1.2.1", 800, 0, 2, &put), &fx->err);
+	assert_int_equal(put.outcome, NX_PUT_VERSION);
+	nx_archive_barrier(fx->archive);
+	for (size_t i = 0; i < NX_ARRAY_LEN(want); i++) {
+		assert_ok(nx_cat_study(fx->cat, fx->collection.id, want[i].uid, fx->arena, &study,
+				  &fx->err),
+			&fx->err);
+		assert_i64(study.n_instances, want[i].n);
+	}
+}
+
 static void test_blank_patient_id_is_a_subject_per_study(void **state)
 {
 	struct fixture *fx = *state;
@@ -288,6 +310,38 @@ static void test_a_failed_sync_fails_the_group_and_the_next_one_works(void **sta
 	fx_expect(fx, &item, 700, 90000, 9);
 }
 
+/* Two changes that meet in one group; the first is refused. */
+static void test_a_refused_put_leaves_its_name_to_the_next(void **state)
+{
+	struct fixture *fx = *state;
+	struct nx_item item = {.name = "obj", .type = "text/plain", .size = 4};
+	struct nx_recipe_part part = {.kind = NX_PART_BLOB, .len = 4};
+	struct nx_change *changes[64];
+	struct nx_blob *blobs[64];
+	struct nx_put puts[64];
+
+	for (size_t i = 0; i < 64; i++) {
+		blobs[i] = fx_blob(fx, &fx->collection, "abcd", 4, 4);
+		puts[i] = (struct nx_put){.collection = &fx->collection,
+			.item = &item,
+			.blobs = &blobs[i],
+			.n_blobs = 1,
+			.parts = &part,
+			.n_parts = 1,
+			.if_match = i % 2 ? NULL : "no such digest"};
+		changes[i] = nx_change_new();
+		assert_ok(nx_change_put(changes[i], &puts[i], &fx->err), &fx->err);
+	}
+	for (size_t i = 0; i < 64; i++)
+		assert_ok(nx_archive_submit(fx->archive, changes[i], &fx->err), &fx->err);
+	for (size_t i = 0; i < 64; i++) {
+		nx_rc rc = nx_change_wait(changes[i], &fx->err);
+
+		assert_rc(rc, i % 2 ? NX_OK : NX_E_PRECONDITION);
+		nx_change_free(changes[i]);
+	}
+}
+
 static int setup_fault(void **state)
 {
 	return fx_setup_uri(state, "fault:mem:");
@@ -302,11 +356,13 @@ int main(void)
 		TEST(test_counters_follow_the_instances),
 		TEST(test_same_bytes_again_store_nothing),
 		TEST(test_other_bytes_are_a_new_version_beside_the_old),
+		TEST(test_a_version_in_another_study_is_counted_there),
 		TEST(test_blank_patient_id_is_a_subject_per_study),
 		TEST(test_reopening_finds_everything),
 		TEST(test_a_lost_catalog_is_rebuilt_from_the_packs),
 		TEST(test_erasing_one_patient_leaves_the_others),
 		TEST(test_scrub_finds_a_flipped_bit),
+		TEST(test_a_refused_put_leaves_its_name_to_the_next),
 		cmocka_unit_test_setup_teardown(
 			test_a_failed_sync_fails_the_group_and_the_next_one_works, setup_fault,
 			fx_teardown),

@@ -259,6 +259,33 @@ static void test_erasing_takes_the_copy_too(void **state)
 		nx_archive_open_item(fx->archive, &items.items[0], &reader, &fx->err), NX_E_ERASED);
 }
 
+/* One row each for pseudonym and study, and one per instance; nothing of them is readable. */
+static void test_the_vault_is_sealed(void **state)
+{
+	struct fixture *fx = *state;
+	NX_AUTO(nx_ingest) *ingest = nx_ingest_new(fx->archive);
+	struct synth a = synth_ct("P", "1.2.99.10", "1.2.99.10.1", "1.2.99.10.1.1");
+	struct synth b = synth_ct("P", "1.2.99.10", "1.2.99.10.1", "1.2.99.10.1.2");
+	struct nx_deid_result r;
+	struct nx_op *rows;
+	size_t n = 0;
+
+	synth_store(fx, ingest, &a);
+	synth_store(fx, ingest, &b);
+	r = synth_deid(fx, a.study);
+	r = synth_deid(fx, a.study); /* the same rows again */
+	assert_ok(nx_cat_rows(fx->cat, NX_T_VAULT, 0, NULL, 0, false, 0, fx->arena, &rows, &n,
+			  &fx->err),
+		&fx->err);
+	assert_int_equal(n, 4);
+	for (size_t i = 0; i < n; i++) {
+		assert_int_equal(rows[i].vals[0].s.n, 32);
+		assert_absent(rows[i].vals[1].s, "1.2.99");
+		assert_absent(rows[i].vals[1].s, "subject");
+		assert_absent(rows[i].vals[1].s, r.pseudonym);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -270,6 +297,7 @@ int main(void)
 		T(test_what_may_show_names_is_skipped),
 		T(test_who_may_not_is_denied_and_recorded),
 		T(test_erasing_takes_the_copy_too),
+		T(test_the_vault_is_sealed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -241,6 +241,7 @@ static void load_name(unsigned i, char patient[24], char study[24], char sop[24]
 
 static void *load_main(void *arg)
 {
+	const struct nx_entry_draft draft = {.action = NX_ACTION_QUERY, .principal = "loader"};
 	struct load *l = arg;
 
 	for (unsigned i = 0; i < 2000 && !l->stop; i++) {
@@ -250,6 +251,8 @@ static void *load_main(void *arg)
 		load_name(i, patient, study, sop);
 		assert_ok(fx_put(l->fx, patient, study, sop, 700, i % 8 ? 0 : 80000, i + 100, &put),
 			&l->fx->err);
+		/* a group without data goes to another pack than one with */
+		assert_ok(nx_archive_record(l->fx->archive, &draft, &l->fx->err), &l->fx->err);
 		l->subjects[i] = put.ret_subject;
 		l->done = i + 1;
 	}
@@ -345,7 +348,9 @@ static void test_altered_backup_is_refused(void **state)
 	{
 		NX_AUTO_FD fd = open(path, O_RDWR);
 
-		assert_ok(nx_pwrite_full(fd, "9", 1, 60, &fx->err), &fx->err);
+		assert_ok(nx_pread_full(fd, &byte, 1, 60, &fx->err), &fx->err);
+		byte = byte == '9' ? '8' : '9';
+		assert_ok(nx_pwrite_full(fd, &byte, 1, 60, &fx->err), &fx->err);
 	}
 	assert_rc(restore(fx, "backup", 1, &restored), NX_E_CORRUPT);
 }

@@ -117,7 +117,7 @@ static const struct nx_route routes[] = {
 	{0},
 };
 
-static const struct nx_route_table tables[] = {{"/api/v1", routes, NULL}};
+static const struct nx_route_table tables[] = {{.prefix = "/api/v1", .routes = routes}};
 
 /* Every sample as the archive gives it, named by its position. */
 static void expected_write(struct fixture *fx)

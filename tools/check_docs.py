@@ -1,0 +1,85 @@
+#!/usr/bin/python3
+"""Fail where a page names what the tree does not have: tools/check_docs.py ROOT.
+
+Links, files, functions, commands and options in README.md, CONTRIBUTING.md and docs/ are looked up in the sources.
+"""
+import pathlib
+import re
+import sys
+
+LINK = re.compile(r"\]\(([^)#\s]+)?(?:#([^)\s]+))?\)")
+FILE = re.compile(r"`((?:[A-Za-z_.]+/)+[A-Za-z0-9_-]+\.(?:c|h|def|py|md|build|service\.in))`")
+FUNCTION = re.compile(r"`(\w+)\(\)`")
+CODE = re.compile(r"(?ms)^```sh\n(.*?)^```|`(narthex [^`]*)`")
+COMMAND = re.compile(r"(?<![\w/-])narthex ([a-z]+)(?: ([a-z]+))?([^|;\n]*)")
+ROW = re.compile(r'^\t\{"([a-z]+)", (?:NULL|"([a-z]+)"),', re.M)
+OPTION = re.compile(r'^\t\{+"([a-z-]+)", (?:NULL|"[A-Z=]+"),', re.M)
+PLACES = ("", "src", "docs")  # where a path on a page may begin
+
+
+def anchors(text):
+    """The names that headings get (GitHub's rule, as far as we use it)."""
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in re.findall(r"(?m)^#+ (.*)$", text)}
+
+
+class Tree:
+    def __init__(self, root):
+        self.root = root
+        self.source = "\n".join(path.read_text() for folder in ("src", "verify", "tests")
+                                for path in sorted((root / folder).rglob("*.[ch]")) if "dict_table" not in path.name)
+        commands = "\n".join(path.read_text() for path in sorted((root / "src/cli").glob("*.c")))
+        self.commands = {(noun, verb or None) for noun, verb in ROW.findall(commands)}
+        self.options = set(OPTION.findall(commands)) | {"help"}
+
+    def has_file(self, name):
+        return any((self.root / place / name).exists() for place in PLACES)
+
+    def has_function(self, name):
+        return re.search(rf"(?:^|[ *\t]){name}\(", self.source, re.M)
+
+
+def links(tree, page, text):
+    for target, anchor in LINK.findall(text):
+        if "://" in target:
+            continue
+        to = (page.parent / target) if target else page
+        if not to.exists():
+            yield f"no {target} to link to"
+        elif anchor and anchor not in anchors(to.read_text()):
+            yield f"no heading #{anchor} in {to.name}"
+
+
+def names(tree, _, text):
+    for name in FILE.findall(text):
+        if not tree.has_file(name):
+            yield f"no file {name}"
+    for name in FUNCTION.findall(text):
+        if not tree.has_function(name):
+            yield f"no function {name}()"
+
+
+def commands(tree, page, text):
+    if page.parent.name == "formats":  # where "narthex key wrap" is a label
+        return
+    nouns = {noun for noun, _ in tree.commands}
+    code = "\n".join(block or inline for block, inline in CODE.findall(text))
+    for noun, verb, rest in COMMAND.findall(code):
+        if noun in nouns and ((noun, None) in tree.commands or (noun, verb) in tree.commands):
+            for option in re.findall(r"\s--([a-z-]+)", rest):
+                if option not in tree.options:
+                    yield f"no option --{option} (narthex {noun})"
+        elif verb or noun not in nouns:
+            yield f"no command narthex {noun} {verb}".rstrip()
+
+
+def main(root):
+    tree = Tree(root)
+    pages = [root / "README.md", root / "CONTRIBUTING.md", *sorted((root / "docs").rglob("*.md"))]
+    bad = [f"{page.relative_to(root)}: {what}" for page in pages for check in (links, names, commands)
+           for what in check(tree, page, page.read_text())]
+    print("\n".join(bad))
+    return bool(bad)
+
+
+if __name__ == "__main__":
+    sys.exit(main(pathlib.Path(sys.argv[1])))
