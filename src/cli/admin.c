@@ -292,7 +292,7 @@ nx_rc cli_text(const struct cli_args *args, char *path, struct nx_err *err)
 
 	nx_buf_init(&buf, 256 * (size_t)NX_MIB, NX_BUF_WIPE);
 	if (!rc)
-		rc = nx_client_text(client, "GET", path, &buf, err);
+		rc = nx_client_text(client, "GET", path, NULL, &buf, err);
 	free(path);
 	return rc ? rc : cli_print(&buf, err);
 }

@@ -33,6 +33,9 @@ static nx_rc old_places(struct restoring *r, struct nx_err *err)
 		if (!r->old[i])
 			return nx_err_errno(err, "key place %zu", i + 1);
 		r->n_old++;
+		if (strchr(r->old[i], ':')) /* keys.places has them between places */
+			return nx_err_set(
+				err, NX_E_INVAL, "key place %zu has a colon in its path", i + 1);
 	}
 	r->keys = (struct nx_keys_opts){.driver = "file",
 		.places = (const char *const *)r->old,
