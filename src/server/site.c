@@ -195,7 +195,7 @@ static bool file_known(const struct nx_site *site, const char *path)
 	return false;
 }
 
-/* What makes a site besides its data; what is not there now is not in its backups. */
+/* What makes a site besides its data.  Whoever keeps certificates elsewhere keeps them. */
 static nx_rc files_list(struct nx_site *site, struct nx_err *err)
 {
 	const char *const names[NX_SITE_FILES] = {"narthex.yaml", "tls/ca.pem", "tls/ca-key.pem",
@@ -207,7 +207,8 @@ static nx_rc files_list(struct nx_site *site, struct nx_err *err)
 
 	for (size_t i = 0; i < NX_SITE_FILES && !rc; i++) {
 		rc = nx_site_path(site->dir, names[i], path, err);
-		if (rc || !names[i][0] || access(path, F_OK) < 0 || file_known(site, path))
+		if (rc || !names[i][0] || names[i][0] == '/' || access(path, F_OK) < 0 ||
+			file_known(site, path))
 			continue;
 		site->files[site->n_files] = strdup(path);
 		if (!site->files[site->n_files++])
