@@ -1,6 +1,6 @@
 /* Leases: what libnarthex calls (docs/formats/LEASE.md). */
-#include "dataset/lease.h"
 #include "api/api_priv.h"
+#include "dataset/lease.h"
 #include "dataset/release.h"
 
 /* A whole number from 0; `def` where it is absent. */
@@ -78,8 +78,11 @@ nx_rc api_lease_read(struct nx_http_req *req, struct nx_err *err)
 
 nx_rc api_lease_end(struct nx_http_req *req, struct nx_err *err)
 {
-	nx_rc rc = nx_lease_end(api_of(req)->releases, api_who_of(req), nx_http_param(req, "lease"),
-		err);
+	NX_AUTO_DONE(nx_buf) buf = {0};
+	nx_rc rc = nx_lease_end(
+		api_of(req)->releases, api_who_of(req), nx_http_param(req, "lease"), err);
 
-	return rc ? rc : api_reply_empty(req, 204);
+	api_reply_init(&buf);
+	nx_buf_put_str(&buf, "{}");
+	return api_reply_rc(req, rc, &buf, err);
 }

@@ -23,8 +23,7 @@ nx_rc api_releases_list(struct nx_http_req *req, struct nx_err *err)
 }
 
 /* "studies": absent, or a list of UIDs that lives as long as the body. */
-static nx_rc studies_take(
-	const json_t *body, const char ***ret, size_t *ret_n, struct nx_err *err)
+static nx_rc studies_take(const json_t *body, const char ***ret, size_t *ret_n, struct nx_err *err)
 {
 	const json_t *list = json_object_get(body, "studies");
 	size_t n = json_array_size(list);

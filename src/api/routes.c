@@ -43,7 +43,7 @@ const struct nx_route nx_api_routes[] = {
 		"Publish a new version of a dataset"},
 	{"GET", "/releases/verifier", NX_PERM_LEASE, NX_ACTION_VERIFY, api_releases_verifier,
 		"The key line that verifies this site's manifests"},
-	{"GET", "/releases/{name}/{version}/manifest", NX_PERM_LEASE, NX_ACTION_READ_METADATA,
+	{"GET", "/releases/{name}/{version}/manifest", NX_PERM_LEASE, NX_ACTION_READ,
 		api_release_manifest, "The signed manifest of a release"},
 	{"POST", "/leases", NX_PERM_LEASE, NX_ACTION_LEASE_OPEN, api_lease_open,
 		"Open a lease on a release"},

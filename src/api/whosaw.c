@@ -31,7 +31,6 @@ nx_rc api_who_saw(struct nx_http_req *req, struct nx_err *err)
 
 	api_reply_init(&buf);
 	if (!rc)
-		rc = nx_report_who_saw(
-			api_of(req)->archive, api_who_of(req), &query, &buf, err);
+		rc = nx_report_who_saw(api_of(req)->archive, api_who_of(req), &query, &buf, err);
 	return api_reply_rc(req, rc, &buf, err);
 }

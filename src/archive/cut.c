@@ -46,6 +46,28 @@ static nx_rc units_end(
 	return NX_OK;
 }
 
+/* Zeros that were laid ahead (space.c) and never written over are no part of a pack. */
+static nx_rc zeros_cut(
+	struct nx_archive *a, uint64_t pack, uint64_t end, uint64_t *size, struct nx_err *err)
+{
+	uint8_t *piece = nx_aligned_get(NX_MIB);
+	nx_rc rc = NX_OK;
+	bool zeros = true;
+
+	if (!piece)
+		return nx_err_set(err, NX_E_NOMEM, "no memory to read a pack");
+	for (uint64_t at = end; at < *size && zeros && !rc; at += NX_MIB) {
+		size_t n = *size - at < NX_MIB ? (size_t)(*size - at) : NX_MIB;
+
+		rc = nx_pool_read(a->pool, pack, at, piece, n, err);
+		zeros = !rc && piece[0] == 0 && memcmp(piece, piece + 1, n - 1) == 0;
+	}
+	nx_aligned_put(piece, NX_MIB);
+	if (!rc && zeros)
+		*size = end;
+	return rc;
+}
+
 nx_rc nx_archive_pack_cut(struct nx_archive *archive, uint64_t pack, uint64_t seq,
 	struct nx_pack_cut *ret, struct nx_err *err)
 {
@@ -68,10 +90,13 @@ nx_rc nx_archive_pack_cut(struct nx_archive *archive, uint64_t pack, uint64_t se
 	cut.len = size;
 	/* The numbers in packs of an earlier run are all behind us, or have been used again since.
 	 */
-	if (cut.small && !cut.final) {
-		rc = units_end(archive, pack, seq, &end, err);
+	if (cut.small)
+		rc = units_end(archive, pack, cut.final ? UINT64_MAX : seq, &end, err);
+	if (cut.small && !rc && !cut.final)
 		cut.len = end < size ? end : size;
-	}
+	else if (cut.small && !rc)
+		rc = zeros_cut(
+			archive, pack, end > NX_PACK_ALIGN ? end : NX_PACK_ALIGN, &cut.len, err);
 	if (!rc)
 		*ret = cut;
 	return rc;

@@ -292,7 +292,7 @@ nx_rc cli_text(const struct cli_args *args, char *path, struct nx_err *err)
 
 	nx_buf_init(&buf, 256 * (size_t)NX_MIB, NX_BUF_WIPE);
 	if (!rc)
-		rc = nx_client_text(client, "GET", path, &buf, err);
+		rc = nx_client_text(client, "GET", path, NULL, &buf, err);
 	free(path);
 	return rc ? rc : cli_print(&buf, err);
 }
@@ -318,8 +318,8 @@ nx_rc cmd_ledger_export(const struct cli_args *args, struct nx_err *err)
 
 	if (!folder)
 		return nx_err_errno(err, "working folder");
-	return cli_ask(args, "POST", nx_client_path("/ledger/export?folder=%S", folder), NULL, NULL,
-		err);
+	return cli_ask(
+		args, "POST", nx_client_path("/ledger/export?folder=%S", folder), NULL, NULL, err);
 }
 
 nx_rc cmd_ledger_checkpoint(const struct cli_args *args, struct nx_err *err)

@@ -172,8 +172,7 @@ nx_rc cli_number(const struct cli_args *args, const char *name, int64_t def, int
 	return NX_OK;
 }
 
-nx_rc cli_need(
-	const struct cli_args *args, const char *name, const char **ret, struct nx_err *err)
+nx_rc cli_need(const struct cli_args *args, const char *name, const char **ret, struct nx_err *err)
 {
 	const char *value = cli_get(args, name);
 

@@ -348,16 +348,8 @@ static nx_rc exchange_run(
 	return exchange_result(c, x, code, err);
 }
 
-static nx_rc answer_json(const struct exchange *x, json_t **ret, struct nx_err *err)
-{
-	if (!ret)
-		return NX_OK;
-	*ret = json_loadb((const char *)x->answer.data, x->answer.len, 0, NULL);
-	return *ret ? NX_OK : nx_err_set(err, NX_E_MALFORMED, "the answer is not JSON");
-}
-
-nx_rc nx_client_json(struct nx_client *client, const char *method, const char *path,
-	const json_t *body, json_t **ret, struct nx_err *err)
+nx_rc nx_client_text(struct nx_client *client, const char *method, const char *path,
+	const json_t *body, struct nx_buf *out, struct nx_err *err)
 {
 	struct exchange x = {.in_fd = -1, .out_fd = -1};
 	NX_AUTO_MEM char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
@@ -372,24 +364,28 @@ nx_rc nx_client_json(struct nx_client *client, const char *method, const char *p
 	nx_buf_init(&x.answer, ANSWER_MAX, NX_BUF_WIPE);
 	rc = exchange_run(client, &x, &r, err);
 	if (!rc)
-		rc = answer_json(&x, ret, err);
-	nx_buf_done(&x.answer);
-	return rc;
-}
-
-nx_rc nx_client_text(struct nx_client *client, const char *method, const char *path,
-	struct nx_buf *out, struct nx_err *err)
-{
-	struct exchange x = {.in_fd = -1, .out_fd = -1};
-	const struct request r = {.method = method, .path = path, .media_type = ""};
-	nx_rc rc;
-
-	nx_buf_init(&x.answer, ANSWER_MAX, NX_BUF_WIPE);
-	rc = exchange_run(client, &x, &r, err);
-	if (!rc)
 		nx_buf_put_slice(out, nx_buf_slice(&x.answer));
 	nx_buf_done(&x.answer);
 	return rc ? rc : nx_buf_check(out, err);
+}
+
+static nx_rc answer_json(const struct nx_buf *answer, json_t **ret, struct nx_err *err)
+{
+	if (!ret)
+		return NX_OK;
+	*ret = json_loadb((const char *)answer->data, answer->len, 0, NULL);
+	return *ret ? NX_OK : nx_err_set(err, NX_E_MALFORMED, "the answer is not JSON");
+}
+
+nx_rc nx_client_json(struct nx_client *client, const char *method, const char *path,
+	const json_t *body, json_t **ret, struct nx_err *err)
+{
+	NX_AUTO_DONE(nx_buf) answer;
+	nx_rc rc;
+
+	nx_buf_init(&answer, ANSWER_MAX, NX_BUF_WIPE);
+	rc = nx_client_text(client, method, path, body, &answer, err);
+	return rc ? rc : answer_json(&answer, ret, err);
 }
 
 nx_rc nx_client_upload(struct nx_client *client, const char *method, const char *path,
@@ -403,7 +399,7 @@ nx_rc nx_client_upload(struct nx_client *client, const char *method, const char 
 	nx_buf_init(&x.answer, ANSWER_MAX, NX_BUF_WIPE);
 	rc = exchange_run(client, &x, &r, err);
 	if (!rc)
-		rc = answer_json(&x, ret, err);
+		rc = answer_json(&x.answer, ret, err);
 	nx_buf_done(&x.answer);
 	return rc;
 }

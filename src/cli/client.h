@@ -33,7 +33,7 @@ NX_NODISCARD nx_rc nx_client_json(struct nx_client *client, const char *method, 
 	const json_t *body, json_t **ret, struct nx_err *err);
 /* The answer as it came. */
 NX_NODISCARD nx_rc nx_client_text(struct nx_client *client, const char *method, const char *path,
-	struct nx_buf *out, struct nx_err *err);
+	const json_t *body, struct nx_buf *out, struct nx_err *err);
 /* The file at `fd`, `size` bytes (UINT64_MAX: until its end). */
 NX_NODISCARD nx_rc nx_client_upload(struct nx_client *client, const char *method, const char *path,
 	const char *media_type, int fd, uint64_t size, json_t **ret, struct nx_err *err);

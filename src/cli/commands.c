@@ -110,6 +110,64 @@ static const struct cli_opt prove_opts[] = {
 
 static const struct cli_opt fsck_opts[] = {
 	{"rebuild", NULL, "Move the catalog aside and make it again from packs and key store"},
+	{"repair", NULL, "Remove what nothing names, set wrong counters right"},
+	{0},
+};
+
+static const struct cli_opt deid_opts[] = {
+	{"study", "UID", "This study"},
+	{"all", NULL, "Every study of the collection"},
+	{"collection", "NAME", "Where it is; else clinical"},
+	{"to", "NAME", "Where the copy goes; else curated"},
+	{"profile", "NAME", "Which profile; else basic-thin"},
+	{0},
+};
+
+static const struct cli_opt release_opts[] = {
+	{"collection", "NAME", "What of; else curated"},
+	{"study", "UID", "Only this study (repeatable); else all"},
+	{0},
+};
+
+static const struct cli_opt lease_opts[] = {
+	{"purpose", "TEXT", "What for: it goes into the ledger"},
+	{"seconds", "N", "Until it ends by itself; else 3600"},
+	{0},
+};
+
+static const struct cli_opt lease_read_opts[] = {
+	{"first", "N", "Position in the manifest, from 0"},
+	{"count", "N", "Most samples; else 64"},
+	{0},
+};
+
+static const struct cli_opt erase_opts[] = {
+	{"patient", "ID", "The patient's id"},
+	{"issuer", "NAME", "Who gave out the id; else nobody in particular"},
+	{"collection", "NAME", "In which collection the patient has this id"},
+	{"subject", "HEX", "Instead of a patient: the subject as a certificate names it"},
+	{"reason", "TEXT", "For ledger and certificate; no identifiers"},
+	{"certificate", "FILE", "Where the certificate goes; else standard output"},
+	{"yes", NULL, "Do not ask"},
+	{0},
+};
+
+static const struct cli_opt who_saw_opts[] = {
+	{"patient", "ID", "This patient"},
+	{"issuer", "NAME", "Who gave out the id; else nobody in particular"},
+	{"collection", "NAME", "In which collection the patient has this id; else clinical"},
+	{"study", "UID", "This study"},
+	{"subject", "HEX", "This subject: also of an erased patient, as the certificate names it"},
+	{"user", "NAME", "What this principal saw and did"},
+	{"from", "TIME", "YYYY-MM-DD or YYYY-MM-DDTHH:MM:SSZ"},
+	{"to", "TIME", "Before then"},
+	{"proof", "FILE", "The proof of all of it, for narthex-verify"},
+	{0},
+};
+
+static const struct cli_opt restore_opts[] = {
+	{"from", "DIR", "The backup"},
+	{"keys", "PLACE[,PLACE]", "Key places that survived"},
 	{0},
 };
 
@@ -135,6 +193,40 @@ const struct cli_cmd cli_cmds[] = {
 		cmd_put},
 	{"ls", NULL, "[PREFIX]", "List objects", NULL, ls_opts, 0, 1, CLI_SERVER, cmd_ls},
 	{"rm", NULL, "KEY", "Delete an object", NULL, collection_opts, 1, 1, CLI_SERVER, cmd_rm},
+	{"deid", NULL, "", "De-identified copies of studies",
+		"What the profile cannot make safe is left out and named.  What was copied before "
+		"is not\ncopied again.",
+		deid_opts, 0, 0, CLI_SERVER, cmd_deid},
+	{"release", "create", "NAME", "Publish a new version of a dataset",
+		"A release never changes; the same items have the same root.", release_opts, 1, 1,
+		CLI_SERVER, cmd_release_create},
+	{"release", "list", "[NAME]", "List the published releases", NULL, NULL, 0, 1, CLI_SERVER,
+		cmd_release_list},
+	{"release", "manifest", "NAME@V", "The signed manifest of a release", NULL, NULL, 1, 1,
+		CLI_SERVER, cmd_release_manifest},
+	{"release", "verifier", "", "The key line that verifies this site's manifests", NULL, NULL,
+		0, 0, CLI_SERVER, cmd_release_verifier},
+	{"lease", "open", "NAME[@V]", "Open a lease on a release; prints its id",
+		"libnarthex opens and ends leases by itself: this is for other readers.",
+		lease_opts, 1, 1, CLI_SERVER, cmd_lease_open},
+	{"lease", "read", "LEASE", "Places and keys of samples",
+		"The bytes are read by libnarthex.  --json prints keys: keep them nowhere.",
+		lease_read_opts, 1, 1, CLI_SERVER, cmd_lease_read},
+	{"lease", "end", "LEASE", "End a lease", NULL, NULL, 1, 1, CLI_SERVER, cmd_lease_end},
+	{"erase", NULL, "", "Erase a patient, for good; the answer is a certificate",
+		"Destroys the keys of all that this site holds of the patient, in all collections "
+		"and in every\nbackup.  It cannot be undone.",
+		erase_opts, 0, 0, CLI_SERVER, cmd_erase},
+	{"who-saw", NULL, "", "Who saw a patient or a study, or what somebody saw",
+		"One of --patient, --study, --subject, --user.  The question is in the ledger, too.",
+		who_saw_opts, 0, 0, CLI_SERVER, cmd_who_saw},
+	{"backup", NULL, "FOLDER", "Bring a backup in a folder of the server up to date",
+		"The backup is ciphertext throughout.  It has no keys: keep a key place elsewhere.",
+		NULL, 1, 1, CLI_SERVER, cmd_backup},
+	{"restore", NULL, "", "Make a site from a backup and a surviving key place",
+		"--site is the new site.  Key places that were lost are made again.  What was "
+		"erased since\nthe backup stays erased.",
+		restore_opts, 0, 0, CLI_SITE | CLI_SECRET, cmd_restore},
 	{"collection", "list", "", "List the collections", NULL, NULL, 0, 0, CLI_SERVER,
 		cmd_collection_list},
 	{"collection", "create", "NAME", "Make a collection", NULL, create_opts, 1, 1, CLI_SERVER,
@@ -169,7 +261,7 @@ const struct cli_cmd cli_cmds[] = {
 		1, 1, CLI_SERVER, cmd_ledger_export},
 	{"scrub", NULL, "", "Authenticate every stored byte", NULL, NULL, 0, 0, CLI_SERVER,
 		cmd_scrub},
-	{"fsck", NULL, "", "Open a site that is not served, check its bytes and its ledger", NULL,
+	{"fsck", NULL, "", "Check a site that is not served: catalog, bytes, ledger", NULL,
 		fsck_opts, 0, 0, CLI_SITE | CLI_SECRET, cmd_fsck},
 	{"doctor", NULL, "", "Check the machine and the site's folders", NULL, NULL, 0, 0, CLI_SITE,
 		cmd_doctor},

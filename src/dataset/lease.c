@@ -209,7 +209,8 @@ struct plan {
 	const struct lease *lease;
 	struct nx_arena *arena;
 	struct nx_lease_answer *answer;
-	uint64_t *subjects; /* of the samples */
+	uint64_t *subjects; /* of the samples; 0: erased */
+	uint64_t first;
 	uint64_t bytes;
 };
 
@@ -303,22 +304,55 @@ static nx_rc plan_fill(struct plan *p, uint64_t first, uint64_t count, struct nx
 	return rc;
 }
 
-static nx_rc plan_record(
-	const struct plan *p, const struct nx_principal *who, uint64_t first, struct nx_err *err)
+/* How many samples of the i-th sample's subject there are; 0: an earlier one stands for them. */
+static uint64_t subject_samples(const struct plan *p, size_t i)
+{
+	uint64_t n = 0;
+
+	for (size_t k = 0; k < i; k++)
+		if (p->subjects[k] == p->subjects[i])
+			return 0;
+	for (size_t k = i; k < p->answer->n_samples; k++)
+		n += p->subjects[k] == p->subjects[i];
+	return n;
+}
+
+static nx_rc read_entry(const struct plan *p, const struct nx_principal *who, uint64_t subject,
+	uint64_t samples, struct nx_change *change, struct nx_err *err)
 {
 	NX_AUTO_DONE(nx_buf) detail;
-	struct nx_entry_draft draft = {.action = NX_ACTION_LEASE_READ, .principal = who->name};
+	struct nx_entry_draft draft = {
+		.action = NX_ACTION_LEASE_READ, .principal = who->name, .subject = subject};
 	struct nx_json json;
 
 	nx_buf_init(&detail, DETAIL_MAX, 0);
 	nx_json_init(&json, &detail);
 	release_detail_begin(&json, &p->lease->release, who);
 	nx_json_kv_str(&json, "lease", p->lease->row.id);
-	nx_json_kv_uint(&json, "first", first);
+	nx_json_kv_uint(&json, "first", p->first);
 	nx_json_kv_uint(&json, "next", p->answer->next);
+	nx_json_kv_uint(&json, "samples", samples);
 	nx_json_object_end(&json);
 	draft.detail = nx_buf_slice(&detail);
-	return nx_archive_record(p->r->archive, &draft, err);
+	return nx_change_entry(change, &draft, NULL, err);
+}
+
+/* One entry per subject, so that a proof of all that happened to a patient has it, also when the
+ * rows that would tell whose samples these were are long erased.  Erased ones are subject 0. */
+static nx_rc plan_record(const struct plan *p, const struct nx_principal *who, struct nx_err *err)
+{
+	NX_AUTO(nx_change) *change = nx_change_new();
+	nx_rc rc = NX_OK;
+
+	if (!change)
+		return nx_err_set(err, NX_E_NOMEM, "no memory for ledger entries");
+	for (size_t i = 0; i < p->answer->n_samples && !rc; i++) {
+		uint64_t samples = subject_samples(p, i);
+
+		if (samples)
+			rc = read_entry(p, who, p->subjects[i], samples, change, err);
+	}
+	return rc ? rc : nx_archive_commit(p->r->archive, change, err);
 }
 
 static void plan_recheck(const struct plan *p)
@@ -338,7 +372,8 @@ nx_rc nx_lease_read(struct nx_releases *releases, const struct nx_principal *who
 {
 	struct nx_lease_answer answer = {.next = first};
 	struct lease lease;
-	struct plan p = {.r = releases, .lease = &lease, .arena = arena, .answer = &answer};
+	struct plan p = {
+		.r = releases, .lease = &lease, .arena = arena, .answer = &answer, .first = first};
 	nx_rc rc = lease_find(releases, id, arena, &lease, err);
 
 	if (!rc)
@@ -351,7 +386,7 @@ nx_rc nx_lease_read(struct nx_releases *releases, const struct nx_principal *who
 			(unsigned long long)first, (unsigned long long)answer.lease.n_items);
 	rc = plan_fill(&p, first, count, err);
 	if (!rc)
-		rc = plan_record(&p, who, first, err);
+		rc = plan_record(&p, who, err);
 	if (rc)
 		return rc;
 	plan_recheck(&p);

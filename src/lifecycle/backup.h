@@ -63,8 +63,8 @@ NX_NODISCARD nx_rc nx_backup_keys(struct nx_archive *archive, const struct nx_pr
 
 /* Only the configuration files, by their names, into `dir`: they say what a restore of the rest
  * needs to know. */
-NX_NODISCARD nx_rc nx_restore_files(const char *backup, const struct nx_keys_opts *keys,
-	const char *dir, struct nx_err *err);
+NX_NODISCARD nx_rc nx_restore_files(
+	const char *backup, const struct nx_keys_opts *keys, const char *dir, struct nx_err *err);
 
 struct nx_restore_opts {
 	const char *backup;

@@ -394,8 +394,8 @@ static nx_rc configs_restore(struct restore *r, struct nx_err *err)
 	return rc == NX_E_NOENT ? NX_OK : rc;
 }
 
-nx_rc nx_restore_files(const char *backup, const struct nx_keys_opts *keys, const char *dir,
-	struct nx_err *err)
+nx_rc nx_restore_files(
+	const char *backup, const struct nx_keys_opts *keys, const char *dir, struct nx_err *err)
 {
 	const struct nx_restore_opts opts = {.backup = backup, .keys = keys, .files_dir = dir};
 	struct restore r = {.opts = &opts, .dir_fd = -1, .ledger_fd = -1};

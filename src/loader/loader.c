@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/enc.h"
 #include "base/json.h"
 #include "crypto/crypto.h"
@@ -16,7 +17,8 @@ enum {
 	ANSWER_BYTES_MAX = 64 * 1024 * 1024,
 	WINDOW_ARENA_MAX = 256 * 1024 * 1024,
 	SMALL_ANSWER_MAX = 64 * 1024,
-	WINDOW = 64, /* positions asked for at once */
+	WINDOW = 64,         /* positions asked for at once */
+	WINDOW_US = 1000000, /* keys older than this are not used: an erasure reaches who reads */
 	SECONDS_DEFAULT = 3600,
 	BATCH_MAX = 4096
 };
@@ -32,6 +34,7 @@ struct nxl_dataset {
 	char root[2 * NX_MANIFEST_HASH_LEN + 1];
 	struct nx_arena *window; /* what `grant` is made of; wiped for the next */
 	struct grant grant;
+	int64_t granted_us; /* monotonic, before it was asked for */
 	struct pack_files *files;
 	struct nx_buf *data; /* one per sample of a batch */
 	size_t n_data;
@@ -211,13 +214,16 @@ void nxl_close(struct nxl_dataset *dataset)
 static nx_rc window_move(struct nxl_dataset *ds, uint64_t position, struct nx_err *err)
 {
 	NX_AUTO_DONE(nx_buf) out;
+	int64_t now = nx_mono_us();
 	char path[96], body[96];
 	nx_rc rc;
 
-	if (position >= ds->grant.first && position < ds->grant.next)
+	if (position >= ds->grant.first && position < ds->grant.next &&
+		now - ds->granted_us < WINDOW_US)
 		return NX_OK;
 	memset(&ds->grant, 0, sizeof(ds->grant));
 	nx_arena_reset(ds->window);
+	ds->granted_us = now;
 	nx_buf_init(&out, ANSWER_BYTES_MAX, NX_BUF_WIPE);
 	(void)snprintf(path, sizeof(path), "/leases/%s/read", ds->lease);
 	(void)snprintf(body, sizeof(body), "{\"first\":%llu,\"count\":%d}",

@@ -81,8 +81,7 @@ nx_rc nx_site_pool_uri(const char *dir, const struct nx_config *config, char ret
 
 void nx_site_origin(const struct nx_config *config, char ret[NX_SITE_ORIGIN])
 {
-	(void)snprintf(
-		ret, NX_SITE_ORIGIN, "narthex/%s", nx_config_text(config, NX_CFG_SITE_NAME));
+	(void)snprintf(ret, NX_SITE_ORIGIN, "narthex/%s", nx_config_text(config, NX_CFG_SITE_NAME));
 }
 
 /* ---- open ---- */

@@ -106,7 +106,7 @@ struct nx_site_restore_spec {
  * the new configuration names these and the surviving ones.  It is written last: without it there
  * is no site.  NX_E_EXISTS where one is.
  */
-NX_NODISCARD nx_rc nx_site_restore(const struct nx_site_restore_spec *spec,
-	struct nx_restore_result *ret, struct nx_err *err);
+NX_NODISCARD nx_rc nx_site_restore(
+	const struct nx_site_restore_spec *spec, struct nx_restore_result *ret, struct nx_err *err);
 
 #endif

@@ -40,8 +40,7 @@ static nx_rc config_make(
 	return rc;
 }
 
-nx_rc nx_site_config_store(
-	const char *dir, const struct nx_config *config, struct nx_err *err)
+nx_rc nx_site_config_store(const char *dir, const struct nx_config *config, struct nx_err *err)
 {
 	NX_AUTO_FD fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	NX_AUTO_DONE(nx_buf) buf;

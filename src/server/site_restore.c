@@ -33,6 +33,9 @@ static nx_rc old_places(struct restoring *r, struct nx_err *err)
 		if (!r->old[i])
 			return nx_err_errno(err, "key place %zu", i + 1);
 		r->n_old++;
+		if (strchr(r->old[i], ':')) /* keys.places has them between places */
+			return nx_err_set(
+				err, NX_E_INVAL, "key place %zu has a colon in its path", i + 1);
 	}
 	r->keys = (struct nx_keys_opts){.driver = "file",
 		.places = (const char *const *)r->old,
@@ -99,8 +102,7 @@ static nx_rc places_name(struct restoring *r, struct nx_err *err)
 		nx_buf_printf(&text, "%s%s", i ? ":" : "",
 			i < r->n_old ? r->old[i] : r->lost[i - r->n_old]);
 	rc = nx_buf_check(&text, err);
-	return rc ? rc
-		  : nx_config_set(&r->config, NX_CFG_KEYS_PLACES, nx_buf_cstr(&text), err);
+	return rc ? rc : nx_config_set(&r->config, NX_CFG_KEYS_PLACES, nx_buf_cstr(&text), err);
 }
 
 static nx_rc data_restore(struct restoring *r, struct nx_restore_result *ret, struct nx_err *err)
@@ -151,8 +153,8 @@ static void restoring_done(struct restoring *r)
 	free(r->dir);
 }
 
-nx_rc nx_site_restore(const struct nx_site_restore_spec *spec, struct nx_restore_result *ret,
-	struct nx_err *err)
+nx_rc nx_site_restore(
+	const struct nx_site_restore_spec *spec, struct nx_restore_result *ret, struct nx_err *err)
 {
 	struct restoring r = {.spec = spec};
 	nx_rc rc = nx_config_init(&r.config, err);

@@ -62,7 +62,7 @@ def header(guard="NX_BASE_X_H", layer=" * Layer:   0 (base).\n"):
     ("src/base/x.c", "/* FIX" "ME */\n", "fix it"),
     ("docs/x.md", "get it from https://py" "pi.org/\n", "not the host"),
     ("tests/x.py", "def f(:\n", "invalid syntax"),
-    ("tests/x.py", "x = '" + "x" * 120 + "'\n", "columns"),
+    ("tests/x.py", "x = '" + "x" * 128 + "'\n", "columns"),
 ])
 def test_style_sees(tmp_path, name, text, complaint):
     found = list(style.check_file(tmp_path, tmp_path / name, text))

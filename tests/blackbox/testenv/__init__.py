@@ -2,7 +2,8 @@
 from . import phantom
 from .corpus import Corpus
 from .dcmtk import Dcmtk
+from .loader import Loader
 from .narthex import Narthex
 from .process import Deadline, Process, ProcessError
 
-__all__ = ["Corpus", "Dcmtk", "Deadline", "Narthex", "Process", "ProcessError", "phantom"]
+__all__ = ["Corpus", "Dcmtk", "Deadline", "Loader", "Narthex", "Process", "ProcessError", "phantom"]

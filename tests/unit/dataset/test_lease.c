@@ -66,6 +66,28 @@ static void test_a_lease_gives_keys_and_places(void **state)
 	assert_rc(read_some(fx, r, lease.id, 0, 0, &answer), NX_E_RANGE);
 }
 
+static nx_rc entry_count(void *payload, const struct nx_entry *entry, struct nx_err *err)
+{
+	(void)err;
+	*(unsigned *)payload += entry->action == NX_ACTION_LEASE_READ;
+	return NX_OK;
+}
+
+/* Entries of reads under a lease in the chain of the study's subject. */
+static unsigned reads_of(struct fixture *fx, const char *study_uid)
+{
+	struct nx_ledger *ledger = nx_archive_ledger(fx->archive);
+	uint8_t tag[NX_TAG_LEN];
+	struct nx_study study;
+	unsigned n = 0;
+
+	assert_ok(nx_cat_study(fx->cat, fx->curated.id, study_uid, fx->arena, &study, &fx->err),
+		&fx->err);
+	nx_ledger_tag_subject(ledger, (uint64_t)study.subject, tag);
+	assert_ok(nx_ledger_chain(ledger, tag, entry_count, &n, &fx->err), &fx->err);
+	return n;
+}
+
 static void test_a_read_is_in_the_ledger(void **state)
 {
 	struct fixture *fx = *state;
@@ -83,13 +105,16 @@ static void test_a_read_is_in_the_ledger(void **state)
 	lease = open_lease(fx, r);
 	size = nx_ledger_size(ledger);
 	assert_ok(read_some(fx, r, lease.id, 1, 2, &answer), &fx->err);
-	assert_u64(nx_ledger_size(ledger), size + 1);
+	assert_u64(nx_ledger_size(ledger), size + 2); /* one of each subject */
 	assert_ok(nx_ledger_flush(ledger, &fx->err), &fx->err);
 	assert_ok(nx_ledger_entry(ledger, size, fx->arena, &entry, &fx->err), &fx->err);
 	assert_int_equal(entry.action, NX_ACTION_LEASE_READ);
 	assert_ok(nx_ledger_body(ledger, &entry, fx->arena, &body, &fx->err), &fx->err);
 	assert_non_null(memmem(body.p, body.n, "\"first\":1,\"next\":3", 18));
+	assert_non_null(memmem(body.p, body.n, "\"samples\":1", 11));
 	assert_non_null(memmem(body.p, body.n, lease.id, NX_LEASE_ID_LEN));
+	assert_int_equal(reads_of(fx, deid[0].study), 1);
+	assert_int_equal(reads_of(fx, deid[1].study), 1);
 }
 
 static void test_an_erased_subject_is_told_and_skipped(void **state)

@@ -1,0 +1,73 @@
+/* narthex erase: a patient's data, for good; the answer is a certificate. */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/limits.h"
+#include "cli/cli_priv.h"
+#include "cli/client.h"
+
+/* Nothing brings back what is erased: a person says so twice. */
+static nx_rc confirm(const struct cli_args *args, struct nx_err *err)
+{
+	char line[16];
+
+	if (cli_has(args, "yes"))
+		return NX_OK;
+	if (!isatty(STDIN_FILENO))
+		return nx_err_set(err, NX_E_INVAL, "without a terminal: say --yes");
+	(void)fprintf(stderr,
+		"This destroys the keys of everything that this site and its backups hold of the "
+		"patient.\nIt cannot be undone.  Type \"erase\" to go on: ");
+	if (!fgets(line, sizeof(line), stdin) || strcmp(line, "erase\n") != 0)
+		return nx_err_set(err, NX_E_INVAL, "nothing was erased");
+	return NX_OK;
+}
+
+static nx_rc body_make(const struct cli_args *args, json_t **ret, struct nx_err *err)
+{
+	const char *subject = cli_get(args, "subject"), *patient = cli_get(args, "patient");
+	const char *reason = NULL, *collection = cli_get(args, "collection");
+	nx_rc rc = cli_need(args, "reason", &reason, err);
+
+	if (!rc && !subject == !patient)
+		rc = nx_err_set(err, NX_E_INVAL, "either --patient or --subject");
+	if (!rc && patient)
+		rc = cli_need(args, "collection", &collection, err);
+	if (rc)
+		return rc;
+	*ret = json_pack("{s:s,s:s*,s:s*,s:s*,s:s*}", "reason", reason, "subject", subject,
+		"patient_id", patient, "issuer", cli_get(args, "issuer"), "collection",
+		patient ? collection : NULL);
+	return *ret ? NX_OK : nx_err_set(err, NX_E_INVAL, "an argument is not UTF-8");
+}
+
+/* As it came: the signature is over its bytes. */
+nx_rc cmd_erase(const struct cli_args *args, struct nx_err *err)
+{
+	const char *file = cli_get(args, "certificate");
+	NX_AUTO(nx_client) *client = NULL;
+	NX_AUTO_DONE(nx_buf) buf;
+	json_t *body = NULL;
+	nx_rc rc = body_make(args, &body, err);
+
+	nx_buf_init(&buf, NX_MIB, 0);
+	/* The place for it is taken before anything is erased. */
+	if (!rc && file && access(file, F_OK) == 0)
+		rc = nx_err_set(err, NX_E_EXISTS, "%s is there already", file);
+	if (!rc)
+		rc = confirm(args, err);
+	if (!rc)
+		rc = nx_client_new(args, &client, err);
+	if (!rc)
+		rc = nx_client_text(client, "POST", "/erasures", body, &buf, err);
+	json_decref(body);
+	if (rc)
+		return rc;
+	nx_buf_put_str(&buf, "\n");
+	rc = nx_buf_check(&buf, err);
+	if (rc || !file)
+		return rc ? rc : cli_print(&buf, err);
+	return cli_file_write(file, nx_buf_slice(&buf), err);
+}
