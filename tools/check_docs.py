@@ -11,9 +11,9 @@ LINK = re.compile(r"\]\(([^)#\s]+)?(?:#([^)\s]+))?\)")
 FILE = re.compile(r"`((?:[A-Za-z_.]+/)+[A-Za-z0-9_-]+\.(?:c|h|def|py|md|build|service\.in))`")
 FUNCTION = re.compile(r"`(\w+)\(\)`")
 CODE = re.compile(r"(?ms)^```sh\n(.*?)^```|`(narthex [^`]*)`")
-COMMAND = re.compile(r"(?<![\w/-])narthex ([a-z-]+)(?: ([a-z]+))?([^|;\n]*)")
+COMMAND = re.compile(r"(?<![\w/-])narthex ([a-z][a-z-]*)(?: ([a-z]+))?([^|;\n]*)")
 ROW = re.compile(r'^\t\{"([a-z-]+)", (?:NULL|"([a-z]+)"),', re.M)
-OPTION = re.compile(r'^\t\{+"([a-z-]+)", (?:NULL|"[A-Z=]+"),', re.M)
+OPTION = re.compile(r'^\t\{+"([a-z-]+)", (?:NULL|"[^"a-z]*"),', re.M)
 PLACES = ("", "src", "docs")  # where a path on a page may begin
 
 
