@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 """Fail where a page names what the tree does not have: tools/check_docs.py ROOT.
 
-Links, files, functions, commands and options in README.md, CONTRIBUTING.md and docs/ are looked up in the sources.
+Links, files, functions, commands and options in README.md, CONTRIBUTING.md and docs/ are looked up in the sources;
+pages that sources name, and modules that the map of docs/ARCHITECTURE.md must have, the other way round.
 """
 import pathlib
 import re
@@ -12,8 +13,9 @@ FILE = re.compile(r"`((?:[A-Za-z_.]+/)+[A-Za-z0-9_-]+\.(?:c|h|def|py|md|build|se
 FUNCTION = re.compile(r"`(\w+)\(\)`")
 CODE = re.compile(r"(?ms)^```sh\n(.*?)^```|`(narthex [^`]*)`")
 COMMAND = re.compile(r"(?<![\w/-])narthex ([a-z][a-z-]*)(?: ([a-z]+))?([^|;\n]*)")
+PAGE = re.compile(r"\bdocs/[\w/-]+\.md\b")
 ROW = re.compile(r'^\t\{"([a-z-]+)", (?:NULL|"([a-z]+)"),', re.M)
-OPTION = re.compile(r'^\t\{+"([a-z-]+)", (?:NULL|"[A-Z=,\[\]]+"),', re.M)
+OPTION = re.compile(r'^\t\{+"([a-z-]+)", (?:NULL|"[^"a-z]*"),', re.M)
 PLACES = ("", "src", "docs")  # where a path on a page may begin
 
 
@@ -72,11 +74,28 @@ def commands(tree, page, text):
             yield f"no command narthex {noun} {verb}".rstrip()
 
 
+def pages_named(root):
+    for folder in ("src", "include", "verify", "tools", "python", "packaging"):
+        for path in sorted((root / folder).rglob("*")):
+            if path.suffix in (".c", ".h", ".py", ".in") and path.is_file():
+                for page in PAGE.findall(path.read_text()):
+                    if not (root / page).exists():
+                        yield f"{path.relative_to(root)}: no page {page}"
+
+
+def modules_mapped(root):
+    architecture = (root / "docs/ARCHITECTURE.md").read_text()
+    for folder in sorted(path for path in (root / "src").iterdir() if path.is_dir()):
+        if not re.search(rf"(?m)^\|[^|]*\| `{folder.name}` \|", architecture):
+            yield f"docs/ARCHITECTURE.md: no module {folder.name} in the map"
+
+
 def main(root):
     tree = Tree(root)
     pages = [root / "README.md", root / "CONTRIBUTING.md", *sorted((root / "docs").rglob("*.md"))]
     bad = [f"{page.relative_to(root)}: {what}" for page in pages for check in (links, names, commands)
            for what in check(tree, page, page.read_text())]
+    bad += [*pages_named(root), *modules_mapped(root)]
     print("\n".join(bad))
     return bool(bad)
 
