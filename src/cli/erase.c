@@ -53,7 +53,6 @@ nx_rc cmd_erase(const struct cli_args *args, struct nx_err *err)
 	nx_rc rc = body_make(args, &body, err);
 
 	nx_buf_init(&buf, NX_MIB, 0);
-	/* The place for it is taken before anything is erased. */
 	if (!rc && file && access(file, F_OK) == 0)
 		rc = nx_err_set(err, NX_E_EXISTS, "%s is there already", file);
 	if (!rc)
@@ -66,8 +65,10 @@ nx_rc cmd_erase(const struct cli_args *args, struct nx_err *err)
 	if (rc)
 		return rc;
 	nx_buf_put_str(&buf, "\n");
-	rc = nx_buf_check(&buf, err);
-	if (rc || !file)
-		return rc ? rc : cli_print(&buf, err);
-	return cli_file_write(file, nx_buf_slice(&buf), err);
+	if (!file)
+		return cli_print(&buf, err);
+	rc = cli_file_write(file, nx_buf_slice(&buf), err);
+	if (rc && cli_print(&buf, NULL)) /* the erasure is done: its certificate goes somewhere */
+		return nx_err_prefix(err, rc, "erased, but the certificate is lost");
+	return rc;
 }

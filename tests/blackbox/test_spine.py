@@ -1,12 +1,15 @@
 """The whole way: in by C-STORE, de-identified, released, leased, erased, accounted for, lost, restored."""
 import json
+import os
 import pathlib
+import pty
 import shutil
 import subprocess
 
 import pydicom
 import pytest
 from testenv import Deadline, Dcmtk, Loader, Narthex, phantom
+from testenv.process import SANITIZER_ENV
 
 PLAN = phantom.Plan(instances=8, slices=2, series=2, rows=256, columns=256)  # two patients, four instances each
 API = "/api/v1"
@@ -263,6 +266,28 @@ def test_nothing_is_erased_without_a_word(filled, tmp_path):
     assert done.returncode == 7 and (tmp_path / "there").read_text() == "kept"
     for study in filled.studies.values():
         assert wado(filled, study).status_code == 200
+
+
+def erase_on_a_terminal(site, answer):
+    """The exit status, and what was printed to standard output."""
+    ours, theirs = pty.openpty()
+    argv = [*site.binary, "erase", "--patient", "PHANTOM-000001", "--collection", "clinical", "--reason", REASON,
+            "--site", site.site]
+    with subprocess.Popen([str(word) for word in argv], stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          env={**os.environ, **SANITIZER_ENV}) as child:
+        os.close(theirs)
+        os.write(ours, answer)
+        out, _ = child.communicate(timeout=60)
+    os.close(ours)
+    return child.returncode, out
+
+
+def test_on_a_terminal_a_person_is_asked(filled):
+    assert erase_on_a_terminal(filled, b"yes\n") == (2, b"")
+    assert wado(filled, filled.studies["PHANTOM-000001"]).status_code == 200
+    status, out = erase_on_a_terminal(filled, b"erase\n")
+    assert status == 0 and json.loads(out)["statement"]["items"] == 8  # four received, four de-identified
+    assert wado(filled, filled.studies["PHANTOM-000001"]).status_code in (404, 410)
 
 
 def restore_cli(site, new, backup, keys):
