@@ -25,7 +25,8 @@ struct fixture {
 	struct nx_err err;
 	char dir[32];
 	atomic_int handler_calls;
-	atomic_int last_rc; /* how the handler's body ended */
+	atomic_int handler_begun; /* of h_sink: the body's first piece is there */
+	atomic_int last_rc;       /* how the handler's body ended */
 	atomic_ullong body_bytes;
 	atomic_int done_calls;
 	atomic_int done_complete;
@@ -128,6 +129,15 @@ static inline bool fx_closed(struct nx_conn *conn)
 		rc = nx_conn_read(conn, &c, 1, NULL);
 	while (rc == NX_OK && n++ < 512);
 	return rc == NX_E_CLOSED;
+}
+
+NX_UNUSED static void fx_await(atomic_int *what, int value)
+{
+	int64_t deadline = nx_mono_us() + FX_TIMEOUT_US;
+
+	while (atomic_load(what) != value && nx_mono_us() < deadline)
+		(void)usleep(1000);
+	assert_int_equal(atomic_load(what), value);
 }
 
 #endif

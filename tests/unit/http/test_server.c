@@ -383,15 +383,6 @@ static void test_handler_may_refuse_before_and_in_the_body(void **state)
 }
 
 /* Poll, since the server's side ends a little after ours. */
-static void await(atomic_int *what, int value)
-{
-	int64_t deadline = nx_mono_us() + FX_TIMEOUT_US;
-
-	while (atomic_load(what) != value && nx_mono_us() < deadline)
-		(void)usleep(1000);
-	assert_int_equal(atomic_load(what), value);
-}
-
 static void test_aborted_upload_ends_the_handler(void **state)
 {
 	struct fixture *fx = *state;
@@ -400,7 +391,7 @@ static void test_aborted_upload_ends_the_handler(void **state)
 	fx_send(conn, "PUT /sink HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n");
 	send_pattern(conn, 0, 5000);
 	nx_conn_free(conn);
-	await(&fx->last_rc, NX_E_CLOSED);
+	fx_await(&fx->last_rc, NX_E_CLOSED);
 }
 
 /* ---- streams ---- */
@@ -415,7 +406,7 @@ static void test_stream_sends_all_and_is_done_once(void **state)
 	assert_true(fx_reply(conn, &reply));
 	free(reply.body);
 	assert_u64(reply.len, 900000);
-	await(&fx->done_calls, 1);
+	fx_await(&fx->done_calls, 1);
 	assert_int_equal(atomic_load(&fx->done_complete), 1);
 	assert_u64(atomic_load(&fx->done_sent), 900000);
 }
@@ -438,7 +429,7 @@ static void test_failing_stream_is_cut_short(void **state)
 			last[4] = c;
 		}
 		assert_memory_not_equal(last, "0\r\n\r\n", 5); /* no end of chunks */
-		await(&fx->done_calls, i + 1);
+		fx_await(&fx->done_calls, i + 1);
 		assert_int_equal(atomic_load(&fx->done_complete), 0);
 	}
 }
