@@ -136,7 +136,8 @@ class Ours(Peer):
         self.build = build
 
     def start(self):
-        self.server = Narthex(self.folder / "nx", binary=find_binary(self.build), env=self.env)
+        self.server = Narthex(self.folder / "nx", binary=find_binary(self.build), env=self.env,
+                              init_args=["--allow-ae", "TESTENV=clinical"])
         self.server.__enter__()
         self.dimse_port = self.server.ports["dimse"]
         self.dicomweb = self.server.url(NARTHEX_DICOMWEB)
