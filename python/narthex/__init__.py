@@ -76,7 +76,7 @@ class Dataset:
         _lib = _lib or _load()
         self._handle = None
         self.batch = batch
-        site = site or os.environ.get("NARTHEX_SITE")
+        site = _uri(site or os.environ.get("NARTHEX_SITE"))
         token = token or os.environ.get("NARTHEX_TOKEN")
         options = _Options(ctypes.sizeof(_Options), *map(_encode, (site, token, ca_file, release, purpose)), seconds,
                            _encode(verifier))
@@ -149,6 +149,13 @@ class Dataset:
 
         for batch in self:
             yield [(key, pydicom.dcmread(io.BytesIO(data)).pixel_array) for key, data in batch]
+
+
+def _uri(site):
+    """A folder, as the command line takes it, is the site served there: its Unix socket."""
+    if site and "://" not in site and not site.startswith("unix:"):
+        return "unix:" + os.path.join(os.path.abspath(site), "run/narthex.sock")
+    return site
 
 
 def open(release, *, purpose="training", **options):  # the module's one verb, as in gzip.open

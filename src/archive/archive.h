@@ -195,6 +195,7 @@ struct nx_change;
 struct nx_change *nx_change_new(void); /* NULL without memory */
 struct nx_change *nx_change_free(struct nx_change *change);
 NX_DEFINE_AUTO(nx_change);
+/* NX_E_LIMIT past 32 MiB of blobs that travel in the record's unit: make several changes. */
 NX_NODISCARD nx_rc nx_change_put(struct nx_change *change, struct nx_put *put, struct nx_err *err);
 /* A row operation; values are copied.  PHI rows name their subject and domain. */
 NX_NODISCARD nx_rc nx_change_op(

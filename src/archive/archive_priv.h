@@ -30,6 +30,7 @@ enum {
 	SMALL_MAX = 64 * 1024, /* a blob of at most this goes into the unit of its group */
 	GROUP_SMALL_BYTES = 4 * 1024 * 1024, /* a group takes no further change beyond this */
 	COMPRESS_MIN = 256,
+	CHANGE_SMALL_BYTES = 32 * 1024 * 1024, /* of one change: no unit passes UNIT_RESERVE */
 	UNIT_RESERVE =
 		128 * 1024 * 1024, /* more than any unit takes; trimmed when its length is known */
 };

@@ -43,13 +43,19 @@ nx_rc nx_change_put(struct nx_change *change, struct nx_put *put, struct nx_err 
 {
 	struct change_put *p = nx_arena_alloc(change->arena, sizeof(*p));
 
+	size_t small = change->small_bytes;
+
 	if (!p)
 		return nx_err_set(err, NX_E_NOMEM, "no memory for a change");
+	for (size_t i = 0; i < put->n_blobs; i++)
+		small += put->blobs[i]->small_len;
+	if (small > CHANGE_SMALL_BYTES)
+		return nx_err_set(err, NX_E_LIMIT,
+			"change with more than %d bytes of small extents", CHANGE_SMALL_BYTES);
 	p->put = put;
 	*change->puts_tail = p;
 	change->puts_tail = &p->next;
-	for (size_t i = 0; i < put->n_blobs; i++)
-		change->small_bytes += put->blobs[i]->small_len;
+	change->small_bytes = small;
 	return NX_OK;
 }
 

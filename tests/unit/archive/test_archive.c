@@ -342,6 +342,25 @@ static void test_a_refused_put_leaves_its_name_to_the_next(void **state)
 	}
 }
 
+static void test_a_change_has_a_bound_of_small_bytes(void **state)
+{
+	struct fixture *fx = *state;
+	NX_AUTO(nx_change) *change = nx_change_new();
+	enum {
+		SIZE = 64 * 1024,
+		MANY = 32 * 1024 * 1024 / SIZE
+	};
+	static struct nx_blob *blobs[MANY];
+	struct nx_put put = {.collection = &fx->collection, .blobs = blobs, .n_blobs = MANY};
+
+	for (size_t i = 0; i < MANY; i++)
+		blobs[i] = fx_blob(fx, &fx->collection, fx_bytes(fx, SIZE, 7), SIZE, SIZE);
+	/* with header and tag they are a little more than they hold */
+	assert_rc(nx_change_put(change, &put, &fx->err), NX_E_LIMIT);
+	for (size_t i = 0; i < MANY; i++)
+		blobs[i] = nx_blob_free(blobs[i]);
+}
+
 static int setup_fault(void **state)
 {
 	return fx_setup_uri(state, "fault:mem:");
@@ -362,6 +381,7 @@ int main(void)
 		TEST(test_a_lost_catalog_is_rebuilt_from_the_packs),
 		TEST(test_erasing_one_patient_leaves_the_others),
 		TEST(test_scrub_finds_a_flipped_bit),
+		TEST(test_a_change_has_a_bound_of_small_bytes),
 		TEST(test_a_refused_put_leaves_its_name_to_the_next),
 		cmocka_unit_test_setup_teardown(
 			test_a_failed_sync_fails_the_group_and_the_next_one_works, setup_fault,
