@@ -289,7 +289,7 @@ NX_NODISCARD nx_rc group_unit(struct nx_archive *a, struct group *g, uint32_t do
 	struct group_unit **ret, struct nx_err *err);
 NX_NODISCARD nx_rc prepare_put(
 	struct nx_archive *a, struct group *g, struct nx_put *put, struct nx_err *err);
-NX_NODISCARD nx_rc prepare_counters(struct nx_archive *a, struct group *g, struct nx_err *err);
+NX_NODISCARD nx_rc prepare_counters(struct group *g, struct nx_err *err);
 /* conflict.c */
 NX_NODISCARD nx_rc event_row(struct nx_archive *a, struct group *g, const char *kind,
 	uint32_t domain, uint64_t subject, int64_t study, struct nx_err *err);

@@ -678,11 +678,10 @@ static void study_clean(struct cached_study *c)
 	c->new_updated_us = 0;
 }
 
-nx_rc prepare_counters(struct nx_archive *a, struct group *g, struct nx_err *err)
+nx_rc prepare_counters(struct group *g, struct nx_err *err)
 {
 	nx_rc rc = NX_OK;
 
-	(void)a;
 	for (struct cached_study *c = g->dirty_studies; c && !rc; c = c->dirty_next) {
 		rc = study_counters(g, c, err);
 		study_clean(c);

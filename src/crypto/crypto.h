@@ -80,10 +80,6 @@ void nx_kw_wrap(const struct nx_key *kek, const struct nx_key *key, uint8_t ret[
 NX_NODISCARD nx_rc nx_kw_unwrap(const struct nx_key *kek, const uint8_t wrapped[NX_KW_LEN],
 	struct nx_key *ret_key, struct nx_err *err);
 
-/* One AES-256 block under `key`: a keyed permutation of 16 bytes (blob handles). */
-void nx_block_encrypt(const struct nx_key *key, const uint8_t in[16], uint8_t ret[16]);
-void nx_block_decrypt(const struct nx_key *key, const uint8_t in[16], uint8_t ret[16]);
-
 /* Ed25519, RFC 8032.  The key pair is the 32-byte seed. */
 void nx_ed25519_public(const struct nx_key *seed, uint8_t ret[NX_ED25519_PUBLIC_LEN]);
 NX_NODISCARD nx_rc nx_ed25519_sign(const struct nx_key *seed, struct nx_slice msg,

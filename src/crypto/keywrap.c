@@ -32,21 +32,3 @@ nx_rc nx_kw_unwrap(const struct nx_key *kek, const uint8_t wrapped[NX_KW_LEN],
 	nx_key_done(&key);
 	return good ? NX_OK : nx_err_set(err, NX_E_KEY, "wrapped key does not open");
 }
-
-void nx_block_encrypt(const struct nx_key *key, const uint8_t in[16], uint8_t ret[16])
-{
-	struct aes256_ctx ctx;
-
-	aes256_set_encrypt_key(&ctx, key->b);
-	aes256_encrypt(&ctx, AES_BLOCK_SIZE, ret, in);
-	explicit_bzero(&ctx, sizeof(ctx));
-}
-
-void nx_block_decrypt(const struct nx_key *key, const uint8_t in[16], uint8_t ret[16])
-{
-	struct aes256_ctx ctx;
-
-	aes256_set_decrypt_key(&ctx, key->b);
-	aes256_decrypt(&ctx, AES_BLOCK_SIZE, ret, in);
-	explicit_bzero(&ctx, sizeof(ctx));
-}

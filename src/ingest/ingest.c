@@ -170,14 +170,11 @@ struct nx_ingest_job *nx_ingest_job_free(struct nx_ingest_job *job)
 	return NULL;
 }
 
-static nx_rc meta_make(struct nx_ingest_job *job, const struct nx_ingest_opts *opts,
-	struct nx_buf *meta, struct nx_err *err)
+/* The sender is in the ledger, not in the file: the same instance from two senders is the same. */
+static nx_rc meta_make(const struct nx_ingest_opts *opts, struct nx_buf *meta, struct nx_err *err)
 {
 	if (!opts->ts_uid)
 		return NX_OK;
-	/* The sender is in the ledger, not in the file: the same instance from two senders is the
-	 * same instance. */
-	(void)job;
 	return nx_dicom_meta_write(
 		opts->sop_class, opts->sop_instance, opts->ts_uid, NULL, meta, err);
 }
@@ -191,7 +188,7 @@ nx_rc nx_ingest_begin(struct nx_ingest *ingest, const struct nx_ingest_opts *opt
 
 	nx_buf_init(&meta, 4096, 0);
 	if (!rc)
-		rc = meta_make(job, opts, &meta, err);
+		rc = meta_make(opts, &meta, err);
 	if (!rc)
 		rc = split_init(&job->split, ingest->archive, (uint32_t)job->collection.domain,
 			job->arena, opts->ts_uid, nx_buf_slice(&meta), err);

@@ -87,8 +87,6 @@ struct nx_object_opts {
 	uint64_t size;          /* UINT64_MAX: not known */
 	const char *if_match;   /* ETag that must be there; NULL: any */
 	bool if_none_match_any; /* "If-None-Match: *": must not exist */
-	const char *issuer;     /* subject of the object, when it has one; else NULL */
-	const char *patient_id;
 };
 NX_NODISCARD nx_rc nx_ingest_object(struct nx_ingest *ingest, const struct nx_object_opts *opts,
 	struct nx_ingest_job **ret_job, struct nx_err *err);

@@ -158,19 +158,18 @@ nx_rc split_feed(struct split *s, const void *p, size_t n, struct nx_err *err)
 
 /* What the instance says, without preamble and meta group: those differ between doors for one and
  * the same data set. */
-static void content_digest(struct split *s)
+static nx_rc content_digest(struct split *s, struct nx_err *err)
 {
 	struct nx_sha256 *sha = nx_sha256_new();
 
-	if (!sha) { /* falls back to "other bytes": a version too many, never one too few */
-		nx_random(s->content, sizeof(s->content));
-		return;
-	}
+	if (!sha)
+		return nx_err_set(err, NX_E_NOMEM, "no memory for a digest");
 	nx_sha256_update(sha, s->header.data + s->dataset_at, s->header.len - s->dataset_at);
 	for (size_t i = 1; i < s->n_blobs; i++)
 		nx_sha256_update(sha, nx_blob_root(s->blobs[i]), NX_SHA256_LEN);
 	nx_sha256_final(sha, s->content);
 	nx_sha256_free(sha);
+	return NX_OK;
 }
 
 nx_rc split_finish(struct split *s, struct nx_err *err)
@@ -192,6 +191,5 @@ nx_rc split_finish(struct split *s, struct nx_err *err)
 	if (!s->dataset_at) /* the meta group is never bulk, so stream and header offsets agree
 			       there */
 		s->dataset_at = (size_t)nx_dicom_dataset_offset(s->parser);
-	content_digest(s);
-	return NX_OK;
+	return content_digest(s, err);
 }

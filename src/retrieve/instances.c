@@ -6,12 +6,10 @@
 
 #include "base/enc.h"
 #include "crypto/crypto.h"
-#include "dicom/dicom.h"
 #include "retrieve/instances_priv.h"
 
 enum {
-	INSTANCES_ARENA_MAX = 1024 * 1024 * 1024,
-	META_MAX = 64 * 1024
+	INSTANCES_ARENA_MAX = 1024 * 1024 * 1024
 };
 
 static nx_rc string_copy(struct nx_arena *arena, const char **s)
@@ -211,28 +209,4 @@ nx_rc nx_instances_read(struct nx_instances *instances, uint64_t off, void *p, s
 void nx_instances_etag(const struct nx_instances *instances, char ret[72])
 {
 	etag_format(nx_reader_recipe(instances->reader), ret);
-}
-
-/* The meta group is at the front of every file: parse as much as it can take. */
-nx_rc nx_instances_dataset_offset(
-	struct nx_instances *instances, uint64_t *ret_off, struct nx_err *err)
-{
-	static const struct nx_dicom_cb none;
-	const struct nx_dicom_parser_opts opts = {.stop_before = NX_TAG(0x0003, 0)};
-	NX_AUTO(nx_dicom_parser) *parser = NULL;
-	NX_AUTO_MEM uint8_t *head = malloc(META_MAX);
-	size_t n = 0;
-	nx_rc rc;
-
-	if (!head)
-		return nx_err_set(err, NX_E_NOMEM, "no memory for a file header");
-	rc = nx_instances_read(instances, 0, head, META_MAX, &n, err);
-	if (!rc)
-		rc = nx_dicom_parser_new(&opts, &none, NULL, &parser, err);
-	if (!rc)
-		rc = nx_dicom_feed(parser, head, n, err);
-	if (!rc)
-		*ret_off = nx_dicom_dataset_offset(parser);
-	explicit_bzero(head, META_MAX);
-	return rc;
 }

@@ -115,9 +115,6 @@ NX_NODISCARD nx_rc nx_instances_read(struct nx_instances *instances, uint64_t of
 	size_t n, size_t *ret_n, struct nx_err *err);
 /* The strong ETag of the current one, quoted. */
 void nx_instances_etag(const struct nx_instances *instances, char ret[72]);
-/* Where its data set begins (after the meta group): for C-STORE sub-operations. */
-NX_NODISCARD nx_rc nx_instances_dataset_offset(
-	struct nx_instances *instances, uint64_t *ret_off, struct nx_err *err);
 
 /* Metadata of all selected instances as one array. */
 NX_NODISCARD nx_rc nx_retrieve_metadata(struct nx_retrieve *retrieve,

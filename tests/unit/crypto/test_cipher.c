@@ -204,23 +204,6 @@ static void test_key_wrap_vector(void **state)
 	assert_memory_equal(got.b, key.b, 32);
 }
 
-/* FIPS 197 C.3 */
-static void test_block_vector(void **state)
-{
-	uint8_t in[16], out[16], want[16];
-	struct nx_key key;
-
-	(void)state;
-	for (size_t i = 0; i < 32; i++)
-		key.b[i] = (uint8_t)i;
-	assert_true(nx_hex_parse("00112233445566778899aabbccddeeff", in, 16));
-	assert_true(nx_hex_parse("8ea2b7ca516745bfeafc49904b496089", want, 16));
-	nx_block_encrypt(&key, in, out);
-	assert_memory_equal(out, want, 16);
-	nx_block_decrypt(&key, out, out);
-	assert_memory_equal(out, in, 16);
-}
-
 /* RFC 8032 7.1, tests 1 to 3 */
 static void test_ed25519_vectors(void **state)
 {
@@ -273,7 +256,6 @@ int main(void)
 		cmocka_unit_test(test_gcm_long_segment),
 		cmocka_unit_test(test_seal_opens_only_as_sealed),
 		cmocka_unit_test(test_key_wrap_vector),
-		cmocka_unit_test(test_block_vector),
 		cmocka_unit_test(test_ed25519_vectors),
 	};
 
