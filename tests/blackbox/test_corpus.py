@@ -1,4 +1,4 @@
-"""Every real file by every door: accepted and given back exactly, or refused with a reason.  None is lost in between."""
+"""Every real file by every door: accepted and given back exactly, or refused with a reason.  None is lost."""
 import collections
 import contextlib
 import http.client
@@ -113,7 +113,8 @@ def test_by_stow_and_wado(site, files):
 def test_by_import(site, files):
     """What failed is named with its reason.  What was stored is given back; a duplicate or a newer version stands for
     the older one of its name."""
-    done = site.cli("import", "--json", "--site", site.site, "--collection", "clinical", *files, check=False, seconds=300)
+    done = site.cli("import", "--json", "--site", site.site, "--collection", "clinical", *files, check=False,
+                    seconds=300)
     result = json.loads(done.stdout)
     reasons = dict(line.split(": ", 1) for line in done.stderr.splitlines() if line.startswith("/"))
     assert len(reasons) == result["failed"] and all(reasons.values()), done.stderr[-3000:]

@@ -19,11 +19,18 @@ class Stream:
     def __len__(self):
         return self.size
 
+    def piece(self, n):
+        data = bytearray(self.base)
+        struct.pack_into("<QQ", data, 0, n, ~n & 0xFFFFFFFFFFFFFFFF)
+        return memoryview(data)[:min(PIECE, self.size - n * PIECE)]
+
     def __iter__(self):
-        piece = bytearray(self.base)
-        for n in range(-(-self.size // PIECE)):
-            struct.pack_into("<QQ", piece, 0, n, ~n & 0xFFFFFFFFFFFFFFFF)
-            yield memoryview(bytes(piece))[:min(PIECE, self.size - n * PIECE)]
+        return self.last(-(-self.size // PIECE))
+
+    def last(self, count):
+        """The last `count` pieces."""
+        total = -(-self.size // PIECE)
+        return (self.piece(n) for n in range(total - count, total))
 
 
 class Hashed:
