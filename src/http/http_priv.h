@@ -119,13 +119,15 @@ struct nx_http_server {
 	bool stop;              /* guarded by lock */
 	struct nx_link *links;  /* guarded by lock */
 	unsigned n_links;       /* guarded by lock */
+	unsigned n_cut;         /* of them, and their threads still to end; guarded by lock */
 	unsigned active;        /* requests; guarded by lock */
 };
 
-/* Caller holds server->lock and has just put a connection in front of the list: when fewer than a
- * quarter of all are left, the one that has waited longest for a request goes.  So a crowd that
- * says nothing keeps nobody out. */
-void nx_links_make_room(struct nx_http_server *server);
+/* Caller holds server->lock and has just put a connection in front of the list: with more than
+ * max_conns, the one that has waited longest for a request goes.  So a crowd that says nothing
+ * keeps nobody out.  True when many are still on their way out: the next should not come at once.
+ */
+bool nx_links_make_room(struct nx_http_server *server);
 NX_NODISCARD nx_rc nx_reaper_start(struct nx_http_server *server, struct nx_err *err);
 void nx_reaper_stop(struct nx_http_server *server);
 

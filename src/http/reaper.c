@@ -7,7 +7,8 @@
 
 enum {
 	PATIENCE_US = 10 * 1000 * 1000, /* http.h: the rate counts over any 10 s */
-	TICK_US = 250 * 1000
+	TICK_US = 250 * 1000,
+	LEAVING_PART = 4 /* of max_conns may be on their way out before others wait for it */
 };
 
 /*
@@ -59,6 +60,7 @@ static void link_cut(struct nx_link *link, const char *why)
 {
 	if (atomic_exchange(&link->cut, true))
 		return;
+	link->server->n_cut++;
 	(void)shutdown(link->fd, SHUT_RDWR);
 	nx_log(NX_LOG_WARN, "http", "connection-cut", "%s: %s: %s", link->server->name, link->peer,
 		why);
@@ -75,17 +77,20 @@ static void reap(struct nx_http_server *server)
 }
 
 /* The list has the newest first: the last that waits for a request has had the longest time. */
-void nx_links_make_room(struct nx_http_server *server)
+bool nx_links_make_room(struct nx_http_server *server)
 {
 	struct nx_link *oldest = NULL;
 
-	if (server->n_links <= server->max_conns - server->max_conns / 4)
-		return;
-	for (struct nx_link *link = server->links->next; link; link = link->next)
+	if (server->n_links - server->n_cut <= server->max_conns)
+		return false;
+	for (struct nx_link *link = server->links; link; link = link->next)
 		if (atomic_load(&link->waits) && !atomic_load(&link->cut))
 			oldest = link;
 	if (oldest)
-		link_cut(oldest, "makes room for a newer connection");
+		link_cut(oldest,
+			oldest == server->links ? "too many connections"
+						: "makes room for a newer connection");
+	return server->n_cut > server->max_conns / LEAVING_PART;
 }
 
 static void *reaper_main(void *arg)

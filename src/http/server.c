@@ -21,7 +21,8 @@ enum {
 	HEADER_US = 10 * 1000 * 1000,
 	IDLE_US = 60 * 1000 * 1000,
 	MIN_RATE = 1024,
-	PEM_MAX = 256 * 1024
+	PEM_MAX = 256 * 1024,
+	LEAVING_US = 2000
 };
 
 /* ---- connections ---- */
@@ -87,6 +88,7 @@ static struct nx_link *link_new(struct nx_http_server *server, struct MHD_Connec
 	const union MHD_ConnectionInfo *info =
 		MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CONNECTION_FD);
 	struct nx_link *link = calloc(1, sizeof(*link));
+	bool crowded;
 
 	if (!link || !info) {
 		free(link);
@@ -104,8 +106,10 @@ static struct nx_link *link_new(struct nx_http_server *server, struct MHD_Connec
 		link->next->at = &link->next;
 	server->links = link;
 	server->n_links++;
-	nx_links_make_room(server);
+	crowded = nx_links_make_room(server);
 	(void)pthread_mutex_unlock(&server->lock);
+	if (crowded) /* this is the thread that accepts, and that puts away what has ended */
+		(void)usleep(LEAVING_US);
 	return link;
 }
 
@@ -116,6 +120,7 @@ static void link_free(struct nx_link *link)
 	if (link->next)
 		link->next->at = link->at;
 	link->server->n_links--;
+	link->server->n_cut -= atomic_load(&link->cut);
 	(void)pthread_mutex_unlock(&link->server->lock);
 	nx_fiber_free(link->fiber);
 	nx_arena_free(link->arena);
@@ -357,7 +362,7 @@ static nx_rc daemon_start(struct nx_http_server *server, struct nx_err *err)
 
 	server->daemon = MHD_start_daemon(flags, 0, on_accept, server, on_access, server,
 		MHD_OPTION_LISTEN_SOCKET, server->fd, MHD_OPTION_CONNECTION_LIMIT,
-		server->max_conns, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL_LEN,
+		2 * server->max_conns, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL_LEN,
 		MHD_OPTION_CONNECTION_TIMEOUT, idle_s, MHD_OPTION_STRICT_FOR_CLIENT, 1,
 		MHD_OPTION_THREAD_STACK_SIZE, (size_t)NX_HTTP_STACK_LEN,
 		MHD_OPTION_URI_LOG_CALLBACK, on_uri, server, MHD_OPTION_UNESCAPE_CALLBACK,

@@ -39,7 +39,7 @@ static uint64_t http_connections(const struct nx_config *config)
 	return n;
 }
 
-/* libmicrohttpd wakes the thread of each connection by a descriptor of its own. */
+/* Twice the connections of HTTP: as many may be on their way out (http/server.c). */
 uint64_t nx_descriptors_needed(const struct nx_config *config)
 {
 	return dimse_connections(config) + 2 * http_connections(config) +

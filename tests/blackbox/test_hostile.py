@@ -422,7 +422,7 @@ def test_an_ambiguous_head_is_refused_and_nothing_after_it_is_read(watch, listen
                 sock.sendall(data + b"abc" + head(watch.site, "GET", "/livez"))
                 while more := sock.recv(65536):
                     answer += more
-        assert re.findall(rb"HTTP/1\.1 (\d+)", answer) in ([b"400"], [b"413"], []), (what, answer[:500])
+        assert set(re.findall(rb"HTTP/1\.1 (\d+)", answer)) <= {b"400", b"413"}, (what, answer[:500])
 
 
 # ---- slow ones ----
