@@ -113,7 +113,8 @@ def log_is_clean(site):
     assert "PHANTOM" not in text and "TEST^" not in text and "2.25." not in text
 
 
-@pytest.mark.parametrize("errnum", [errno.ENOSPC, errno.EIO, errno.EROFS], ids=["ENOSPC", "EIO", "EROFS"])
+@pytest.mark.parametrize("errnum", [pytest.param(errno.ENOSPC, id="ENOSPC"), pytest.param(errno.EIO, id="EIO"),
+                                    pytest.param(errno.EROFS, id="EROFS", marks=pytest.mark.long)])
 def test_the_pool_fails_and_comes_back(tmp_path, errnum):
     faults = Faults(tmp_path)
     with site_with(tmp_path / "nx", faults) as (site, sender):
@@ -131,8 +132,9 @@ def test_the_pool_fails_and_comes_back(tmp_path, errnum):
         log_is_clean(site)
 
 
-@pytest.mark.parametrize("where, heals", [("/catalog.db", True), ("/ledger/", True), ("/keys1/", False),
-                                          ("/keys2/", False)])
+@pytest.mark.parametrize("where, heals", [
+    ("/catalog.db", True), pytest.param("/ledger/", True, marks=pytest.mark.long), ("/keys1/", False),
+    pytest.param("/keys2/", False, marks=pytest.mark.long)])
 def test_another_part_of_the_site_fails_and_comes_back(tmp_path, where, heals):
     """What is answered is kept: an answer may be a refusal, or good because the pack has it.  A key place whose sync
     failed is not asked again: new keys are refused, in words that say so, until the site is started anew."""

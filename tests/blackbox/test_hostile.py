@@ -187,6 +187,7 @@ def test_a_thousand_idle_connections_of_many_addresses(watch, listener):
     close_all(socks)
 
 
+@pytest.mark.long
 def test_idle_connections_end_by_themselves(watch):
     socks = [sock for listener in LISTENERS for sock in crowd(watch.site.ports[listener], 8)]
     deadline = Deadline(30, step=0.2)
