@@ -102,7 +102,7 @@ static nx_rc lookup(struct nx_cat *cat, enum cat_stmt which, const struct nx_val
 	} row;
 	const struct cat_table *table = nx_cat_stmt_table(which);
 	struct conn *conn;
-	sqlite3_stmt *stmt;
+	sqlite3_stmt *stmt = NULL;
 	nx_rc rc = nx_cat_take_reader(cat, &conn, err);
 
 	if (rc)
