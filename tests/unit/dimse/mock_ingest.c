@@ -45,7 +45,7 @@ nx_rc nx_ingest_begin(struct nx_ingest *ingest, const struct nx_ingest_opts *opt
 	job->mock = mock;
 	job->hash = 0xcbf29ce484222325u;
 	mock->live++;
-	if (!mock->hash_off)
+	if (!mock->last_off)
 		remember(mock, opts);
 	*ret_job = job;
 	return NX_OK;
