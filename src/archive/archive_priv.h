@@ -195,6 +195,8 @@ struct group_unit { /* what goes into one small pack of a domain */
 	uint64_t pack;
 	uint64_t off;
 	struct nx_buf extents;
+	bool kept;       /* it was there at the mark ... */
+	size_t kept_len; /* ... with so many bytes of extents */
 };
 
 struct cached_study {
@@ -229,6 +231,24 @@ struct lookup_cache {
 	struct nx_map *series;   /* (study id, uid) -> struct cached_series */
 };
 
+struct undo; /* one thing to take back (mark.c) */
+
+/* A group before the change at hand, to come back to when that cannot be prepared. */
+struct group_mark {
+	struct nx_arena_mark arena;
+	struct nx_op *ops;
+	size_t n_ops;
+	size_t cap_ops;
+	struct blob_range *ranges;
+	size_t n_ranges;
+	size_t cap_ranges;
+	size_t entries_len;
+	uint64_t n_entries;
+	uint64_t ledger;
+	struct cached_study *dirty_studies;
+	struct cached_series *dirty_series;
+};
+
 struct group {
 	struct nx_arena *arena;
 	uint64_t seq;
@@ -246,8 +266,9 @@ struct group {
 	struct nx_map *names; /* items put in this group */
 	struct cached_study *dirty_studies;
 	struct cached_series *dirty_series;
-	bool written;  /* bytes of it may be on the medium */
-	bool poisoned; /* caches hold what failed half way: the whole group fails */
+	struct group_mark mark;
+	struct undo *undo; /* what happened to the caches since, newest first; in arena */
+	bool written;      /* bytes of it may be on the medium */
 };
 
 struct nx_archive {
@@ -287,6 +308,21 @@ NX_NODISCARD nx_rc group_range(struct group *g, const struct blob_range *range, 
 /* The unit of `domain`; made when it is the first of the group. */
 NX_NODISCARD nx_rc group_unit(struct nx_archive *a, struct group *g, uint32_t domain,
 	struct group_unit **ret, struct nx_err *err);
+/* Close units that came after the mark, in the order in which they came. */
+void group_units_cut(struct nx_archive *a, struct group *g);
+
+/*
+ * mark.c: a change is prepared whole or not at all.  group_mark() before it, group_rewind() when it
+ * failed.  Whoever changes a look-up cache says so first, so that it can be taken back.
+ */
+void group_mark(struct nx_archive *a, struct group *g);
+void group_rewind(struct nx_archive *a, struct group *g);
+/* `key` is about to get a value from the heap in `map`: a rewind frees it. */
+NX_NODISCARD nx_rc undo_added(
+	struct group *g, struct nx_map *map, struct nx_slice key, struct nx_err *err);
+/* `n` bytes at `at` are about to change. */
+NX_NODISCARD nx_rc undo_changed(struct group *g, void *at, size_t n, struct nx_err *err);
+
 NX_NODISCARD nx_rc prepare_put(
 	struct nx_archive *a, struct group *g, struct nx_put *put, struct nx_err *err);
 NX_NODISCARD nx_rc prepare_counters(struct group *g, struct nx_err *err);

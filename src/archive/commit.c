@@ -54,24 +54,21 @@ static nx_rc entry_stage(
 	return nx_buf_check(&g->entries, err);
 }
 
+/* All of it is in the group, or nothing. */
 static nx_rc prepare_change(
 	struct nx_archive *a, struct group *g, struct nx_change *change, struct nx_err *err)
 {
 	nx_rc rc = NX_OK;
 
-	for (struct change_put *p = change->puts; p && !rc; p = p->next) {
+	group_mark(a, g);
+	for (struct change_put *p = change->puts; p && !rc; p = p->next)
 		rc = prepare_put(a, g, p->put, err);
-		if (rc && p != change->puts)
-			g->poisoned = true; /* the rows of its first puts are in the group */
-	}
-	if (rc)
-		return rc;
-	g->poisoned = true;
 	for (struct change_op *o = change->ops; o && !rc; o = o->next)
 		rc = group_op(g, &o->op, err);
 	for (struct change_entry *e = change->entries; e && !rc; e = e->next)
 		rc = entry_stage(a, g, e, err);
-	g->poisoned = rc != NX_OK;
+	if (rc)
+		group_rewind(a, g);
 	return rc;
 }
 
@@ -463,11 +460,6 @@ static nx_rc group_fill(struct nx_archive *a, struct group *g, struct nx_change 
 			: nx_err_set(&why, claim == CLAIM_TWICE ? NX_E_INVAL : NX_E_NOMEM,
 				  claim == CLAIM_TWICE ? "one item twice in one change"
 						       : "no memory for the names of a group");
-		if (rc && g->poisoned) {
-			*good = change;
-			*err = why;
-			return rc;
-		}
 		if (rc) {
 			names_drop(g, change);
 			answer(change, rc, &why);

@@ -83,6 +83,30 @@ nx_rc group_unit(struct nx_archive *a, struct group *g, uint32_t domain, struct 
 	return NX_OK;
 }
 
+static void unit_drop(struct nx_archive *a, struct group_unit *unit)
+{
+	space_trim(a, unit->pack, unit->off, UNIT_RESERVE, 0);
+	nx_buf_done(&unit->extents);
+	free(unit);
+}
+
+void group_units_cut(struct nx_archive *a, struct group *g)
+{
+	struct group_unit **at = &g->units;
+
+	while (*at && (*at)->kept) {
+		(*at)->extents.len = (*at)->kept_len;
+		(*at)->extents.failed = NX_OK;
+		at = &(*at)->next;
+	}
+	while (*at) {
+		struct group_unit *unit = *at;
+
+		*at = unit->next;
+		unit_drop(a, unit);
+	}
+}
+
 void cache_init(struct lookup_cache *cache)
 {
 	cache->subjects = nx_map_new();
