@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -62,10 +63,10 @@ class Tally:
         return failed
 
 
-def run(command, limit, env=None):
+def run(command, limit, env=None, bare=False):
     """Exit status (124 past the limit) and output.  Past the limit everything it started is killed."""
     sys.stdout.flush()
-    with subprocess.Popen([*under, *map(str, command)], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+    with subprocess.Popen([*([] if bare else under), *map(str, command)], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, start_new_session=True,
                           env={**os.environ, **(env or {})}) as child:
         try:
@@ -122,8 +123,10 @@ def meson_tests(tally, folder, jobs, limit=LIMIT_MESON, suites=FAST_SUITES, env=
     """Unit tests, style and fuzz replay.  cmocka programs speak TAP, so their inner tests count."""
     log = folder / "meson-logs/testlog.json"
     log.unlink(missing_ok=True)
+    # Each test under what all is to be under, for which it may have to wait.
+    each_under = ["--wrapper", shlex.join(under), "--timeout-multiplier", "10"] if under else []
     rc, output = run(["meson", "test", "-C", str(folder), "--no-rebuild", "--num-processes", str(jobs),
-                      *suites], limit, env)
+                      *each_under, *suites], limit, env, bare=True)
     before = len(tally.failed)
     for line in log.read_text().splitlines() if log.exists() else ():
         meson_test(tally, json.loads(line))

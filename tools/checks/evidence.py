@@ -10,17 +10,19 @@ from checks.core import ROOT
 
 FOLDER = ROOT / "docs/evidence"
 KEPT_FAILURES = 20
-VERSION_OF = {"gcc": "gcc", "clang": "clang", "clang-tidy": "clang-tidy", "meson": "meson", "gcovr": "gcovr"}
 
 
 def output_of(*argv):
-    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
-    return done.stdout.strip()
+    """What a command prints; nothing where it fails or is not there."""
+    try:
+        return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
 
 
 def commit():
     changed = output_of("git", "status", "--porcelain", "--", ".", ":!docs/evidence")
-    return output_of("git", "rev-parse", "--short=12", "HEAD") + ("+changes" if changed else "")
+    return (output_of("git", "rev-parse", "--short=12", "HEAD") or "unknown") + ("+changes" if changed else "")
 
 
 def now():
@@ -39,7 +41,7 @@ def machine():
 def versions(tools):
     found = []
     for tool in tools:
-        number = re.search(r"\d+\.\d+(?:\.\d+)?", output_of(VERSION_OF[tool], "--version"))
+        number = re.search(r"\d+\.\d+(?:\.\d+)?", output_of(tool, "--version"))
         found.append(f"{tool} {number[0] if number else 'unknown'}")
     return ", ".join(found)
 

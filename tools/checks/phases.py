@@ -96,7 +96,7 @@ def run_analyzer(phase, tally, args):
 
 def run_tidy(phase, tally, args):
     """One process a file: version 14 carries state from one file to the next and sees ghosts."""
-    folder = built(tally, args, "long-clang", "clang", CLANG)
+    folder = built(tally, args, "long-clang", "clang", CLANG, targets=("build.ninja",))
     if not folder:
         return
     commands = json.loads((folder / "compile_commands.json").read_text())
