@@ -5,5 +5,6 @@ from .dcmtk import Dcmtk
 from .loader import Loader
 from .narthex import Narthex
 from .process import Deadline, Process, ProcessError
+from .rawscu import RawScu
 
-__all__ = ["Corpus", "Dcmtk", "Deadline", "Loader", "Narthex", "Process", "ProcessError", "phantom"]
+__all__ = ["Corpus", "Dcmtk", "Deadline", "Loader", "Narthex", "Process", "ProcessError", "RawScu", "phantom"]
