@@ -6,7 +6,7 @@ import shutil
 import subprocess
 
 import requests
-from harness import CannotMeasure, new_folder
+from harness import RECORD, CannotMeasure, new_folder
 from testenv import Narthex
 from testenv.dcmtk import TUNED, StoreScp
 from testenv.narthex import find_binary
@@ -32,7 +32,11 @@ class Peer:
         except BaseException:
             self.__exit__()
             raise
+        RECORD.command("server", self.process_of().child.args)
         return self
+
+    def process_of(self):
+        return self.process
 
     def __exit__(self, *_):
         try:
@@ -43,6 +47,10 @@ class Peer:
     def count(self):
         """Instances it says it holds; None when it keeps none."""
         return None
+
+    def parts(self):
+        """(name, path) of all that it keeps on disk."""
+        return []
 
     def header_args(self):
         return [word for key, value in self.headers.items() for word in ("-H", f"{key}: {value}")]
@@ -55,6 +63,9 @@ class Discard(Peer):
         self.server = StoreScp(self.folder / "log", env=self.env)
         self.server.__enter__()
         self.dimse_port = self.server.port
+
+    def process_of(self):
+        return self.server.process
 
     def stop(self):
         self.server.__exit__()
@@ -84,7 +95,13 @@ class Orthanc(Peer):
 
     def stop(self):
         if self.process:
-            self.process.kill()
+            process, self.process = self.process, None
+            process.stop(seconds=120)
+
+    def parts(self):
+        """Its files, and the index's."""
+        folder = self.folder / "db"
+        return [("index" if path.name.startswith("index") else "files", path) for path in folder.iterdir()]
 
     def count(self):
         return requests.get(self.base + "/statistics", timeout=60).json()["CountInstances"]
@@ -143,14 +160,22 @@ class Ours(Peer):
         self.dicomweb = self.server.url(NARTHEX_DICOMWEB)
         self.headers = {"Authorization": f"Bearer {self.server.token}"}
 
+    def process_of(self):
+        return self.server.process
+
     def stop(self):
-        if self.server:
-            self.server.stop()
+        if self.server and self.server.process:
+            RECORD.peak_rss = max(RECORD.peak_rss, self.server.process.peak_rss_bytes())
+            self.server.stop(seconds=120)
 
     def count(self):
-        """By QIDO-RS: what is not in the index was not ingested."""
-        answer = self.server.session().get(self.dicomweb + "/studies", timeout=120,
-                                           params={"includefield": "00201208", "limit": 10000},
-                                           headers={"Accept": "application/dicom+json"})
+        """By the site's status: a tally of the index; what is not in it was not ingested."""
+        answer = self.server.session().get(self.server.url("/api/v1/status", "management"), timeout=120)
         answer.raise_for_status()
-        return sum(int(study["00201208"]["Value"][0]) for study in answer.json())
+        return answer.json()["holds"]["items"]
+
+    def parts(self):
+        """Everything of the site's folder."""
+        names = {"pool": "packs", "catalog.db": "catalog", "catalog.db-wal": "catalog log", "ledger": "ledger",
+                 "keys1": "keys", "keys2": "keys"}
+        return [(names.get(path.name, "other"), path) for path in self.server.site.iterdir()]
