@@ -12,8 +12,15 @@ from testenv.dcmtk import TUNED, StoreScp
 from testenv.narthex import find_binary
 from testenv.process import Process, free_port
 
+# The class of a pack, docs/PACK-FORMAT.md: a byte of its header.
+PACK_CLASS_AT, PACK_CLASSES = 14, {1: "small packs", 2: "bulk packs"}
 # Where narthex answers DICOMweb, and the AE title it is called by.
 NARTHEX_DICOMWEB, NARTHEX_AET = "/dicom-web", "NARTHEX"
+
+
+def pack_class(path):
+    with open(path, "rb") as pack:
+        return PACK_CLASSES[pack.read(PACK_CLASS_AT + 1)[-1]]
 
 
 class Peer:
@@ -50,6 +57,10 @@ class Peer:
 
     def parts(self):
         """(name, path) of all that it keeps on disk."""
+        return []
+
+    def notes(self):
+        """What else tells about the space that it takes; asked while it runs."""
         return []
 
     def header_args(self):
@@ -168,14 +179,23 @@ class Ours(Peer):
             RECORD.peak_rss = max(RECORD.peak_rss, self.server.process.peak_rss_bytes())
             self.server.stop(seconds=120)
 
-    def count(self):
-        """By the site's status: a tally of the index; what is not in it was not ingested."""
+    def status(self):
         answer = self.server.session().get(self.server.url("/api/v1/status", "management"), timeout=120)
         answer.raise_for_status()
-        return answer.json()["holds"]["items"]
+        return answer.json()
+
+    def count(self):
+        """A tally of the index: what is not in it was not ingested."""
+        return self.status()["holds"]["items"]
+
+    def notes(self):
+        groups = self.status()["commits"]["groups"]
+        return [f"{groups} commit groups: each is padded to whole blocks of 4096 bytes"]
 
     def parts(self):
         """Everything of the site's folder."""
-        names = {"pool": "packs", "catalog.db": "catalog", "catalog.db-wal": "catalog log", "ledger": "ledger",
-                 "keys1": "keys", "keys2": "keys"}
-        return [(names.get(path.name, "other"), path) for path in self.server.site.iterdir()]
+        names = {"catalog.db": "catalog", "catalog.db-wal": "catalog log", "ledger": "ledger", "keys1": "keys",
+                 "keys2": "keys"}
+        folder = self.server.site
+        rest = [(names.get(path.name, "other"), path) for path in folder.iterdir() if path.name != "pool"]
+        return rest + [(pack_class(path), path) for path in folder.glob("pool/*/*.nxp")]
