@@ -8,6 +8,7 @@ import dataclasses
 import random
 import statistics
 import sys
+import time
 
 import clients
 import harness
@@ -87,9 +88,10 @@ def show(name, side, kind, found):
 
 def loaded(peer, args, instances):
     feed = clients.Feed(peer, args.build, pixels=args.pixels, seed=args.seed)
-    seconds, stored = feed.run(instances)[-1]
+    points = feed.run(instances, max(1, instances // 10))
     clients.check_count(peer, instances)
-    print(f"  {type(peer).__name__}: {stored} instances in {seconds:.1f} s", flush=True)
+    print(f"  {type(peer).__name__}: {points[-1][1]} instances in {points[-1][0]:.1f} s; after each tenth: "
+          + " ".join(f"{seconds:.1f}" for seconds, _ in points[:-1]), flush=True)
 
 
 class Site:
@@ -124,6 +126,7 @@ def latency(bench, args, name):
     busy = name == "p99_busy_ms"
     client_alone(bench, args, peer)
     worst = {kind: [] for kind in KINDS}
+    before, began = peer.status()["commits"], time.monotonic()
     with clients.Feed(peer, args.build, pixels=args.pixels, seed=args.seed + 1) if busy else contextlib.nullcontext(
     ) as feed:
         for _ in range(bench.rounds):
@@ -134,7 +137,11 @@ def latency(bench, args, name):
     for line in RECORD.commands + RECORD.verified:
         print(f"  {name} narthex {line}")
     if busy:
-        print(f"  {name} narthex took in {feed.rate:.1f} instances/s meanwhile")
+        after, took = peer.status()["commits"], time.monotonic() - began
+        groups = after["groups"] - before["groups"]
+        print(f"  {name} narthex took in {feed.rate:.1f} instances/s meanwhile: a group of "
+              f"{(after['changes'] - before['changes']) / groups:.0f} every {took * 1e3 / groups:.1f} ms; a query waits "
+              "for the rows of what was acknowledged before it")
     for kind, values in worst.items():
         bench.row(f"{name} {kind}", "narthex", values, "ms")
     bench.ratio(name, max(statistics.median(values) for values in worst.values()))

@@ -10,6 +10,7 @@ import pathlib
 import platform
 import re
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -261,6 +262,7 @@ def main(description, measures, run, defaults, rounds=5):
     for name, (default, text) in defaults.items():
         parse.add_argument(f"--{name}", type=type(default), default=default, help=f"{text} ({default})")
     args = parse.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what it started ends with it
     bench = Bench(args)
     print("\n".join(versions()), flush=True)
     try:
