@@ -23,6 +23,7 @@ SIZES = {
     "seconds": (6, "seconds of each run of queries"),
     "keys": (400, "different queries of a kind"),
     "pixels": (1024, "bytes of pixel data of an instance"),
+    "window": (16, "operations outstanding on each of four associations while queries are timed"),
     "seed": (1, "of the data"),
 }
 ACCEPT = "application/dicom+json"
@@ -127,13 +128,14 @@ def latency(bench, args, name):
     client_alone(bench, args, peer)
     worst = {kind: [] for kind in KINDS}
     before, began = peer.status()["commits"], time.monotonic()
-    with clients.Feed(peer, args.build, pixels=args.pixels, seed=args.seed + 1) if busy else contextlib.nullcontext(
+    with clients.Feed(peer, args.build, 4, args.window, args.pixels, args.seed + 1) if busy else contextlib.nullcontext(
     ) as feed:
         for _ in range(bench.rounds):
             for kind in KINDS:
                 found = query(peer, args, sample, kind)
                 show(name, "narthex", kind, found)
                 worst[kind].append(found.p99_ms)
+    peer.note_peak()
     for line in RECORD.commands + RECORD.verified:
         print(f"  {name} narthex {line}")
     if busy:

@@ -176,8 +176,11 @@ class Ours(Peer):
 
     def stop(self):
         if self.server and self.server.process:
-            RECORD.peak_rss = max(RECORD.peak_rss, self.server.process.peak_rss_bytes())
+            self.note_peak()
             self.server.stop(seconds=120)
+
+    def note_peak(self):
+        RECORD.peak_rss = max(RECORD.peak_rss, self.server.process.peak_rss_bytes())
 
     def status(self):
         answer = self.server.session().get(self.server.url("/api/v1/status", "management"), timeout=120)
