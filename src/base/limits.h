@@ -17,6 +17,10 @@
 #define NX_LIMIT_DICOM_INFLATE_RATIO 200u /* deflated transfer syntax: output per input byte */
 #define NX_LIMIT_DICOM_INSTANCE      (1ull << 40) /* one instance, bytes */
 
+/* Quarantine of one collection, where the site says nothing else. */
+#define NX_LIMIT_QUARANTINE_ITEMS 10000u
+#define NX_LIMIT_QUARANTINE_MIB   65536u
+
 /* The published split rule: an element value of this length and more is bulk. */
 #define NX_BULK_THRESHOLD (64u * NX_KIB)
 

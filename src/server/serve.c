@@ -169,8 +169,8 @@ static void server_stop(struct nx_server *server)
 
 	atomic_store(&server->ready, false);
 	nx_notify("STOPPING=1");
+	nx_doors_close(server); /* first: /metrics looks at the DIMSE doors */
 	nx_dimse_unlisten(server);
-	nx_doors_close(server);
 	if (server->auth && nx_admin_site_run(server->site->admin, false, &err))
 		nx_log_err(NX_LOG_ERROR, "server", "stop", &err);
 	server->auth = nx_auth_free(server->auth);

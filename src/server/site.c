@@ -226,6 +226,19 @@ static struct nx_releases *releases_new(struct nx_site *site)
 	return nx_releases_new(&opts);
 }
 
+static void quarantine_set(struct nx_site *site)
+{
+	const struct nx_config *c = &site->config;
+
+	nx_ingest_set_quarantine(site->ingest,
+		&(struct nx_quarantine_opts){.off = !nx_config_number(c, NX_CFG_INGEST_QUARANTINE),
+			.check_meta =
+				strcmp(nx_config_text(c, NX_CFG_INGEST_META_GROUP), "check") == 0,
+			.max_items = (uint64_t)nx_config_number(c, NX_CFG_INGEST_QUARANTINE_ITEMS),
+			.max_bytes = (uint64_t)nx_config_number(c, NX_CFG_INGEST_QUARANTINE_MIB) *
+				NX_MIB});
+}
+
 static nx_rc services_open(struct nx_site *site, struct nx_err *err)
 {
 	const char *environment = nx_config_text(&site->config, NX_CFG_SITE_ENVIRONMENT);
@@ -234,6 +247,8 @@ static nx_rc services_open(struct nx_site *site, struct nx_err *err)
 	site->retrieve = nx_retrieve_new(site->archive);
 	site->admin = nx_admin_new(site->archive, environment,
 		nx_config_text(&site->config, NX_CFG_INGEST_ON_CONFLICT));
+	if (site->ingest)
+		quarantine_set(site);
 	if (site->ingest)
 		site->report = nx_report_new(site->archive, site->ingest,
 			nx_config_text(&site->config, NX_CFG_SITE_NAME), environment);
