@@ -124,17 +124,6 @@ static nx_rc lookup(struct nx_cat *cat, enum cat_stmt which, const struct nx_val
 		sizeof((const struct nx_val[]){__VA_ARGS__}) / sizeof(struct nx_val), arena, ret, \
 		err)
 
-nx_rc nx_cat_kv_get(struct nx_cat *cat, const char *key, struct nx_arena *arena,
-	struct nx_slice *ret, struct nx_err *err)
-{
-	struct nx_kv_row row;
-	nx_rc rc = LOOKUP(CAT_S_KV, &row, nx_val_text(key));
-
-	if (!rc)
-		*ret = row.value;
-	return rc;
-}
-
 nx_rc nx_cat_collection(struct nx_cat *cat, const char *name, struct nx_arena *arena,
 	struct nx_collection *ret, struct nx_err *err)
 {

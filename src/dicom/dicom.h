@@ -138,7 +138,6 @@ NX_NODISCARD nx_rc nx_dicom_feed(
 	struct nx_dicom_parser *parser, const void *p, size_t n, struct nx_err *err);
 /* No more bytes: the stream must be complete (NX_E_SHORT otherwise). */
 NX_NODISCARD nx_rc nx_dicom_finish(struct nx_dicom_parser *parser, struct nx_err *err);
-bool nx_dicom_stopped(const struct nx_dicom_parser *parser);       /* at stop_before */
 const char *nx_dicom_ts_uid(const struct nx_dicom_parser *parser); /* "" before it is known */
 /* Where a data set is known to begin (after the meta group). */
 uint64_t nx_dicom_dataset_offset(const struct nx_dicom_parser *parser);

@@ -612,19 +612,9 @@ nx_rc nx_dicom_feed_hole(struct nx_dicom_parser *ps, uint64_t n, struct nx_err *
 	return rc;
 }
 
-uint64_t nx_dicom_pos(const struct nx_dicom_parser *ps)
-{
-	return ps->pos + ps->hold_n + ps->start_n;
-}
-
 bool nx_dicom_big_endian(const struct nx_dicom_parser *ps)
 {
 	return ps->syn.big_endian;
-}
-
-bool nx_dicom_stopped(const struct nx_dicom_parser *ps)
-{
-	return ps->stopped;
 }
 
 const char *nx_dicom_ts_uid(const struct nx_dicom_parser *ps)
