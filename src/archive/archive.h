@@ -162,8 +162,11 @@ enum nx_put_outcome {
  * change takes. */
 struct nx_put {
 	const struct nx_collection *collection;
-	uint64_t subject; /* 0: found or made by (issuer, patient id) of study; with neither, no
-			     subject */
+	uint64_t subject; /* 0: found or made by (issuer, patient id) of study, or of an object */
+	/* An object's; NULL: it stays with the subject it has, or has none.  NX_E_CONFLICT when the
+	 * object that is there is another's. */
+	const char *patient_id;
+	const char *issuer;
 	const struct nx_study *study;   /* ids and counters are ignored; NULL: not DICOM */
 	const struct nx_series *series; /* likewise */
 	const struct nx_item *item; /* name, type, ts_uid, number, rows, columns, frames, size */

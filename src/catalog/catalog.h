@@ -395,6 +395,9 @@ NX_NODISCARD nx_rc nx_cat_series(struct nx_cat *cat, int64_t study, const char *
 	struct nx_arena *arena, struct nx_series *ret, struct nx_err *err);
 NX_NODISCARD nx_rc nx_cat_series_by_id(struct nx_cat *cat, int64_t id, struct nx_arena *arena,
 	struct nx_series *ret, struct nx_err *err);
+/* The live object of a name, whoever it belongs to. */
+NX_NODISCARD nx_rc nx_cat_object(struct nx_cat *cat, int64_t collection, const char *name,
+	struct nx_arena *arena, struct nx_item *ret, struct nx_err *err);
 /* The latest version whatever its state, of a subject in a collection (index on (collection,
  * subject, name)). */
 NX_NODISCARD nx_rc nx_cat_item_latest(struct nx_cat *cat, int64_t collection, uint64_t subject,

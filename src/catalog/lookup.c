@@ -18,6 +18,9 @@ static const struct {
 	[CAT_S_ITEM_LATEST] = {NX_T_ITEM,
 		"WHERE subject = ?2 AND collection = ?1 AND nx_hash(name) = nx_hash(?3) "
 		"AND name = ?3 ORDER BY version DESC LIMIT 1"},
+	[CAT_S_OBJECT] = {NX_T_ITEM,
+		"WHERE collection = ?1 AND series = 0 AND name = ?2 AND state = 1 "
+		"ORDER BY version DESC LIMIT 1"},
 	[CAT_S_ITEM_ID] = {NX_T_ITEM, "WHERE id = ?1"},
 	/* series > 0 is what lets SQLite use the partial index */
 	[CAT_S_ITEM_IN_SERIES] = {NX_T_ITEM,
@@ -174,6 +177,12 @@ nx_rc nx_cat_series_by_id(struct nx_cat *cat, int64_t id, struct nx_arena *arena
 	struct nx_series *ret, struct nx_err *err)
 {
 	return LOOKUP(CAT_S_SERIES_ID, ret, nx_val_int(id));
+}
+
+nx_rc nx_cat_object(struct nx_cat *cat, int64_t collection, const char *name,
+	struct nx_arena *arena, struct nx_item *ret, struct nx_err *err)
+{
+	return LOOKUP(CAT_S_OBJECT, ret, nx_val_int(collection), nx_val_text(name));
 }
 
 nx_rc nx_cat_item_latest(struct nx_cat *cat, int64_t collection, uint64_t subject, const char *name,
