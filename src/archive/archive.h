@@ -32,6 +32,7 @@ struct nx_keys;
 struct nx_ledger;
 struct nx_op;
 struct nx_pool;
+struct nx_progress;
 struct nx_series;
 struct nx_study;
 
@@ -235,10 +236,11 @@ struct nx_scrub_result {
 	uint64_t bad;    /* extents that did not authenticate */
 	uint64_t erased; /* items without a key */
 };
-/* Authenticate every extent of every item; `bad_fn` (may be NULL) hears of each failure. */
+/* Authenticate every extent of every item; `bad_fn` (may be NULL) hears of each failure, `progress`
+ * (may be NULL) counts items. */
 NX_NODISCARD nx_rc nx_archive_scrub(struct nx_archive *archive,
 	void (*bad_fn)(void *payload, int64_t item, const struct nx_err *why), void *payload,
-	struct nx_scrub_result *ret, struct nx_err *err);
+	struct nx_progress *progress, struct nx_scrub_result *ret, struct nx_err *err);
 
 /* ---- copies ---- */
 

@@ -62,6 +62,7 @@ static void door_init(struct nx_server *server, struct nx_door *door)
 		.site = nx_config_text(&site->config, NX_CFG_SITE_NAME),
 		.files = (const char *const *)site->files,
 		.n_files = site->n_files,
+		.works = site->works,
 	};
 	for (unsigned i = 0; i < NX_ARRAY_LEN(door->dicomweb); i++)
 		door->dicomweb[i] = (struct nx_dicomweb){

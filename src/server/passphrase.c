@@ -71,8 +71,9 @@ static nx_rc line_ask(int tty, const char *prompt, struct nx_secret **ret, struc
 		return nx_err_errno(err, "terminal");
 	quiet = was;
 	quiet.c_lflag &= ~(tcflag_t)(ECHO | ECHOE | ECHOK | ECHONL);
-	(void)dprintf(tty, "%s", prompt);
+	/* First quiet, then the prompt: what is typed at it is neither shown nor dropped. */
 	(void)tcsetattr(tty, TCSAFLUSH, &quiet);
+	(void)dprintf(tty, "%s", prompt);
 	n = read(tty, text, sizeof(text) - 1);
 	(void)tcsetattr(tty, TCSAFLUSH, &was);
 	(void)dprintf(tty, "\n");
