@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -100,6 +101,14 @@ const char *cli_bytes(uint64_t n, char ret[16])
 	return ret;
 }
 
+/* What is made in a site is its owner's alone, whoever makes the file. */
+static nx_rc cmd_run(const struct cli_args *args, struct nx_err *err)
+{
+	if (args->cmd->flags & CLI_SITE)
+		(void)umask(077);
+	return args->cmd->run(args, err);
+}
+
 int nx_cli_main(int argc, char **argv)
 {
 	static char version[] = "version";
@@ -122,7 +131,7 @@ int nx_cli_main(int argc, char **argv)
 	if (!rc && help)
 		cli_cmd_help(args->cmd);
 	else if (!rc)
-		rc = args->cmd->run(args, &err);
+		rc = cmd_run(args, &err);
 	if (rc)
 		(void)fprintf(stderr, "narthex: %s\n", nx_err_text(&err));
 	free(args);

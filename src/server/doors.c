@@ -129,7 +129,6 @@ static nx_rc door_start(struct nx_door *door, const struct door_row *row, struct
 	struct nx_tls_opts tls;
 	nx_rc rc;
 
-	tables_bind(door, row);
 	http_opts(&site->config, &opts);
 	if (row->key < 0) {
 		rc = nx_site_path(site->dir, "run/narthex.sock", socket, err);
@@ -158,6 +157,8 @@ nx_rc nx_doors_open(struct nx_server *server, struct nx_err *err)
 
 	for (unsigned i = 0; i < NX_DOORS && !rc; i++) {
 		door_init(server, &server->doors[i]);
+		tables_bind(
+			&server->doors[i], &rows[i]); /* once: a reload has two that read them */
 		rc = door_start(&server->doors[i], &rows[i], err);
 	}
 	return rc;
