@@ -105,6 +105,16 @@ static nx_rc threads_start(struct nx_archive *a, struct nx_err *err)
 	return NX_OK;
 }
 
+static void wake_init(pthread_cond_t *cond)
+{
+	pthread_condattr_t attr;
+
+	(void)pthread_condattr_init(&attr);
+	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	(void)pthread_cond_init(cond, &attr);
+	(void)pthread_condattr_destroy(&attr);
+}
+
 nx_rc nx_archive_open(
 	const struct nx_archive_opts *opts, struct nx_archive **ret_archive, struct nx_err *err)
 {
@@ -116,7 +126,7 @@ nx_rc nx_archive_open(
 	(void)pthread_mutex_init(&a->lock, NULL);
 	(void)pthread_mutex_init(&a->space.lock, NULL);
 	(void)pthread_cond_init(&a->space.cond, NULL);
-	(void)pthread_cond_init(&a->wake, NULL);
+	wake_init(&a->wake);
 	(void)pthread_cond_init(&a->applied_cond, NULL);
 	(void)pthread_cond_init(&a->keeper_wake, NULL);
 	a->pool = opts->pool;

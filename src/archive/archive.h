@@ -209,6 +209,9 @@ NX_NODISCARD nx_rc nx_change_op(
 NX_NODISCARD nx_rc nx_change_entry(struct nx_change *change, const struct nx_entry_draft *draft,
 	const struct nx_put *put, struct nx_err *err);
 
+/* Its rows may show up to a fifth of a second after the answer, unless somebody waits for them with
+ * nx_archive_barrier(): many such changes in a row go into the catalog at once. */
+void nx_change_defer(struct nx_change *change);
 /* Queue it; it is durable and answered when nx_change_wait() returns NX_OK.  A change is used once.
  */
 NX_NODISCARD nx_rc nx_archive_submit(

@@ -180,6 +180,7 @@ struct nx_change {
 	struct change_op *ops, **ops_tail;
 	struct change_entry *entries, **entries_tail;
 	bool erase; /* a group of its own, after which no cached row is trusted */
+	bool defer; /* its rows may reach the catalog together with those of later groups */
 	size_t small_bytes;
 	sem_t done;
 	bool submitted;
@@ -195,6 +196,8 @@ struct group_unit { /* what goes into one small pack of a domain */
 	uint64_t pack;
 	uint64_t off;
 	struct nx_buf extents;
+	bool kept;       /* it was there at the mark ... */
+	size_t kept_len; /* ... with so many bytes of extents */
 };
 
 struct cached_study {
@@ -229,7 +232,29 @@ struct lookup_cache {
 	struct nx_map *series;   /* (study id, uid) -> struct cached_series */
 };
 
+struct undo; /* one thing to take back (mark.c) */
+
+/* A group before the change at hand, to come back to when that cannot be prepared. */
+struct group_mark {
+	struct nx_arena_mark arena;
+	struct nx_op *ops;
+	size_t n_ops;
+	size_t cap_ops;
+	struct blob_range *ranges;
+	size_t n_ranges;
+	size_t cap_ranges;
+	size_t entries_len;
+	uint64_t n_entries;
+	uint64_t ledger;
+	struct cached_study *dirty_studies;
+	struct cached_series *dirty_series;
+};
+
 struct group {
+	struct group *next; /* in the backlog */
+	bool staged;        /* in the catalog's open transaction */
+	bool defer;         /* all of its changes may wait */
+	size_t n_rows;      /* operations of the record; behind them are the chain heads */
 	struct nx_arena *arena;
 	uint64_t seq;
 	int64_t now_us;
@@ -246,8 +271,20 @@ struct group {
 	struct nx_map *names; /* items put in this group */
 	struct cached_study *dirty_studies;
 	struct cached_series *dirty_series;
-	bool written;  /* bytes of it may be on the medium */
-	bool poisoned; /* caches hold what failed half way: the whole group fails */
+	struct group_mark mark;
+	struct undo *undo; /* what happened to the caches since, newest first; in arena */
+	bool written;      /* bytes of it may be on the medium */
+};
+
+/*
+ * Groups that are durable and answered, and not committed to the catalog (backlog.c).  One
+ * transaction for many groups writes each page once.
+ */
+struct backlog { /* committer only */
+	struct group *first, **tail;
+	size_t n;
+	size_t n_ops;
+	int64_t since_us; /* when the first came, monotonic */
 };
 
 struct nx_archive {
@@ -258,16 +295,19 @@ struct nx_archive {
 	struct nx_key log_key;
 	struct space space;
 	struct lookup_cache cache; /* committer only */
+	struct backlog backlog;
 	_Atomic uint64_t next_id[NX_T_COUNT_];
 
-	pthread_mutex_t lock; /* guards queue, stopping, applied, stats */
-	pthread_cond_t wake;
+	pthread_mutex_t lock; /* guards what follows, up to replayed */
+	pthread_cond_t wake;  /* of the committer; on the monotonic clock */
 	pthread_cond_t applied_cond;
 	struct nx_change *queue, **queue_tail;
 	size_t queue_len;
 	_Atomic bool stopping;
-	uint64_t durable_seq; /* last group answered */
-	uint64_t applied_seq;
+	uint64_t durable_seq;         /* last group answered */
+	uint64_t rows_seq;            /* the last of these with rows that look-ups may want */
+	uint64_t applied_seq;         /* last group in the catalog for everybody to see */
+	bool apply_wanted;            /* somebody waits for the backlog */
 	bool stuck;                   /* the catalog refuses a group that was answered */
 	uint64_t last_pack, last_off; /* previous group's unit; committer only */
 	struct nx_archive_stats stats;
@@ -279,14 +319,32 @@ struct nx_archive {
 	pthread_cond_t keeper_wake;
 };
 
-NX_NODISCARD nx_rc group_init(struct nx_archive *a, struct group *g, struct nx_err *err);
-void group_done(struct group *g);
+/* NULL without memory. */
+struct group *group_new(struct nx_archive *a);
+struct group *group_free(struct group *g);
+/* What is not needed to apply it is given back. */
+void group_shrink(struct group *g);
 /* Append an operation; its values are copied into the group's arena. */
 NX_NODISCARD nx_rc group_op(struct group *g, const struct nx_op *op, struct nx_err *err);
 NX_NODISCARD nx_rc group_range(struct group *g, const struct blob_range *range, struct nx_err *err);
 /* The unit of `domain`; made when it is the first of the group. */
 NX_NODISCARD nx_rc group_unit(struct nx_archive *a, struct group *g, uint32_t domain,
 	struct group_unit **ret, struct nx_err *err);
+/* Close units that came after the mark, in the order in which they came. */
+void group_units_cut(struct nx_archive *a, struct group *g);
+
+/*
+ * mark.c: a change is prepared whole or not at all.  group_mark() before it, group_rewind() when it
+ * failed.  Whoever changes a look-up cache says so first, so that it can be taken back.
+ */
+void group_mark(struct nx_archive *a, struct group *g);
+void group_rewind(struct nx_archive *a, struct group *g);
+/* `key` is about to get a value from the heap in `map`: a rewind frees it. */
+NX_NODISCARD nx_rc undo_added(
+	struct group *g, struct nx_map *map, struct nx_slice key, struct nx_err *err);
+/* `n` bytes at `at` are about to change. */
+NX_NODISCARD nx_rc undo_changed(struct group *g, void *at, size_t n, struct nx_err *err);
+
 NX_NODISCARD nx_rc prepare_put(
 	struct nx_archive *a, struct group *g, struct nx_put *put, struct nx_err *err);
 NX_NODISCARD nx_rc prepare_counters(struct group *g, struct nx_err *err);
@@ -324,6 +382,20 @@ NX_NODISCARD nx_rc record_open(struct nx_archive *a, uint64_t pack, uint64_t off
 /* Rows of the chain heads that these entries leave behind. */
 NX_NODISCARD nx_rc head_ops(const struct nx_tag_head *heads, size_t n, struct nx_arena *arena,
 	struct nx_op **ret, struct nx_err *err);
+
+/* ---- the way into the catalog (backlog.c); committer only ---- */
+
+void backlog_add(struct nx_archive *a, struct group *g);
+/* Everything staged, and committed where that is due or `now`.  Tries again until it succeeds; what
+ * is in *list and in the queue is refused meanwhile.  False when a stop ended the trying. */
+NX_NODISCARD bool backlog_apply(struct nx_archive *a, bool now, struct nx_change **list);
+/* When it must be committed at the latest, monotonic; INT64_MAX: there is nothing. */
+int64_t backlog_deadline_us(const struct nx_archive *a);
+void backlog_drop(struct nx_archive *a);
+
+/* commit.c.  Caller holds a->lock: what waits is the caller's. */
+struct nx_change *queue_cut(struct nx_archive *a);
+void answer_list(struct nx_change *list, nx_rc rc, const struct nx_err *err);
 
 void *committer_main(void *archive);
 void *keeper_main(void *archive);

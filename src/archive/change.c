@@ -39,6 +39,11 @@ struct nx_change *nx_change_free(struct nx_change *change)
 	return NULL;
 }
 
+void nx_change_defer(struct nx_change *change)
+{
+	change->defer = true;
+}
+
 nx_rc nx_change_put(struct nx_change *change, struct nx_put *put, struct nx_err *err)
 {
 	struct change_put *p = nx_arena_alloc(change->arena, sizeof(*p));

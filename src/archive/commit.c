@@ -15,7 +15,6 @@
 
 enum {
 	GROUP_PACKS_MAX = 64, /* packs that one group may touch */
-	APPLY_RETRY_US = 200000,
 };
 
 /* ---- preparing ---- */
@@ -54,24 +53,21 @@ static nx_rc entry_stage(
 	return nx_buf_check(&g->entries, err);
 }
 
+/* All of it is in the group, or nothing. */
 static nx_rc prepare_change(
 	struct nx_archive *a, struct group *g, struct nx_change *change, struct nx_err *err)
 {
 	nx_rc rc = NX_OK;
 
-	for (struct change_put *p = change->puts; p && !rc; p = p->next) {
+	group_mark(a, g);
+	for (struct change_put *p = change->puts; p && !rc; p = p->next)
 		rc = prepare_put(a, g, p->put, err);
-		if (rc && p != change->puts)
-			g->poisoned = true; /* the rows of its first puts are in the group */
-	}
-	if (rc)
-		return rc;
-	g->poisoned = true;
 	for (struct change_op *o = change->ops; o && !rc; o = o->next)
 		rc = group_op(g, &o->op, err);
 	for (struct change_entry *e = change->entries; e && !rc; e = e->next)
 		rc = entry_stage(a, g, e, err);
-	g->poisoned = rc != NX_OK;
+	if (rc)
+		group_rewind(a, g);
 	return rc;
 }
 
@@ -157,28 +153,41 @@ static nx_rc unit_build(struct nx_archive *a, const struct group *g, const struc
 	return rc;
 }
 
-/* A unit with a record is durable on NX_OK.  *ret_range (may be NULL): what was written, for the
- * record to vouch for. */
-static nx_rc unit_write(struct nx_archive *a, struct group *g, const struct group_unit *unit,
-	struct nx_slice record, struct blob_range *ret_range, struct nx_err *err)
+/* Into its pack; `*ret_image` is to be given back. */
+static nx_rc unit_image(struct nx_archive *a, struct group *g, const struct group_unit *unit,
+	struct nx_slice record, struct unit_image *ret_image, struct nx_err *err)
 {
-	nx_rc (*const put)(struct nx_pool *, nx_pack_id, uint64_t, const struct iovec *, size_t,
-		struct nx_err *) = record.n ? nx_pool_write_through : nx_pool_write;
+	nx_rc rc = unit_build(a, g, unit, record, ret_image, err);
+
+	if (rc)
+		return rc;
+	space_settle(a, unit->pack, unit->off, ret_image->len);
+	g->written = true;
+	return NX_OK;
+}
+
+static void unit_image_done(struct unit_image *image)
+{
+	if (image->data)
+		nx_aligned_put(image->data, image->len);
+}
+
+/* A unit without a record; *ret_range: what was written, for the record to vouch for. */
+static nx_rc data_unit_write(struct nx_archive *a, struct group *g, const struct group_unit *unit,
+	struct blob_range *ret_range, struct nx_err *err)
+{
 	struct unit_image image = {NULL, 0};
-	nx_rc rc = unit_build(a, g, unit, record, &image, err);
+	nx_rc rc = unit_image(a, g, unit, nx_slice(NULL, 0), &image, err);
 
 	if (!rc) {
 		struct iovec iov = {image.data, image.len};
 
-		space_settle(a, unit->pack, unit->off, image.len);
-		g->written = true;
-		rc = put(a->pool, unit->pack, unit->off, &iov, 1, err);
+		rc = nx_pool_write(a->pool, unit->pack, unit->off, &iov, 1, err);
 	}
-	if (!rc && ret_range)
+	if (!rc)
 		*ret_range = (struct blob_range){
 			unit->pack, unit->off, image.len, nx_crc32c(0, image.data, image.len)};
-	if (image.data)
-		nx_aligned_put(image.data, image.len);
+	unit_image_done(&image);
 	return rc;
 }
 
@@ -190,7 +199,7 @@ static nx_rc data_units_write(struct nx_archive *a, struct group *g, struct nx_e
 	for (struct group_unit *u = g->units ? g->units->next : NULL; u && !rc; u = u->next) {
 		struct blob_range range;
 
-		rc = unit_write(a, g, u, nx_slice(NULL, 0), &range, err);
+		rc = data_unit_write(a, g, u, &range, err);
 		if (!rc)
 			rc = group_range(g, &range, err);
 	}
@@ -279,22 +288,36 @@ static nx_rc heads_add(struct nx_archive *a, struct group *g, struct nx_err *err
 	return rc;
 }
 
-/* What the record vouches for and was not synced by those who brought it (blobs_sync()). */
-static nx_rc others_sync(struct nx_archive *a, const struct group *g, struct nx_err *err)
+/*
+ * The record, and beside it everything that it vouches for: one round of syncs, in parallel.  In a
+ * power cut the record may be down and an extent not; the checksums in the record tell, and a start
+ * drops the group, which was not answered.
+ */
+static nx_rc home_write(struct nx_archive *a, struct group *g, struct nx_slice record,
+	const struct pack_set *set, struct nx_err *err)
 {
-	struct pack_set set = {.n = 0};
+	const struct group_unit *home = g->units;
+	struct unit_image image = {NULL, 0};
+	struct pack_set others = {.n = 0};
+	nx_rc rc = unit_image(a, g, home, record, &image, err);
 
-	for (const struct group_unit *u = g->units->next; u; u = u->next)
-		if (!set_add(&set, u->pack))
-			return nx_err_set(
-				err, NX_E_LIMIT, "group of more than %d units", GROUP_PACKS_MAX);
-	return set.n ? nx_pool_sync(a->pool, set.ids, set.n, err) : NX_OK;
+	for (size_t i = 0; i < set->n; i++)
+		if (set->ids[i] != home->pack)
+			others.ids[others.n++] = set->ids[i];
+	if (!rc) {
+		struct iovec iov = {image.data, image.len};
+
+		rc = nx_pool_write_commit(
+			a->pool, home->pack, home->off, &iov, 1, others.ids, others.n, err);
+	}
+	for (size_t i = 0; i < others.n && rc && g->written; i++)
+		space_retire(a, others.ids[i]);
+	unit_image_done(&image);
+	return rc;
 }
 
-/*
- * The order matters: keys and extents are durable before a record names them, or a record that
- * reached the medium in a power cut could not be opened for ever.
- */
+/* Keys are durable before a record needs them, or a record that reached the medium in a power cut
+ * could not be opened for ever. */
 static nx_rc group_write(struct nx_archive *a, struct group *g, struct nx_err *err)
 {
 	NX_AUTO_DONE(nx_buf) record;
@@ -313,15 +336,14 @@ static nx_rc group_write(struct nx_archive *a, struct group *g, struct nx_err *e
 		rc = data_units_write(a, g, err);
 	if (!rc)
 		rc = record_format(a, g, &record, err);
+	g->n_rows = g->n_ops;
 	if (!rc)
 		rc = heads_add(a, g, err);
 	if (!rc && nx_keys_pending(a->keys))
 		rc = nx_keys_sync(a->keys, err);
 	home = g->units;
 	if (!rc)
-		rc = others_sync(a, g, err);
-	if (!rc)
-		rc = unit_write(a, g, home, nx_buf_slice(&record), NULL, err);
+		rc = home_write(a, g, nx_buf_slice(&record), &set, err);
 	if (rc)
 		return rc;
 	a->last_pack = home->pack;
@@ -361,7 +383,7 @@ static void answer(struct nx_change *change, nx_rc rc, const struct nx_err *err)
 	(void)sem_post(&change->done); /* the change is the waiter's from here on */
 }
 
-static void answer_list(struct nx_change *list, nx_rc rc, const struct nx_err *err)
+void answer_list(struct nx_change *list, nx_rc rc, const struct nx_err *err)
 {
 	while (list) {
 		struct nx_change *next = list->next;
@@ -369,61 +391,6 @@ static void answer_list(struct nx_change *list, nx_rc rc, const struct nx_err *e
 		answer(list, rc, err);
 		list = next;
 	}
-}
-
-/* ---- applying ---- */
-
-static void applied(struct nx_archive *a, uint64_t seq)
-{
-	(void)pthread_mutex_lock(&a->lock);
-	a->applied_seq = seq;
-	a->stuck = false;
-	(void)pthread_cond_broadcast(&a->applied_cond);
-	(void)pthread_mutex_unlock(&a->lock);
-}
-
-/* What waits is refused rather than kept waiting, and `stuck` refuses what comes. */
-static void stuck_set(struct nx_archive *a, struct nx_change **list, const struct nx_err *why)
-{
-	struct nx_change *queue;
-	struct nx_err err;
-
-	(void)pthread_mutex_lock(&a->lock);
-	a->stuck = true;
-	queue = a->queue;
-	a->queue = NULL;
-	a->queue_tail = &a->queue;
-	a->queue_len = 0;
-	(void)pthread_cond_broadcast(&a->applied_cond);
-	(void)pthread_mutex_unlock(&a->lock);
-	(void)nx_err_set(&err, NX_E_BUSY, "the catalog takes no changes: %s", nx_err_text(why));
-	answer_list(*list, NX_E_BUSY, &err);
-	answer_list(queue, NX_E_BUSY, &err);
-	*list = NULL;
-}
-
-/*
- * The group is durable and answered: it must get into the catalog, however long that takes, before
- * any later one, and before any is prepared: a put is judged by the rows that are there.  A stop
- * ends the trying; the next start takes the group from its pack.
- */
-static bool group_apply(struct nx_archive *a, struct group *g, struct nx_change **list)
-{
-	struct nx_err err = {.rc = NX_OK};
-	bool failed = false;
-	nx_rc rc;
-
-	while ((rc = nx_cat_apply(a->cat, g->seq, g->ops, g->n_ops, &err))) {
-		if (!failed)
-			nx_log_err(NX_LOG_ERROR, "archive", "catalog.apply", &err);
-		failed = true;
-		stuck_set(a, list, &err);
-		if (a->stopping)
-			return false;
-		(void)usleep(APPLY_RETRY_US);
-	}
-	applied(a, g->seq);
-	return true;
 }
 
 /* ---- one group ---- */
@@ -436,6 +403,13 @@ static void group_fail(
 	cache_init(&a->cache);
 	nx_log_err(NX_LOG_ERROR, "archive", "group.fail", err);
 	answer_list(list, rc, err);
+}
+
+/* Without rows of its own it changes chain heads only, which nobody looks up behind the committer.
+ */
+static bool may_wait(const struct nx_change *change)
+{
+	return change->defer || (!change->puts && !change->ops);
 }
 
 /* Prepare as much of *list as belongs into one group; what does not is left in it.  The good ones
@@ -463,17 +437,13 @@ static nx_rc group_fill(struct nx_archive *a, struct group *g, struct nx_change 
 			: nx_err_set(&why, claim == CLAIM_TWICE ? NX_E_INVAL : NX_E_NOMEM,
 				  claim == CLAIM_TWICE ? "one item twice in one change"
 						       : "no memory for the names of a group");
-		if (rc && g->poisoned) {
-			*good = change;
-			*err = why;
-			return rc;
-		}
 		if (rc) {
 			names_drop(g, change);
 			answer(change, rc, &why);
 			continue;
 		}
 		small += change->small_bytes;
+		g->defer = g->defer && may_wait(change);
 		*good = change;
 		good = &change->next;
 	}
@@ -492,64 +462,90 @@ static void count_group(
 		a->stats.bytes_written += g->ranges[i].len;
 	a->stats.last_group_us = nx_mono_us() - began_us;
 	a->durable_seq = g->seq;
+	if (g->n_rows)
+		a->rows_seq = g->seq;
 	(void)pthread_mutex_unlock(&a->lock);
+}
+
+static void group_count(
+	struct nx_archive *a, const struct group *g, const struct nx_change *good, int64_t began_us)
+{
+	size_t n = 0;
+
+	for (const struct nx_change *c = good; c; c = c->next)
+		n++;
+	count_group(a, g, n, began_us);
 }
 
 /* False when no further group may follow. */
 static bool group_run(struct nx_archive *a, struct nx_change **list)
 {
+	struct group *g = group_new(a);
 	struct nx_change *good = NULL;
-	size_t n_changes = 0;
 	struct nx_err err = {.rc = NX_OK};
 	int64_t began_us = nx_mono_us();
-	bool erase = false, good_end;
-	struct group g;
-	nx_rc rc = group_init(a, &g, &err);
+	bool erase, good_end;
+	nx_rc rc;
 
-	if (rc) {
+	if (!g) {
+		rc = nx_err_set(&err, NX_E_NOMEM, "no memory for a group");
 		group_fail(a, *list, rc, &err);
 		*list = NULL;
 		return true;
 	}
-	rc = group_fill(a, &g, list, &good, &err);
+	rc = group_fill(a, g, list, &good, &err);
 	if (!rc && !good) { /* every change was answered with its own error */
 		nx_ledger_rollback(a->ledger);
-		group_done(&g);
+		(void)group_free(g);
 		return true;
 	}
 	if (!rc)
-		rc = group_write(a, &g, &err);
+		rc = group_write(a, g, &err);
 	if (rc) {
-		group_undo(a, &g);
+		group_undo(a, g);
 		group_fail(a, good, rc, &err);
-		group_done(&g);
+		(void)group_free(g);
 		return true;
 	}
 	erase = good->erase;
-	for (const struct nx_change *c = good; c; c = c->next)
-		n_changes++;
-	nx_ledger_commit(a->ledger, g.seq);
-	count_group(a, &g, n_changes, began_us);
+	nx_ledger_commit(a->ledger, g->seq);
+	group_count(a, g, good, began_us);
 	answer_list(good, NX_OK, NULL);
-	good_end = group_apply(a, &g, list);
-	group_done(&g);
+	backlog_add(a, g);
+	good_end = backlog_apply(a, false, list);
 	cache_trim(&a->cache, erase);
 	return good_end;
 }
 
 /* ---- the thread, and its queue ---- */
 
-static struct nx_change *queue_take(struct nx_archive *a)
+/* Caller holds a->lock. */
+struct nx_change *queue_cut(struct nx_archive *a)
 {
-	struct nx_change *list;
+	struct nx_change *list = a->queue;
 
-	(void)pthread_mutex_lock(&a->lock);
-	while (!a->queue && !a->stopping)
-		(void)pthread_cond_wait(&a->wake, &a->lock);
-	list = a->queue;
 	a->queue = NULL;
 	a->queue_tail = &a->queue;
 	a->queue_len = 0;
+	return list;
+}
+
+/* What waits; NULL when the backlog is due, or at a stop. */
+static struct nx_change *queue_take(struct nx_archive *a)
+{
+	int64_t deadline_us = backlog_deadline_us(a);
+	const struct timespec until = {deadline_us / 1000000, deadline_us % 1000000 * 1000};
+	struct nx_change *list;
+	int rc = 0;
+
+	(void)pthread_mutex_lock(&a->lock);
+	while (!a->queue && !a->stopping && !a->apply_wanted && !rc) {
+		if (deadline_us == INT64_MAX)
+			(void)pthread_cond_wait(&a->wake, &a->lock);
+		else
+			rc = pthread_cond_timedwait(&a->wake, &a->lock, &until);
+	}
+	list = queue_cut(a);
 	(void)pthread_mutex_unlock(&a->lock);
 	return list;
 }
@@ -558,46 +554,26 @@ void *committer_main(void *archive)
 {
 	struct nx_archive *a = archive;
 	struct nx_change *list;
-	bool good = true;
+	bool good = true, more = true;
 
-	while (good && (list = queue_take(a))) {
+	nx_cat_own(a->cat);
+	while (good && more) {
+		list = queue_take(a);
+		more = list || !a->stopping;
+		if (!list)
+			good = backlog_apply(a, true, &list);
 		while (list && good)
 			good = group_run(a, &list);
 	}
+	backlog_drop(a);
 	return NULL;
-}
-
-/*
- * Bulk extents are made durable by the thread that brought them: those of many threads at once, and
- * one sync serves all who wait for a pack.  The committer then has one small write per group.
- */
-static nx_rc blobs_sync(struct nx_archive *a, const struct nx_change *change, struct nx_err *err)
-{
-	struct pack_set set = {.n = 0};
-	nx_rc rc = NX_OK;
-
-	for (const struct change_put *p = change->puts; p; p = p->next)
-		for (size_t i = 0; i < p->put->n_blobs; i++)
-			for (size_t k = 0; k < p->put->blobs[i]->n_extents; k++)
-				if (!set_add(&set, p->put->blobs[i]->ranges[k].pack))
-					return nx_err_set(err, NX_E_LIMIT,
-						"change touches more than %d packs",
-						GROUP_PACKS_MAX);
-	if (set.n)
-		rc = nx_pool_sync(a->pool, set.ids, set.n, err);
-	for (size_t i = 0; i < set.n && rc; i++)
-		space_retire(a, set.ids[i]);
-	return rc;
 }
 
 nx_rc nx_archive_submit(struct nx_archive *archive, struct nx_change *change, struct nx_err *err)
 {
-	nx_rc rc;
+	nx_rc rc = NX_OK;
 
 	assert(!change->submitted);
-	rc = blobs_sync(archive, change, err);
-	if (rc)
-		return rc;
 	(void)pthread_mutex_lock(&archive->lock);
 	if (archive->stopping) {
 		rc = nx_err_set(err, NX_E_CLOSED, "the archive is closing");
@@ -653,7 +629,11 @@ void nx_archive_barrier(struct nx_archive *archive)
 	uint64_t want;
 
 	(void)pthread_mutex_lock(&archive->lock);
-	want = archive->durable_seq;
+	want = archive->rows_seq;
+	if (archive->applied_seq < want && !archive->stuck) {
+		archive->apply_wanted = true;
+		(void)pthread_cond_signal(&archive->wake);
+	}
 	while (archive->applied_seq < want && !archive->stuck)
 		(void)pthread_cond_wait(&archive->applied_cond, &archive->lock);
 	(void)pthread_mutex_unlock(&archive->lock);

@@ -10,19 +10,22 @@ enum {
 	CACHE_MAX = 4096
 };
 
-nx_rc group_init(struct nx_archive *a, struct group *g, struct nx_err *err)
+struct group *group_new(struct nx_archive *a)
 {
-	*g = (struct group){.seq = a->durable_seq + 1, .now_us = nx_now_us()};
+	struct group *g = calloc(1, sizeof(*g));
+
+	if (!g)
+		return NULL;
+	g->seq = a->durable_seq + 1;
+	g->now_us = nx_now_us();
+	g->defer = true;
 	nx_buf_init(&g->entries, NX_LIMIT_GROUP_RECORD, 0);
 	g->arena = nx_arena_new(GROUP_ARENA_MAX, NX_ARENA_WIPE);
 	g->names = nx_map_new();
-	if (g->arena && g->names)
-		return NX_OK;
-	group_done(g);
-	return nx_err_set(err, NX_E_NOMEM, "no memory for a group");
+	return g->arena && g->names ? g : group_free(g);
 }
 
-void group_done(struct group *g)
+void group_shrink(struct group *g)
 {
 	while (g->units) {
 		struct group_unit *next = g->units->next;
@@ -33,7 +36,16 @@ void group_done(struct group *g)
 	}
 	nx_buf_done(&g->entries);
 	g->names = nx_map_free(g->names);
-	g->arena = nx_arena_free(g->arena);
+}
+
+struct group *group_free(struct group *g)
+{
+	if (!g)
+		return NULL;
+	group_shrink(g);
+	nx_arena_free(g->arena);
+	free(g);
+	return NULL;
 }
 
 nx_rc group_range(struct group *g, const struct blob_range *range, struct nx_err *err)
@@ -81,6 +93,30 @@ nx_rc group_unit(struct nx_archive *a, struct group *g, uint32_t domain, struct 
 	*at = unit;
 	*ret = unit;
 	return NX_OK;
+}
+
+static void unit_drop(struct nx_archive *a, struct group_unit *unit)
+{
+	space_trim(a, unit->pack, unit->off, UNIT_RESERVE, 0);
+	nx_buf_done(&unit->extents);
+	free(unit);
+}
+
+void group_units_cut(struct nx_archive *a, struct group *g)
+{
+	struct group_unit **at = &g->units;
+
+	while (*at && (*at)->kept) {
+		(*at)->extents.len = (*at)->kept_len;
+		(*at)->extents.failed = NX_OK;
+		at = &(*at)->next;
+	}
+	while (*at) {
+		struct group_unit *unit = *at;
+
+		*at = unit->next;
+		unit_drop(a, unit);
+	}
 }
 
 void cache_init(struct lookup_cache *cache)

@@ -83,19 +83,30 @@ static nx_rc subject_row(struct group *g, const struct target *t, const char *is
 	return group_op(g, &op, err);
 }
 
-static nx_rc subject_cache(
-	struct nx_archive *a, struct nx_slice key, uint64_t subject, struct nx_err *err)
+/* A look-up that is not in `map` yet; `value` is from the heap and the map's on success. */
+static nx_rc cache_add(
+	struct group *g, struct nx_map *map, struct nx_slice key, void *value, struct nx_err *err)
+{
+	nx_rc rc = undo_added(g, map, key, err);
+
+	if (!rc && !nx_map_put(map, key, value, NULL))
+		rc = nx_err_set(err, NX_E_NOMEM, "no memory for the look-up cache");
+	return rc;
+}
+
+static nx_rc subject_cache(struct nx_archive *a, struct group *g, struct nx_slice key,
+	uint64_t subject, struct nx_err *err)
 {
 	uint64_t *value = malloc(sizeof(*value));
-	void *old = NULL;
+	nx_rc rc;
 
-	if (!value || !nx_map_put(a->cache.subjects, key, value, &old)) {
-		free(value);
-		return nx_err_set(err, NX_E_NOMEM, "no memory for the subject cache");
-	}
-	free(old);
+	if (!value)
+		return nx_err_set(err, NX_E_NOMEM, "no memory for the look-up cache");
 	*value = subject;
-	return NX_OK;
+	rc = cache_add(g, a->cache.subjects, key, value, err);
+	if (rc)
+		free(value);
+	return rc;
 }
 
 /* (issuer, patient id) of the domain; a blank id is a subject of its own per study (DESIGN of
@@ -126,12 +137,11 @@ static nx_rc subject_find(struct nx_archive *a, struct group *g, struct target *
 	rc = nx_cat_subject_find(a->cat, t->domain, issuer, pid, &t->subject, err);
 	if (rc == NX_E_NOENT) {
 		t->subject = subject_id_new();
-		g->poisoned = true; /* until all of this put is in */
 		rc = subject_row(g, t, issuer, pid, err);
 	}
 	if (!rc)
 		rc = subject_key_make(a, t, err);
-	return rc ? rc : subject_cache(a, key, t->subject, err);
+	return rc ? rc : subject_cache(a, g, key, t->subject, err);
 }
 
 /* No put moves an object that is there to another subject, nor from none to one: who read it under
@@ -246,8 +256,8 @@ static nx_rc study_resolve(
 		return nx_err_set(err, NX_E_NOMEM, "no memory for the study cache");
 	c->domain = t->domain;
 	rc = study_load(a, g, t, c, err);
-	if (!rc && !nx_map_put(a->cache.studies, key, c, NULL))
-		rc = nx_err_set(err, NX_E_NOMEM, "no memory for the study cache");
+	if (!rc)
+		rc = cache_add(g, a->cache.studies, key, c, err);
 	if (rc)
 		free(c);
 	else
@@ -255,13 +265,17 @@ static nx_rc study_resolve(
 	return rc;
 }
 
-static void study_dirty(struct group *g, struct cached_study *c)
+/* Its counters are about to change. */
+static nx_rc study_dirty(struct group *g, struct cached_study *c, struct nx_err *err)
 {
-	if (c->dirty)
-		return;
+	nx_rc rc = undo_changed(g, c, sizeof(*c), err);
+
+	if (rc || c->dirty)
+		return rc;
 	c->dirty = true;
 	c->dirty_next = g->dirty_studies;
 	g->dirty_studies = c;
+	return NX_OK;
 }
 
 /* `list` is values with backslashes between. */
@@ -303,7 +317,9 @@ static nx_rc series_new(struct nx_archive *a, struct group *g, struct target *t,
 		return nx_err_set(err, rc, "no memory for a series row");
 	c->id = row.id;
 	c->updated_us = g->now_us;
-	study_dirty(g, t->study);
+	rc = study_dirty(g, t->study, err);
+	if (rc)
+		return rc;
 	t->study->add_series++;
 	modality_add(t->study, or_empty(row.modality));
 	return group_op(g, &op, err);
@@ -335,8 +351,8 @@ static nx_rc series_resolve(
 	} else if (rc == NX_E_NOENT) {
 		rc = series_new(a, g, t, c, err);
 	}
-	if (!rc && !nx_map_put(a->cache.series, key, c, NULL))
-		rc = nx_err_set(err, NX_E_NOMEM, "no memory for the series cache");
+	if (!rc)
+		rc = cache_add(g, a->cache.series, key, c, err);
 	if (rc)
 		free(c);
 	else
@@ -522,20 +538,34 @@ static nx_rc old_retire(struct group *g, const struct target *t, struct nx_err *
 	return group_op(g, &op, err);
 }
 
-static void count_instance(struct group *g, struct target *t)
+static nx_rc series_dirty(struct group *g, struct cached_series *c, struct nx_err *err)
 {
+	nx_rc rc = undo_changed(g, c, sizeof(*c), err);
+
+	if (rc || c->dirty)
+		return rc;
+	c->dirty = true;
+	c->dirty_next = g->dirty_series;
+	g->dirty_series = c;
+	return NX_OK;
+}
+
+static nx_rc count_instance(struct group *g, struct target *t, struct nx_err *err)
+{
+	nx_rc rc;
+
 	if (!t->study)
-		return;
-	study_dirty(g, t->study);
+		return NX_OK;
+	rc = study_dirty(g, t->study, err);
+	if (!rc)
+		rc = series_dirty(g, t->series, err);
+	if (rc)
+		return rc;
 	t->study->add_instances++;
 	t->study->new_updated_us = g->now_us;
-	if (!t->series->dirty) {
-		t->series->dirty = true;
-		t->series->dirty_next = g->dirty_series;
-		g->dirty_series = t->series;
-	}
 	t->series->add_instances++;
 	t->series->new_updated_us = g->now_us;
+	return NX_OK;
 }
 
 /* A replaced object is business as usual; an instance that changes is not. */
@@ -582,22 +612,20 @@ static nx_rc version_move(
 
 	if (t->old.series == (t->series ? t->series->id : 0))
 		return NX_OK;
-	count_instance(g, t);
-	if (!t->old.series)
-		return NX_OK;
+	rc = count_instance(g, t, err);
+	if (rc || !t->old.series)
+		return rc;
 	rc = nx_cat_series_by_id(a->cat, t->old.series, g->arena, &series, err);
 	if (!rc)
 		rc = uncount(g, t, NX_T_SERIES, series.id, NX_C_SERIES_N_INSTANCES, err);
 	return rc ? rc : uncount(g, t, NX_T_STUDY, series.study, NX_C_STUDY_N_INSTANCES, err);
 }
 
-/* Everything up to here only looked; from here on the group must carry all of it. */
 static nx_rc item_store(struct nx_archive *a, struct group *g, struct target *t,
 	struct nx_recipe *r, struct nx_err *err)
 {
 	nx_rc rc = NX_OK;
 
-	g->poisoned = true;
 	if (t->put->study) {
 		rc = study_resolve(a, g, t, err);
 		if (!rc)
@@ -613,10 +641,10 @@ static nx_rc item_store(struct nx_archive *a, struct group *g, struct target *t,
 		rc = conflicts_note(a, g, t, err);
 	if (!rc && t->put->outcome == NX_PUT_VERSION)
 		rc = version_move(a, g, t, err);
+	if (!rc && t->put->outcome == NX_PUT_STORED)
+		rc = count_instance(g, t, err);
 	if (rc)
 		return rc;
-	if (t->put->outcome == NX_PUT_STORED)
-		count_instance(g, t);
 	t->put->ret_study = t->study ? t->study->id : 0;
 	t->put->ret_series = t->series ? t->series->id : 0;
 	return NX_OK;
@@ -646,7 +674,6 @@ nx_rc prepare_put(struct nx_archive *a, struct group *g, struct nx_put *put, str
 		put->ret_item = t.old.id;
 		put->ret_version = t.old.version;
 	}
-	g->poisoned = false;
 	return NX_OK;
 }
 

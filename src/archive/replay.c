@@ -348,6 +348,7 @@ static nx_rc group_replay(struct nx_archive *a, const struct found *f, bool unsu
 		a->last_pack = f->pack;
 		a->last_off = f->off;
 		a->durable_seq = f->h.seq;
+		a->rows_seq = f->h.seq;
 		a->applied_seq = f->h.seq;
 	}
 	return rc;
@@ -388,6 +389,7 @@ nx_rc replay(struct nx_archive *a, bool rebuild, struct nx_err *err)
 	nx_ledger_durable(a->ledger, &ledger_size, &ledger_seq);
 	s.after = nx_cat_watermark(a->cat);
 	a->durable_seq = s.after;
+	a->rows_seq = s.after;
 	a->applied_seq = s.after;
 	if (ledger_seq < s.after)
 		s.after = ledger_seq;

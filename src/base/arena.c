@@ -162,3 +162,26 @@ size_t nx_arena_used(const struct nx_arena *arena)
 {
 	return arena->used;
 }
+
+struct nx_arena_mark nx_arena_mark(const struct nx_arena *arena)
+{
+	const struct chunk *chunk = arena->first;
+
+	return (struct nx_arena_mark){chunk, chunk ? chunk->used : 0, arena->used};
+}
+
+void nx_arena_rewind(struct nx_arena *arena, struct nx_arena_mark mark)
+{
+	struct chunk *chunk;
+
+	while (arena->first != mark.chunk)
+		arena->first = chunk_free(arena, arena->first);
+	chunk = arena->first;
+	if (chunk) {
+		if (arena->flags & NX_ARENA_WIPE)
+			explicit_bzero(
+				chunk->data + mark.chunk_used, chunk->used - mark.chunk_used);
+		chunk->used = mark.chunk_used;
+	}
+	arena->used = mark.used;
+}

@@ -35,4 +35,14 @@ char *nx_arena_str(struct nx_arena *arena, const char *s, size_t n); /* copy, NU
 char *nx_arena_printf(struct nx_arena *arena, const char *fmt, ...) NX_PRINTF(2, 3);
 size_t nx_arena_used(const struct nx_arena *arena);
 
+/* What is given out after nx_arena_mark() becomes invalid by nx_arena_rewind(); a mark ends with a
+ * reset and with a rewind to an older one. */
+struct nx_arena_mark {
+	const void *chunk;
+	size_t chunk_used;
+	size_t used;
+};
+struct nx_arena_mark nx_arena_mark(const struct nx_arena *arena);
+void nx_arena_rewind(struct nx_arena *arena, struct nx_arena_mark mark);
+
 #endif

@@ -16,7 +16,7 @@
 struct nx_buf;
 
 enum {
-	NX_JSON_DEPTH = 128 /* three for each nested DICOM sequence, and what is around them */
+	NX_JSON_DEPTH = 420 /* three for each nested DICOM sequence, and what is around them */
 };
 
 /* In the caller's storage.  Commas and nesting are the emitter's; a misuse (value without key)

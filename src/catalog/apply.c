@@ -262,12 +262,8 @@ static nx_rc apply_one(struct applier *ap, const struct nx_op *op, struct nx_err
 	return rc;
 }
 
-static nx_rc apply_all(
-	struct applier *ap, uint64_t seq, const struct nx_op *ops, size_t n, struct nx_err *err)
+static nx_rc apply_all(struct applier *ap, const struct nx_op *ops, size_t n, struct nx_err *err)
 {
-	uint64_t le = htole64(seq);
-	struct nx_val vals[] = {nx_val_text(watermark_key), nx_val_blob(nx_slice(&le, sizeof(le)))};
-	struct nx_op mark = {.verb = NX_OP_PUT, .table = NX_T_KV, .n = 2, .vals = vals};
 	nx_rc rc = NX_OK;
 
 	for (size_t i = 0; i < n && !rc; i++) {
@@ -275,34 +271,87 @@ static nx_rc apply_all(
 		if (rc)
 			rc = nx_err_prefix(err, rc, "operation %zu", i);
 	}
-	return rc ? rc : apply_one(ap, &mark, err);
+	return rc;
+}
+
+static nx_rc watermark_put(struct applier *ap, uint64_t seq, struct nx_err *err)
+{
+	uint64_t le = htole64(seq);
+	struct nx_val vals[] = {nx_val_text(watermark_key), nx_val_blob(nx_slice(&le, sizeof(le)))};
+
+	return apply_one(ap,
+		&(struct nx_op){.verb = NX_OP_PUT, .table = NX_T_KV, .n = 2, .vals = vals}, err);
+}
+
+static nx_rc stage_begin(struct nx_cat *cat, struct nx_err *err)
+{
+	nx_rc rc;
+
+	pthread_mutex_lock(&cat->write_lock);
+	rc = run(cat->applier->begin, "begin", err);
+	if (rc)
+		pthread_mutex_unlock(&cat->write_lock);
+	else
+		cat->staged = true;
+	return rc;
+}
+
+/* The end of the transaction, one way or the other. */
+static void stage_end(struct nx_cat *cat)
+{
+	nx_sql_rollback(cat->applier->db); /* of one that was committed: nothing */
+	cat->staged = false;
+	pthread_mutex_unlock(&cat->write_lock);
+}
+
+nx_rc nx_cat_stage(
+	struct nx_cat *cat, uint64_t seq, const struct nx_op *ops, size_t n, struct nx_err *err)
+{
+	nx_rc rc = NX_OK;
+
+	if (seq <= (cat->staged ? cat->staged_seq : atomic_load(&cat->watermark)))
+		return nx_err_set(
+			err, NX_E_INVAL, "group %llu is applied already", (unsigned long long)seq);
+	if (!cat->staged)
+		rc = stage_begin(cat, err);
+	if (rc)
+		return rc;
+	rc = apply_all(cat->applier, ops, n, err);
+	if (rc)
+		stage_end(cat);
+	else
+		cat->staged_seq = seq;
+	return rc;
+}
+
+nx_rc nx_cat_commit(struct nx_cat *cat, struct nx_err *err)
+{
+	nx_rc rc;
+
+	if (!cat->staged)
+		return NX_OK;
+	rc = watermark_put(cat->applier, cat->staged_seq, err);
+	if (!rc)
+		rc = run(cat->applier->commit, "commit", err);
+	if (!rc)
+		atomic_store(&cat->watermark, cat->staged_seq);
+	stage_end(cat);
+	return rc;
 }
 
 nx_rc nx_cat_apply(
 	struct nx_cat *cat, uint64_t seq, const struct nx_op *ops, size_t n, struct nx_err *err)
 {
-	struct applier *ap = cat->applier;
-	nx_rc rc;
+	nx_rc rc = nx_cat_stage(cat, seq, ops, n, err);
 
-	pthread_mutex_lock(&cat->write_lock);
-	if (seq <= atomic_load(&cat->watermark)) {
-		rc = nx_err_set(
-			err, NX_E_INVAL, "group %llu is applied already", (unsigned long long)seq);
-		goto out;
-	}
-	rc = run(ap->begin, "begin", err);
-	if (rc)
-		goto out;
-	rc = apply_all(ap, seq, ops, n, err);
-	if (!rc)
-		rc = run(ap->commit, "commit", err);
-	if (!rc)
-		atomic_store(&cat->watermark, seq);
-	else
-		nx_sql_rollback(ap->db);
-out:
-	pthread_mutex_unlock(&cat->write_lock);
-	return rc;
+	return rc ? rc : nx_cat_commit(cat, err);
+}
+
+void nx_cat_own(struct nx_cat *cat)
+{
+	assert(!atomic_load(&cat->owned));
+	cat->owner = pthread_self();
+	atomic_store(&cat->owned, true);
 }
 
 nx_rc nx_cat_watermark_load(struct nx_cat *cat, struct nx_err *err)

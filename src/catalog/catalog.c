@@ -189,6 +189,7 @@ struct nx_cat *nx_cat_free(struct nx_cat *cat)
 {
 	if (!cat)
 		return NULL;
+	assert(!cat->staged);
 	free_readers(&cat->pool);
 	nx_checkpoint_stop(cat);
 	cat->applier = nx_applier_free(cat->applier);

@@ -2,7 +2,7 @@
  * catalog.h - all metadata of a site, and all SQL: tables as data, row operations, queries.
  *
  * Layer:   2 (catalog).  Uses base, crypto, SQLite.
- * Threads: shared; one thread (the committer) calls nx_cat_apply(), any number read.
+ * Threads: shared; one thread (the committer) stages and commits, any number read.
  * PHI:     yes: study, series and item rows.  The file is encrypted page-wise by our VFS.
  *
  * Rows travel as struct nx_op: table, verb, values.  The archive seals them into group records and
@@ -140,10 +140,24 @@ NX_NODISCARD nx_rc nx_cat_open(
 struct nx_cat *nx_cat_free(struct nx_cat *cat); /* checkpoints */
 NX_DEFINE_AUTO(nx_cat);
 
-/* One transaction: all operations, and the watermark `seq` (must be the last one + 1 or more). */
+/*
+ * Groups of operations, staged in one transaction until nx_cat_commit() shows them to everybody:
+ * pages that many groups change are written once.  `seq` must be higher than that of the group
+ * before.  A failure of either takes back everything that was staged; NX_E_INVAL for a wrong number
+ * takes back nothing.
+ */
+NX_NODISCARD nx_rc nx_cat_stage(
+	struct nx_cat *cat, uint64_t seq, const struct nx_op *ops, size_t n, struct nx_err *err);
+/* The watermark becomes the last staged number, in the same transaction.  NX_OK with nothing
+ * staged. */
+NX_NODISCARD nx_rc nx_cat_commit(struct nx_cat *cat, struct nx_err *err);
+/* Both. */
 NX_NODISCARD nx_rc nx_cat_apply(
 	struct nx_cat *cat, uint64_t seq, const struct nx_op *ops, size_t n, struct nx_err *err);
-uint64_t nx_cat_watermark(struct nx_cat *cat); /* 0: nothing applied yet */
+/* The calling thread, which alone stages from now on, sees what it staged in look-ups (not in lists
+ * and queries).  Once per catalog. */
+void nx_cat_own(struct nx_cat *cat);
+uint64_t nx_cat_watermark(struct nx_cat *cat); /* committed; 0: nothing yet */
 /* Highest id in use of a table with an integer key (0 when empty). */
 NX_NODISCARD nx_rc nx_cat_max_id(
 	struct nx_cat *cat, enum nx_table table, uint64_t *ret_id, struct nx_err *err);

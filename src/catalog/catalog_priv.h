@@ -183,9 +183,14 @@ struct nx_cat {
 	struct cat_vfs *vfs;
 	struct conn *writer;
 	unsigned n_readers;
-	pthread_mutex_t write_lock; /* guards writer and applier: apply, and the end of a checkpoint
-				     */
+	/* Held from the first staged group to the commit, and for the end of a checkpoint: the log
+	 * starts again only when it is empty and no transaction is open. */
+	pthread_mutex_t write_lock;
 	struct applier *applier;
+	bool staged; /* a transaction is open; the stager's */
+	uint64_t staged_seq;
+	_Atomic bool owned; /* `owner` is set and stays */
+	pthread_t owner;
 	struct pool pool;
 	struct checkpointer ckpt;
 	_Atomic uint64_t watermark;

@@ -138,6 +138,22 @@ NX_NODISCARD nx_rc nx_dicom_feed(
 	struct nx_dicom_parser *parser, const void *p, size_t n, struct nx_err *err);
 /* No more bytes: the stream must be complete (NX_E_SHORT otherwise). */
 NX_NODISCARD nx_rc nx_dicom_finish(struct nx_dicom_parser *parser, struct nx_err *err);
+/*
+ * After a failure: what it was, of which element.  False: the stream never looked like DICOM, no
+ * element of it was understood.
+ */
+struct nx_dicom_failure {
+	nx_tag tag;      /* of the element at hand; 0 before the first */
+	uint64_t offset; /* of that tag */
+	bool too_deep;   /* NX_E_LIMIT for sequences in sequences */
+};
+bool nx_dicom_failure(const struct nx_dicom_parser *parser, struct nx_dicom_failure *ret);
+/*
+ * After a failure: bytes that were taken and not passed to on_raw or on_bulk_data, in two pieces,
+ * until the next call.  The last piece may be of the buffer fed last; what the parser did not look
+ * at of that comes behind.
+ */
+void nx_dicom_kept(const struct nx_dicom_parser *parser, struct nx_slice ret[2]);
 const char *nx_dicom_ts_uid(const struct nx_dicom_parser *parser); /* "" before it is known */
 /* Where a data set is known to begin (after the meta group). */
 uint64_t nx_dicom_dataset_offset(const struct nx_dicom_parser *parser);

@@ -124,7 +124,8 @@ static nx_rc seq_open(struct nx_dicom_parser *ps, struct nx_err *err)
 	uint64_t limit = ps->pos + room(ps);
 	struct parser_level *lv;
 
-	if (ps->depth == NX_LIMIT_DICOM_DEPTH)
+	ps->too_deep = ps->depth == NX_LIMIT_DICOM_DEPTH;
+	if (ps->too_deep)
 		return nx_parser_fail(ps, NX_E_LIMIT, "sequences nested too deep", err);
 	lv = &ps->levels[ps->depth++];
 	lv->outer = ps->syn;
@@ -610,6 +611,24 @@ nx_rc nx_dicom_feed_hole(struct nx_dicom_parser *ps, uint64_t n, struct nx_err *
 		rc = bulk_end(ps, n, err);
 	ps->failed = rc;
 	return rc;
+}
+
+bool nx_dicom_failure(const struct nx_dicom_parser *ps, struct nx_dicom_failure *ret)
+{
+	*ret = (struct nx_dicom_failure){ps->elem.tag, ps->elem.offset, ps->too_deep};
+	return ps->has_magic || ps->n_elements;
+}
+
+void nx_dicom_kept(const struct nx_dicom_parser *ps, struct nx_slice ret[2])
+{
+	ret[0] = ret[1] = nx_slice(NULL, 0);
+	if (ps->state == STATE_START) {
+		ret[0] = nx_slice(ps->start, ps->start_n);
+	} else if (!ps->inflated) { /* what is deflated is passed on before it is looked at */
+		if (ps->run == RUN_HELD)
+			ret[0] = nx_buf_slice(&ps->scratch);
+		ret[1] = nx_slice(ps->span.p + ps->run_at, ps->span.n - ps->run_at);
+	}
 }
 
 bool nx_dicom_big_endian(const struct nx_dicom_parser *ps)

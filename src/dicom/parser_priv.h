@@ -74,6 +74,7 @@ struct nx_dicom_parser {
 	nx_tag stop_before;
 
 	nx_rc failed; /* the parse is over */
+	bool too_deep;
 	bool stopped;
 	bool wait; /* the present span is used up */
 	enum parser_state state;

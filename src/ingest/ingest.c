@@ -136,6 +136,7 @@ nx_rc job_new(struct nx_ingest *ingest, const struct nx_principal *who, const ch
 	job->change = nx_change_new();
 	if (!job->arena || !job->change)
 		return nx_err_set(err, NX_E_NOMEM, "no memory for a job");
+	nx_change_defer(job->change);
 	job->collection.name = nx_arena_str(job->arena, collection, strlen(collection));
 	rc = nx_access_check(who, NX_PERM_STORE, collection, err);
 	if (rc)

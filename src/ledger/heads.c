@@ -1,5 +1,7 @@
 #include "ledger/ledger_priv.h"
 
+#include <assert.h>
+
 nx_rc nx_heads_init(struct nx_heads *heads, struct nx_err *err)
 {
 	heads->recs = nx_map_new();
@@ -133,6 +135,40 @@ void nx_heads_rollback(struct nx_heads *heads)
 		heads->touched[i]->touched = false;
 	}
 	heads->n_touched = 0;
+}
+
+/* What the newest entry of a chain says of the one before. */
+static struct nx_head head_before(
+	const struct nx_tail *tail, const uint8_t tag[NX_TAG_LEN], struct nx_head head)
+{
+	struct nx_slice bytes;
+	struct nx_entry entry;
+	unsigned i = 0;
+	bool there = nx_tail_entry(tail, head.last, &bytes) &&
+		!nx_entry_parse(head.last, bytes, &entry, NULL);
+
+	assert(there); /* it was staged in this process */
+	while (i < NX_LEDGER_CHAINS && memcmp(entry.chains[i].tag, tag, NX_TAG_LEN) != 0)
+		i++;
+	assert(i < NX_LEDGER_CHAINS && entry.chains[i].count == head.count);
+	return head.count > 1 ? (struct nx_head){head.count - 1, entry.chains[i].prev}
+			      : (struct nx_head){0};
+}
+
+void nx_heads_unstage(struct nx_heads *heads, const struct nx_tail *tail, uint64_t size)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < heads->n_touched; i++) {
+		struct nx_head_rec *rec = heads->touched[i];
+
+		while (!head_eq(rec->staged, rec->committed) && rec->staged.last >= size)
+			rec->staged = head_before(tail, rec->tag, rec->staged);
+		rec->touched = !head_eq(rec->staged, rec->committed);
+		if (rec->touched)
+			heads->touched[kept++] = rec;
+	}
+	heads->n_touched = kept;
 }
 
 nx_rc nx_heads_committed(struct nx_ledger *ledger, const uint8_t tag[NX_TAG_LEN],

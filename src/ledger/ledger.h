@@ -3,9 +3,9 @@
  * (docs/LEDGER.md).
  *
  * Layer:   2 (ledger).  Uses base, crypto.
- * Threads: nx_ledger_stage/commit/rollback/replay from the committer only; everything else from any
- * thread. PHI:     leaves hold none: bodies are sealed under the audit key, subjects, studies and
- * principals appear as keyed tags.
+ * Threads: nx_ledger_stage/mark/unstage/commit/rollback/replay from the committer only; everything
+ * else from any thread. PHI:     leaves hold none: bodies are sealed under the audit key, subjects,
+ * studies and principals appear as keyed tags.
  *
  * RFC 6962 tree over entries; C2SP tlog-tiles files (tile/<level>/..., tile/entries/...,
  * checkpoint) under the ledger's directory; checkpoints are signed notes (Ed25519) with one
@@ -121,6 +121,10 @@ struct nx_tag_head {
  * go into the bundle, without length prefix) to `out`. */
 NX_NODISCARD nx_rc nx_ledger_stage(struct nx_ledger *ledger, const struct nx_entry_draft *draft,
 	struct nx_buf *out, uint64_t *ret_index, struct nx_err *err);
+/* Where staging stands; and back to there: what was staged since never happened, as if the next
+ * index had not been given out.  A mark ends with the next commit or rollback. */
+uint64_t nx_ledger_mark(struct nx_ledger *ledger);
+void nx_ledger_unstage(struct nx_ledger *ledger, uint64_t mark);
 /* Heads of all tags touched since the last commit or rollback. */
 NX_NODISCARD nx_rc nx_ledger_heads(struct nx_ledger *ledger, struct nx_arena *arena,
 	struct nx_tag_head **ret, size_t *ret_n, struct nx_err *err);

@@ -215,6 +215,8 @@ NX_NODISCARD nx_rc nx_heads_reserve(struct nx_heads *heads, size_t n, struct nx_
 void nx_heads_touch(struct nx_heads *heads, struct nx_head_rec *rec, struct nx_head head);
 void nx_heads_commit(struct nx_heads *heads);
 void nx_heads_rollback(struct nx_heads *heads);
+/* Every head as it was when entry `size` was not staged yet; the entries are still in `tail`. */
+void nx_heads_unstage(struct nx_heads *heads, const struct nx_tail *tail, uint64_t size);
 /* The committed head.  Caller holds lock. */
 NX_NODISCARD nx_rc nx_heads_committed(struct nx_ledger *ledger, const uint8_t tag[NX_TAG_LEN],
 	struct nx_head *ret, struct nx_err *err);

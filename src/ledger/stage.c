@@ -1,5 +1,6 @@
 #include "ledger/ledger_priv.h"
 
+#include <assert.h>
 #include <inttypes.h>
 
 #include "base/arena.h"
@@ -256,6 +257,36 @@ void nx_ledger_rollback(struct nx_ledger *ledger)
 	nx_heads_rollback(&ledger->heads);
 	nx_tail_truncate(&ledger->tail, ledger->size);
 	ledger->staged_time_us = ledger->committed_time_us;
+	(void)pthread_mutex_unlock(&ledger->lock);
+}
+
+uint64_t nx_ledger_mark(struct nx_ledger *ledger)
+{
+	return ledger->tail.size; /* the committer's own */
+}
+
+/* Caller holds lock.  Times never go back: the next entry's may be that of the last one left. */
+static int64_t staged_time(const struct nx_ledger *ledger)
+{
+	struct nx_slice bytes;
+	struct nx_entry entry;
+	bool there;
+
+	if (ledger->tail.size == ledger->size)
+		return ledger->committed_time_us;
+	there = nx_tail_entry(&ledger->tail, ledger->tail.size - 1, &bytes) &&
+		!nx_entry_parse(ledger->tail.size - 1, bytes, &entry, NULL);
+	assert(there);
+	return entry.time_us;
+}
+
+void nx_ledger_unstage(struct nx_ledger *ledger, uint64_t mark)
+{
+	(void)pthread_mutex_lock(&ledger->lock);
+	assert(mark >= ledger->size);
+	nx_heads_unstage(&ledger->heads, &ledger->tail, mark);
+	nx_tail_truncate(&ledger->tail, mark);
+	ledger->staged_time_us = staged_time(ledger);
 	(void)pthread_mutex_unlock(&ledger->lock);
 }
 

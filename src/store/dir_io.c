@@ -100,6 +100,19 @@ nx_rc nx_dir_write(struct nx_pool *pool, nx_pack_id pack, uint64_t off, const st
 
 /* With RWF_DSYNC the device itself makes the blocks durable (FUA): where they were written before,
  * that costs a third of a write and a fdatasync. */
+static nx_rc through(
+	struct dir_file *file, uint64_t off, const struct iovec *iov, size_t n, struct nx_err *err)
+{
+	nx_rc rc = failed_check(file, err);
+
+	if (rc)
+		return rc;
+	rc = write_all(file_fd(file), iov, n, off, RWF_DSYNC, err);
+	if (rc)
+		file->failed = true; /* like a failed sync: what is down is not known */
+	return rc;
+}
+
 nx_rc nx_dir_write_through(struct nx_pool *pool, nx_pack_id pack, uint64_t off,
 	const struct iovec *iov, size_t n, struct nx_err *err)
 {
@@ -109,12 +122,7 @@ nx_rc nx_dir_write_through(struct nx_pool *pool, nx_pack_id pack, uint64_t off,
 
 	if (rc)
 		return rc;
-	rc = failed_check(file, err);
-	if (!rc) {
-		rc = write_all(file_fd(file), iov, n, off, RWF_DSYNC, err);
-		if (rc)
-			file->failed = true; /* like a failed sync: what is down is not known */
-	}
+	rc = through(file, off, iov, n, err);
 	nx_dir_file_put(dir, file);
 	return rc ? nx_err_prefix(err, rc, "pack %016llx", (unsigned long long)pack) : NX_OK;
 }
@@ -144,11 +152,9 @@ static bool ring_submit(struct io_uring *ring, size_t n)
 	return true;
 }
 
-/* All at once by the kernel's workers; what the ring did not answer keeps res 1. */
-static void ring_sync(struct dir_pool *dir, struct dir_file *const *files, size_t n, int *res)
+/* All at once by the kernel's workers. */
+static void ring_begin(struct dir_pool *dir, struct dir_file *const *files, size_t n)
 {
-	struct io_uring_cqe *cqe;
-
 	for (size_t i = 0; i < n; i++) {
 		struct io_uring_sqe *sqe = io_uring_get_sqe(&dir->ring);
 
@@ -157,6 +163,13 @@ static void ring_sync(struct dir_pool *dir, struct dir_file *const *files, size_
 		io_uring_sqe_set_data64(sqe, i);
 	}
 	dir->ring_ok = ring_submit(&dir->ring, n);
+}
+
+/* What the ring did not answer keeps res 1. */
+static void ring_end(struct dir_pool *dir, size_t n, int *res)
+{
+	struct io_uring_cqe *cqe;
+
 	for (size_t left = n; left > 0 && dir->ring_ok;) {
 		int got = io_uring_wait_cqe(&dir->ring, &cqe);
 
@@ -171,17 +184,40 @@ static void ring_sync(struct dir_pool *dir, struct dir_file *const *files, size_
 	}
 }
 
-static void sync_files(struct dir_pool *dir, struct dir_file *const *files, size_t n, int *res)
+/* A write-through that goes beside a sync of other packs. */
+struct beside {
+	struct dir_file *file;
+	uint64_t off;
+	const struct iovec *iov;
+	size_t n;
+	struct nx_err *err;
+	nx_rc rc;
+};
+
+static void beside_run(struct beside *w)
 {
+	if (w)
+		w->rc = through(w->file, w->off, w->iov, w->n, w->err);
+}
+
+static void sync_files(struct dir_pool *dir, struct dir_file *const *files, size_t n,
+	struct beside *beside, int *res)
+{
+	bool ring = n + (beside != NULL) > 1 && pthread_mutex_trylock(&dir->ring_lock) == 0;
+
 	for (size_t i = 0; i < n; i++) {
 		files[i]->dirty = false; /* before: a write during the sync sets it again */
 		res[i] = 1;
 	}
-	if (n > 1 && pthread_mutex_trylock(&dir->ring_lock) == 0) {
-		if (dir->ring_ok)
-			ring_sync(dir, files, n, res);
-		(void)pthread_mutex_unlock(&dir->ring_lock);
+	if (ring && dir->ring_ok && n > 0) {
+		ring_begin(dir, files, n);
+		beside_run(beside);
+		ring_end(dir, n, res);
+	} else {
+		beside_run(beside);
 	}
+	if (ring)
+		(void)pthread_mutex_unlock(&dir->ring_lock);
 	for (size_t i = 0; i < n; i++) {
 		if (res[i] == 1 || res[i] == -EINTR)
 			sync_one(files[i], &res[i]);
@@ -191,8 +227,8 @@ static void sync_files(struct dir_pool *dir, struct dir_file *const *files, size
 /* Sync what has not failed before, remember what fails now.  A pack that nobody wrote to since the
  * last sync began is durable already: of several threads that wait for one pack, one syncs for all.
  * Caller holds the sync locks. */
-static nx_rc sync_locked(
-	struct dir_pool *dir, struct dir_file *const *files, size_t n, struct nx_err *err)
+static nx_rc sync_locked(struct dir_pool *dir, struct dir_file *const *files, size_t n,
+	struct beside *beside, struct nx_err *err)
 {
 	struct dir_file *todo[SYNC_BATCH];
 	int res[SYNC_BATCH];
@@ -206,7 +242,7 @@ static nx_rc sync_locked(
 			rc = nx_err_prefix(err, failed_check(files[i], err), "pack %016llx",
 				(unsigned long long)files[i]->id);
 	}
-	sync_files(dir, todo, n_todo, res);
+	sync_files(dir, todo, n_todo, beside, res);
 	for (size_t i = 0; i < n_todo; i++) {
 		if (res[i] == 0)
 			continue;
@@ -219,7 +255,8 @@ static nx_rc sync_locked(
 	return rc;
 }
 
-static nx_rc sync_batch(struct dir_pool *dir, const nx_pack_id *packs, size_t n, struct nx_err *err)
+static nx_rc sync_batch(struct dir_pool *dir, const nx_pack_id *packs, size_t n,
+	struct beside *beside, struct nx_err *err)
 {
 	struct dir_file *files[SYNC_BATCH];
 	size_t got = 0;
@@ -230,7 +267,7 @@ static nx_rc sync_batch(struct dir_pool *dir, const nx_pack_id *packs, size_t n,
 	for (size_t i = 0; i < got; i++)
 		(void)pthread_mutex_lock(&files[i]->sync_lock);
 	if (!rc)
-		rc = sync_locked(dir, files, got, err);
+		rc = sync_locked(dir, files, got, beside, err);
 	for (size_t i = 0; i < got; i++) {
 		(void)pthread_mutex_unlock(&files[i]->sync_lock);
 		nx_dir_file_put(dir, files[i]);
@@ -244,8 +281,30 @@ nx_rc nx_dir_sync(struct nx_pool *pool, const nx_pack_id *packs, size_t n, struc
 	nx_rc rc = NX_OK;
 
 	for (size_t i = 0; i < n && !rc; i += SYNC_BATCH)
-		rc = sync_batch(dir, packs + i, n - i < SYNC_BATCH ? n - i : SYNC_BATCH, err);
+		rc = sync_batch(dir, packs + i, n - i < SYNC_BATCH ? n - i : SYNC_BATCH, NULL, err);
 	return rc;
+}
+
+nx_rc nx_dir_write_commit(struct nx_pool *pool, nx_pack_id pack, uint64_t off,
+	const struct iovec *iov, size_t n, const nx_pack_id *others, size_t n_others,
+	struct nx_err *err)
+{
+	struct dir_pool *dir = NX_CONTAINER_OF(pool, struct dir_pool, base);
+	size_t first = n_others < SYNC_BATCH ? n_others : SYNC_BATCH;
+	struct nx_err write_err = {.rc = NX_OK};
+	struct beside write = {.off = off, .iov = iov, .n = n, .err = &write_err};
+	nx_rc rc = nx_dir_file_get(dir, pack, &write.file, err);
+
+	if (rc)
+		return rc;
+	rc = sync_batch(dir, others, first, &write, err);
+	nx_dir_file_put(dir, write.file);
+	if (!rc && write.rc) {
+		if (err)
+			*err = write_err;
+		return nx_err_prefix(err, write.rc, "pack %016llx", (unsigned long long)pack);
+	}
+	return rc ? rc : nx_dir_sync(pool, others + first, n_others - first, err);
 }
 
 /*

@@ -331,6 +331,7 @@ const struct nx_pool_ops nx_pool_drv_dir = {
 	.create = dir_create,
 	.write = nx_dir_write,
 	.write_through = nx_dir_write_through,
+	.write_commit = nx_dir_write_commit,
 	.reserve = nx_dir_reserve,
 	.sync = nx_dir_sync,
 	.read = nx_dir_read,

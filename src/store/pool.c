@@ -163,23 +163,58 @@ static size_t ids_normalise(nx_pack_id *ids, size_t n)
 	return kept;
 }
 
-nx_rc nx_pool_sync(struct nx_pool *pool, const nx_pack_id *packs, size_t n, struct nx_err *err)
+/* A copy of the caller's list, in `stack` or on the heap. */
+static nx_rc ids_copy(const struct nx_pool *pool, const nx_pack_id *packs, size_t n,
+	nx_pack_id stack[SYNC_STACK], nx_pack_id **heap, nx_pack_id **ret_ids, struct nx_err *err)
 {
-	NX_AUTO_MEM nx_pack_id *heap = NULL;
-	nx_pack_id stack[SYNC_STACK];
 	nx_pack_id *ids = stack;
 
-	if (n == 0)
-		return NX_OK;
 	if (n > SYNC_STACK)
-		ids = heap = calloc(n, sizeof(*heap));
+		ids = *heap = calloc(n, sizeof(**heap));
 	if (!ids)
 		return nx_err_set(err, NX_E_NOMEM, "no memory to sync %zu packs", n);
 	for (size_t i = 0; i < n; i++) {
 		call_check(pool, packs[i]);
 		ids[i] = packs[i];
 	}
-	return pool->ops->sync(pool, ids, ids_normalise(ids, n), err);
+	*ret_ids = ids;
+	return NX_OK;
+}
+
+nx_rc nx_pool_sync(struct nx_pool *pool, const nx_pack_id *packs, size_t n, struct nx_err *err)
+{
+	NX_AUTO_MEM nx_pack_id *heap = NULL;
+	nx_pack_id stack[SYNC_STACK], *ids;
+	nx_rc rc;
+
+	if (n == 0)
+		return NX_OK;
+	rc = ids_copy(pool, packs, n, stack, &heap, &ids, err);
+	return rc ? rc : pool->ops->sync(pool, ids, ids_normalise(ids, n), err);
+}
+
+nx_rc nx_pool_write_commit(struct nx_pool *pool, nx_pack_id pack, uint64_t off,
+	const struct iovec *iov, size_t n, const nx_pack_id *others, size_t n_others,
+	struct nx_err *err)
+{
+	NX_AUTO_MEM nx_pack_id *heap = NULL;
+	nx_pack_id stack[SYNC_STACK], *ids;
+	nx_rc rc;
+
+	if (n_others == 0)
+		return nx_pool_write_through(pool, pack, off, iov, n, err);
+	call_check(pool, pack);
+	write_check(off, iov, n);
+	rc = ids_copy(pool, others, n_others, stack, &heap, &ids, err);
+	if (rc)
+		return rc;
+	n_others = ids_normalise(ids, n_others);
+	for (size_t i = 0; i < n_others; i++)
+		assert(ids[i] != pack);
+	if (pool->ops->write_commit)
+		return pool->ops->write_commit(pool, pack, off, iov, n, ids, n_others, err);
+	rc = nx_pool_write_through(pool, pack, off, iov, n, err);
+	return rc ? rc : pool->ops->sync(pool, ids, n_others, err);
 }
 
 static bool range_ok(uint64_t off, uint64_t n)

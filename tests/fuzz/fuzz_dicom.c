@@ -99,8 +99,20 @@ static const struct nx_dicom_cb callbacks = {
 	.on_raw = on_raw,
 };
 
+/* Of a stream that failed, what was passed on and what was kept are all that was looked at. */
+static void kept_check(struct trace *t, const struct nx_dicom_parser *parser, size_t fed)
+{
+	struct nx_slice kept[2];
+
+	nx_dicom_kept(parser, kept);
+	take(t, kept[0]);
+	take(t, kept[1]);
+	FUZZ_CHECK(t->at <= fed);
+}
+
 static nx_rc parse(struct trace *t, struct nx_slice stream, const char *ts, size_t piece)
 {
+	size_t fed = 0;
 	const struct nx_dicom_parser_opts opts = {.ts_uid = ts, .bulk_min = BULK_MIN};
 	NX_AUTO(nx_dicom_parser) *parser = NULL;
 	nx_rc rc = nx_dicom_parser_new(&opts, &callbacks, t, &parser, NULL);
@@ -114,11 +126,14 @@ static nx_rc parse(struct trace *t, struct nx_slice stream, const char *ts, size
 		size_t n = piece < stream.n - at ? piece : stream.n - at;
 
 		rc = nx_dicom_feed(parser, stream.p + at, n, NULL);
+		fed += n;
 	}
 	if (!rc)
 		rc = nx_dicom_finish(parser, NULL);
 	if (!rc)
 		FUZZ_CHECK(t->at == stream.n);
+	else
+		kept_check(t, parser, fed);
 	return rc;
 }
 

@@ -103,6 +103,31 @@ static void test_copies_and_texts(void **state)
 	assert_string_equal(nx_arena_printf(arena, "%s", ""), "");
 }
 
+static void test_rewind_gives_back_what_came_after_the_mark(void **state)
+{
+	NX_AUTO(nx_arena) *arena = nx_arena_new(200 * KIB, NX_ARENA_WIPE);
+	struct nx_arena_mark empty = nx_arena_mark(arena), mark;
+	char *before, *after;
+
+	(void)state;
+	before = nx_arena_str(arena, "kept", 4);
+	mark = nx_arena_mark(arena);
+	for (size_t i = 0; i < 100; i++) { /* more than the arena has, without the rewind */
+		after = nx_arena_alloc(arena, 20 * KIB);
+		assert_non_null(after);
+		memset(after, 'x', 20 * KIB);
+		assert_non_null(nx_arena_alloc(arena, 100 * KIB));
+		nx_arena_rewind(arena, mark);
+	}
+	assert_string_equal(before, "kept");
+	after = nx_arena_alloc(arena, 64);
+	for (size_t i = 0; i < 64; i++)
+		assert_int_equal(after[i], 0);
+	nx_arena_rewind(arena, empty);
+	assert_u64(nx_arena_used(arena), 0);
+	assert_non_null(nx_arena_alloc(arena, 200 * KIB));
+}
+
 static void test_free_takes_null(void **state)
 {
 	(void)state;
@@ -137,6 +162,7 @@ int main(void)
 		cmocka_unit_test(test_limit_counts_what_was_given_out),
 		cmocka_unit_test(test_sizes_that_overflow_are_refused),
 		cmocka_unit_test(test_copies_and_texts),
+		cmocka_unit_test(test_rewind_gives_back_what_came_after_the_mark),
 		cmocka_unit_test(test_free_takes_null),
 		cmocka_unit_test(test_every_failing_allocation_is_reported),
 	};

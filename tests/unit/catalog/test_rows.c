@@ -1,5 +1,7 @@
 #include "cat_fixture.h"
 
+#include <pthread.h>
+
 #include "catalog/catalog_priv.h"
 
 static void test_every_table_takes_a_row_and_gives_it_back(void **state)
@@ -192,6 +194,75 @@ static void test_watermark_goes_up_only_and_stays(void **state)
 	assert_u64(nx_cat_watermark(fx->cat), 10);
 }
 
+static void stage_study(struct fixture *fx, const struct nx_study *row)
+{
+	struct nx_op op;
+
+	assert_rc(nx_op_put_study(row, 1, fx->arena, &op), NX_OK);
+	assert_ok(nx_cat_stage(fx->cat, ++fx->seq, &op, 1, &fx->err), &fx->err);
+}
+
+static void *look_for_study(void *payload)
+{
+	struct fixture *fx = payload;
+	struct nx_arena *arena = nx_arena_new(65536, 0);
+	struct nx_study got;
+	nx_rc rc = nx_cat_study(fx->cat, 1, "1.2.3", arena, &got, NULL);
+
+	nx_arena_free(arena);
+	return (void *)(intptr_t)rc;
+}
+
+/* What a thread that does not own the catalog finds. */
+static nx_rc seen_by_others(struct fixture *fx)
+{
+	pthread_t thread;
+	void *rc = NULL;
+
+	assert_int_equal(pthread_create(&thread, NULL, look_for_study, fx), 0);
+	assert_int_equal(pthread_join(thread, &rc), 0);
+	return (nx_rc)(intptr_t)rc;
+}
+
+static void test_staged_rows_are_the_owners_until_the_commit(void **state)
+{
+	struct fixture *fx = *state;
+	struct nx_study a = fx_study(1, "1.2.3"), b = fx_study(2, "1.2.4");
+	struct nx_study got;
+
+	nx_cat_own(fx->cat);
+	stage_study(fx, &a);
+	stage_study(fx, &b);
+	assert_ok(nx_cat_study(fx->cat, 1, "1.2.3", fx->arena, &got, &fx->err), &fx->err);
+	assert_rc(seen_by_others(fx), NX_E_NOENT);
+	assert_u64(nx_cat_watermark(fx->cat), 0);
+	assert_ok(nx_cat_commit(fx->cat, &fx->err), &fx->err);
+	assert_rc(seen_by_others(fx), NX_OK);
+	assert_u64(nx_cat_watermark(fx->cat), fx->seq);
+	assert_ok(nx_cat_commit(fx->cat, &fx->err), &fx->err); /* nothing staged */
+	assert_u64(nx_cat_watermark(fx->cat), fx->seq);
+}
+
+static void test_a_group_that_fails_takes_back_all_that_is_staged(void **state)
+{
+	struct fixture *fx = *state;
+	struct nx_study a = fx_study(1, "1.2.3"), twin = fx_study(2, "1.2.3");
+	struct nx_study got;
+	struct nx_op op;
+
+	nx_cat_own(fx->cat);
+	stage_study(fx, &a);
+	assert_rc(nx_cat_stage(fx->cat, fx->seq, NULL, 0, NULL), NX_E_INVAL); /* its number */
+	assert_ok(nx_cat_study(fx->cat, 1, "1.2.3", fx->arena, &got, &fx->err), &fx->err);
+	assert_rc(nx_op_put_study(&twin, 1, fx->arena, &op), NX_OK);
+	assert_rc(nx_cat_stage(fx->cat, fx->seq + 1, &op, 1, &fx->err), NX_E_CONFLICT);
+	assert_rc(nx_cat_study(fx->cat, 1, "1.2.3", fx->arena, &got, NULL), NX_E_NOENT);
+	fx->seq = 0;
+	stage_study(fx, &a); /* under the number it had */
+	assert_ok(nx_cat_commit(fx->cat, &fx->err), &fx->err);
+	assert_rc(seen_by_others(fx), NX_OK);
+}
+
 static void test_items_latest_version_and_in_series(void **state)
 {
 	struct fixture *fx = *state;
@@ -378,6 +449,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_set_and_add, fx_setup_memory, fx_teardown),
 		FX(test_many_shapes_of_updates),
 		FX(test_watermark_goes_up_only_and_stays),
+		FX(test_staged_rows_are_the_owners_until_the_commit),
+		FX(test_a_group_that_fails_takes_back_all_that_is_staged),
 		FX(test_items_latest_version_and_in_series),
 		FX(test_counts_follow_puts_states_and_deletes),
 		FX(test_items_of_a_series_by_number_then_name),

@@ -178,10 +178,24 @@ static size_t piece(unsigned round, size_t left)
 	return n < left ? n : left;
 }
 
+/* Of a file that is refused: what was passed on and what was kept, in order, is its beginning. */
+static void kept_check(struct trace *t, const struct nx_dicom_parser *parser, size_t fed)
+{
+	struct nx_slice kept[2];
+
+	nx_dicom_kept(parser, kept);
+	take(t, kept[0]);
+	take(t, kept[1]);
+	if (t->at > fed)
+		bad(t, "more bytes kept than were fed");
+}
+
 static nx_rc parse(struct nx_slice file, unsigned round, struct trace *t, struct nx_err *err)
 {
 	NX_AUTO(nx_dicom_parser) *parser = NULL;
 	nx_rc rc = nx_dicom_parser_new(NULL, &callbacks, t, &parser, err);
+	uint8_t *copy = NULL;
+	size_t fed = 0;
 
 	nx_buf_done(&t->header);
 	memset(t, 0, sizeof(*t));
@@ -190,20 +204,24 @@ static nx_rc parse(struct nx_slice file, unsigned round, struct trace *t, struct
 	nx_buf_init(&t->header, FILE_MAX, 0);
 	for (size_t at = 0; !rc && at < file.n;) {
 		size_t n = piece(round, file.n - at);
-		/* a copy of its own, so that a sanitizer sees reads past the piece */
-		uint8_t *copy = malloc(n);
 
+		/* a copy of its own, so that a sanitizer sees reads past the piece */
+		free(copy);
+		copy = malloc(n);
 		if (!copy)
 			return nx_err_set(err, NX_E_NOMEM, "no memory");
 		memcpy(copy, file.p + at, n);
 		rc = nx_dicom_feed(parser, copy, n, err);
-		free(copy);
 		at += n;
+		fed = at;
 	}
 	if (!rc)
 		rc = nx_dicom_finish(parser, err);
-	if (!rc && t->at != file.n)
+	if (rc)
+		kept_check(t, parser, fed);
+	else if (t->at != file.n)
 		bad(t, "not all bytes came back");
+	free(copy);
 	return rc;
 }
 

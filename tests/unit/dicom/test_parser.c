@@ -399,6 +399,33 @@ static void test_nesting_is_limited(void **state)
 	refused(fx, EXPLICIT, NX_E_LIMIT);
 }
 
+static const struct nx_dicom_cb no_callbacks;
+
+/* The depth that writers of the field reach, and what a failure says of it. */
+static void test_a_failure_says_what_it_was(void **state)
+{
+	const struct nx_dicom_parser_opts opts = {.ts_uid = EXPLICIT};
+	struct fixture *fx = *state;
+	struct nx_dicom_failure failure;
+	NX_AUTO(nx_dicom_parser) *deep = NULL;
+	NX_AUTO(nx_dicom_parser) *text = NULL;
+
+	assert_true(NX_LIMIT_DICOM_DEPTH >= 64);
+	put_nested(&fx->in, NX_LIMIT_DICOM_DEPTH + 1);
+	assert_ok(nx_dicom_parser_new(&opts, &no_callbacks, NULL, &deep, &fx->err), &fx->err);
+	assert_rc(nx_dicom_feed(deep, fx->in.data, fx->in.len, &fx->err), NX_E_LIMIT);
+	assert_true(nx_dicom_failure(deep, &failure));
+	assert_true(failure.too_deep);
+	assert_u64(failure.tag, NX_TAG_CONTENT_SEQUENCE);
+	assert_u64(failure.offset, 20ull * NX_LIMIT_DICOM_DEPTH);
+	nx_buf_clear(&fx->in);
+	nx_buf_put_str(&fx->in, "this is a text and no stream of elements");
+	assert_ok(nx_dicom_parser_new(NULL, &no_callbacks, NULL, &text, &fx->err), &fx->err);
+	assert_ok(nx_dicom_feed(text, fx->in.data, fx->in.len, &fx->err), &fx->err);
+	assert_rc(nx_dicom_finish(text, &fx->err), NX_E_MALFORMED);
+	assert_false(nx_dicom_failure(text, &failure));
+}
+
 static void test_odd_vrs_are_read_as_the_field_writes_them(void **state)
 {
 	struct fixture *fx = *state;
@@ -552,6 +579,7 @@ int main(void)
 		TEST(test_undefined_length_is_for_sequences_and_bytes_only),
 		TEST(test_a_stream_that_ends_inside_is_short),
 		TEST(test_nesting_is_limited),
+		TEST(test_a_failure_says_what_it_was),
 		TEST(test_odd_vrs_are_read_as_the_field_writes_them),
 		TEST(test_the_encoding_of_the_data_wins_over_the_announced_one),
 		TEST(test_zeros_after_the_last_element_are_padding),

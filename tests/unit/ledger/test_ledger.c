@@ -232,6 +232,60 @@ static void test_parse_refuses_every_truncation(void **state)
 
 /* ---- groups ---- */
 
+/* What was staged before the mark goes on as if nothing had come after it. */
+static void test_unstage_goes_back_to_the_mark(void **state)
+{
+	struct fixture *fx = *state;
+	uint64_t mark, entries;
+	struct nx_entry_draft late = {.action = NX_ACTION_READ,
+		.time_us = 1900000000000000,
+		.principal = "user-0",
+		.subject = 4711,
+		.study = "1.2.3.4711"};
+	struct nx_entry entry;
+	uint64_t index;
+
+	assert_ok(fixture_fill(fx, 20, 10), &fx->err);
+	for (uint64_t n = 20; n < 300; n++)
+		assert_ok(fixture_stage(fx, n), &fx->err);
+	mark = nx_ledger_mark(fx->ledger);
+	assert_u64(mark, 300);
+	for (uint64_t n = 300; n < 700; n++)
+		assert_ok(fixture_stage(fx, n % 290), &fx->err);
+	assert_ok(nx_ledger_stage(fx->ledger, &late, &fx->out, &index, &fx->err), &fx->err);
+	nx_ledger_unstage(fx->ledger, mark);
+	assert_u64(nx_ledger_mark(fx->ledger), mark);
+	for (uint64_t n = 300; n < 320; n++)
+		assert_ok(fixture_stage(fx, n), &fx->err);
+	assert_ok(fixture_commit(fx), &fx->err);
+	assert_u64(nx_ledger_size(fx->ledger), 320);
+	assert_ok(nx_ledger_flush(fx->ledger, &fx->err), &fx->err);
+	assert_ok(nx_ledger_verify(fx->ledger, &entries, &fx->err), &fx->err);
+	assert_u64(entries, 320);
+	/* nor do times go forward to what never happened */
+	assert_ok(nx_ledger_entry(fx->ledger, 319, fx->arena, &entry, &fx->err), &fx->err);
+	assert_true(entry.time_us < late.time_us);
+}
+
+/* The head of a chain that only an undone entry had is no row of the catalog. */
+static void test_unstage_of_all_leaves_no_heads(void **state)
+{
+	struct fixture *fx = *state;
+	struct nx_tag_head *heads;
+	uint64_t mark = nx_ledger_mark(fx->ledger);
+	size_t n;
+
+	for (uint64_t i = 0; i < 50; i++)
+		assert_ok(fixture_stage(fx, i), &fx->err);
+	nx_ledger_unstage(fx->ledger, mark);
+	assert_ok(nx_ledger_heads(fx->ledger, fx->arena, &heads, &n, &fx->err), &fx->err);
+	assert_u64(n, 0);
+	assert_ok(fixture_fill(fx, 30, 7), &fx->err);
+	assert_ok(nx_ledger_flush(fx->ledger, &fx->err), &fx->err);
+	assert_ok(nx_ledger_verify(fx->ledger, &mark, &fx->err), &fx->err);
+	assert_u64(mark, 30);
+}
+
 static void test_rollback_undoes_entries_and_chains(void **state)
 {
 	struct fixture *fx = *state;
@@ -593,6 +647,8 @@ int main(void)
 		LEDGER_TEST(test_time_never_goes_back),
 		LEDGER_TEST(test_bad_drafts_are_refused_and_leave_no_trace),
 		LEDGER_TEST(test_parse_refuses_every_truncation),
+		LEDGER_TEST(test_unstage_goes_back_to_the_mark),
+		LEDGER_TEST(test_unstage_of_all_leaves_no_heads),
 		LEDGER_TEST(test_rollback_undoes_entries_and_chains),
 		LEDGER_TEST(test_chain_walks_all_entries_of_a_subject),
 		LEDGER_TEST(test_replay_with_catalog_behind),

@@ -196,6 +196,29 @@ static void test_written_through_is_there_without_a_sync(void **state)
 	nx_aligned_put(block, NX_PACK_ALIGN);
 }
 
+static void test_a_write_commit_writes_and_syncs_the_others(void **state)
+{
+	struct fixture *fx = *state;
+	const nx_pack_id others[] = {7, 3, 7};
+	uint8_t *block = nx_aligned_get(BLOCK);
+	struct iovec iov = {block, BLOCK};
+
+	assert_non_null(block);
+	fill(block, BLOCK, 5);
+	for (nx_pack_id pack = 3; pack <= 7; pack += 2)
+		assert_ok(nx_pool_create(fx->pool, pack, &fx->err), &fx->err);
+	assert_ok(put(fx, 3, 0, BLOCK, 1), &fx->err);
+	assert_ok(put(fx, 7, 0, BLOCK, 2), &fx->err);
+	assert_ok(nx_pool_write_commit(fx->pool, 5, BLOCK, &iov, 1, others, 3, &fx->err), &fx->err);
+	expect(fx, 3, 0, BLOCK, 1);
+	expect(fx, 5, BLOCK, BLOCK, 5);
+	expect(fx, 7, 0, BLOCK, 2);
+	assert_ok(nx_pool_write_commit(fx->pool, 5, 0, &iov, 1, others, 3, &fx->err), &fx->err);
+	assert_ok(nx_pool_write_commit(fx->pool, 5, 0, &iov, 1, NULL, 0, &fx->err), &fx->err);
+	assert_rc(nx_pool_write_commit(fx->pool, 6, 0, &iov, 1, others, 1, NULL), NX_E_NOENT);
+	nx_aligned_put(block, BLOCK);
+}
+
 static void test_holes_read_as_zeros(void **state)
 {
 	struct fixture *fx = *state;
@@ -625,6 +648,7 @@ static const struct CMUnitTest conformance[] = {
 	cmocka_unit_test(test_aligned_reads_past_the_cache_are_exact),
 	cmocka_unit_test(test_buffers_of_one_write_are_laid_end_to_end),
 	cmocka_unit_test(test_written_through_is_there_without_a_sync),
+	cmocka_unit_test(test_a_write_commit_writes_and_syncs_the_others),
 	cmocka_unit_test(test_holes_read_as_zeros),
 	cmocka_unit_test(test_past_the_end_is_short),
 	cmocka_unit_test(test_missing_pack_is_noent),
