@@ -56,7 +56,7 @@ static const struct fs {
 /* NFS mounted with nolock lets two processes have one site. */
 static bool locks_work(const char *dir)
 {
-	char path[NX_SITE_PATH + 16];
+	char path[NX_SITE_PATH + 32];
 	NX_AUTO_FD one = -1;
 	NX_AUTO_FD two = -1;
 	bool works = false;
@@ -141,7 +141,7 @@ enum verdict doctor_site_fs(const struct patient *p, char say[DOCTOR_SAY])
 
 enum verdict doctor_direct(const struct patient *p, char say[DOCTOR_SAY])
 {
-	char path[NX_SITE_PATH + 16];
+	char path[NX_SITE_PATH + 32];
 	int fd;
 
 	(void)snprintf(path, sizeof(path), "%s/.direct", p->pool[0] ? p->pool : p->dir);

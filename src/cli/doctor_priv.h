@@ -24,7 +24,7 @@ enum verdict {
 struct patient {
 	const char *dir;
 	struct nx_config config;
-	char pool[NX_SITE_PATH]; /* its folder; "": the pool is none */
+	char pool[NX_SITE_PATH + 8]; /* its folder; "": the pool is none */
 };
 
 /* `say` what was found, in a few words. */
