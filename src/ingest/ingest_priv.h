@@ -131,6 +131,10 @@ NX_NODISCARD nx_rc dicom_submit(struct nx_ingest_job *job, struct nx_err *err);
 NX_NODISCARD nx_rc object_submit(struct nx_ingest_job *job, struct nx_err *err);
 NX_NODISCARD nx_rc job_new(struct nx_ingest *ingest, const struct nx_principal *who,
 	const char *collection, const char *door, struct nx_ingest_job **ret, struct nx_err *err);
+/* A copy that lives as long as the job.  Without memory it must not go on: what it was asked to
+ * check would not be checked. */
+NX_NODISCARD nx_rc job_keep(
+	struct nx_ingest_job *job, const char *text, const char **ret, struct nx_err *err);
 /* The change of the job with its put and a ledger entry of `action`, queued. */
 NX_NODISCARD nx_rc job_commit(struct nx_ingest_job *job, unsigned action, struct nx_err *err);
 

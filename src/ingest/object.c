@@ -39,9 +39,9 @@ nx_rc nx_ingest_object(struct nx_ingest *ingest, const struct nx_object_opts *op
 	if (!job->item.name || !job->item.type)
 		return nx_err_set(err, NX_E_NOMEM, "no memory for an object");
 	job->put.if_none_match_any = opts->if_none_match_any;
-	if (opts->if_match)
-		job->put.if_match =
-			nx_arena_str(job->arena, opts->if_match, strlen(opts->if_match));
+	rc = job_keep(job, opts->if_match, &job->put.if_match, err);
+	if (rc)
+		return rc;
 	*ret_job = NX_STEAL(job);
 	return NX_OK;
 }
