@@ -226,6 +226,14 @@ void space_retire_small(struct nx_archive *a)
 	(void)pthread_mutex_unlock(&a->space.lock);
 }
 
+/* The zeros ahead of a pack that nothing will be added to.  A unit in doubt is not followed by
+ * any: its pack was retired. */
+static void zeros_return(struct nx_archive *a, const struct active_pack *p)
+{
+	if (p->pack && p->zeroed != UINT64_MAX && p->zeroed > p->end)
+		space_abandon(a, p->pack, p->end, p->zeroed - p->end);
+}
+
 void space_free(struct nx_archive *a)
 {
 	if (a->space.has_zeroer) {
@@ -238,6 +246,7 @@ void space_free(struct nx_archive *a)
 	while (a->space.active) {
 		struct active_pack *next = a->space.active->next;
 
+		zeros_return(a, a->space.active);
 		free(a->space.active);
 		a->space.active = next;
 	}

@@ -44,6 +44,11 @@ static const struct {
 	[CAT_S_STUDIES_ALL] = {NX_T_STUDY, "WHERE id > ?1 ORDER BY id LIMIT ?2"},
 	[CAT_S_SERIES_ALL] = {NX_T_SERIES, "WHERE id > ?1 ORDER BY id LIMIT ?2"},
 	[CAT_S_PACKS] = {NX_T_PACK, "ORDER BY id"},
+	[CAT_S_QUARANTINE] = {NX_T_QUARANTINE,
+		"WHERE id > ?1 AND (?2 = 0 OR collection = ?2) AND (?3 = 0 OR reason = ?3) "
+		"ORDER BY id LIMIT ?4"},
+	[CAT_S_CONFLICTS] = {NX_T_CONFLICT,
+		"WHERE id > ?1 AND (?2 = 0 OR collection = ?2) ORDER BY id LIMIT ?3"},
 };
 
 const struct cat_table *nx_cat_stmt_table(enum cat_stmt which)

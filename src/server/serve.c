@@ -15,6 +15,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "lifecycle/admin.h"
+#include "server/descriptors.h"
 #include "server/serve_priv.h"
 
 /* ---- those who wait for us ---- */
@@ -140,6 +141,9 @@ static nx_rc server_start(struct nx_server *server, const char *ready_file, stru
 	nx_rc rc;
 
 	log_level_set(config);
+	rc = nx_descriptors_ensure(config, err);
+	if (rc)
+		return rc;
 	server->auth = nx_auth_new(
 		server->site->archive, (unsigned)nx_config_number(config, NX_CFG_ACCESS_FAILURES));
 	if (!server->auth)

@@ -43,10 +43,26 @@ def plan_of(kind, args):
     return dataclasses.replace(base, instances=getattr(args, kind))
 
 
+DISK_WRITES = 2000  # of each try of the disk
+DISK_SEEN = set()
+
+
+def disk_alone(bench, args, data, measure):
+    """Context, not a contestant: a peer that keeps nothing is not bound by it, one that keeps everything is."""
+    size, what = data.bytes // len(data.files), f"disk {measure.kind} {measure.senders}"
+    if what in DISK_SEEN:
+        return
+    DISK_SEEN.add(what)
+    rates = [clients.durable_writes(args.build, harness.WORK, size, measure.senders, DISK_WRITES)
+             for _ in range(bench.rounds)]
+    bench.row(what, "disk", rates, f"durable writes/s of {size} bytes")
+
+
 def run(bench, args, name):
     measure = MEASURES[name]
     data = harness.data(plan_of(measure.kind, args))
     print(f"{name}: {len(data.files)} instances, {data.bytes / 1e6:.0f} MB, data {data.digest}", flush=True)
+    disk_alone(bench, args, data, measure)
     bodies, folder = None, None
     if measure.way == "stow":
         folder = harness.new_folder("bodies")

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """Retrieve: whole studies and single instances against Orthanc, and against nginx serving plain files."""
 import dataclasses
+import shutil
 import sys
 
 import clients
@@ -10,7 +11,7 @@ from harness import phantom
 
 DICOM = 'multipart/related; type="application/dicom"'
 CONNECTIONS = 16
-MEASURES = ("study1_vs_orthanc", "cget1_vs_orthanc", "instance16_vs_orthanc", "instance16_vs_nginx")
+MEASURES = ("study_vs_nginx", "instance_vs_nginx", "instance_vs_orthanc", "study1_vs_orthanc")
 SIZES = {"ct": (800, "512x512 CT slices"), "seconds": (8, "seconds of each wrk run")}
 
 
@@ -27,32 +28,47 @@ def filled(contestant, data, measure):
         return measure(peer)
 
 
+def plain_files(data, measure):
+    """The files as they are, and beside them every study as the body that WADO-RS sends."""
+    data.read_once()
+    root = harness.new_folder("plain")
+    try:
+        (root / "files").symlink_to(data.folder)
+        for folder in data.studies():
+            clients.multipart_body(root / folder.name, "b" * 32, sorted(folder.rglob("*.dcm")))
+        with peers.Nginx(root) as peer:
+            return measure(peer)
+    finally:
+        shutil.rmtree(root)
+
+
 def run(bench, args, name):
     plan = dataclasses.replace(phantom.CT, instances=args.ct)
     data = harness.data(plan)
     known = [dataclasses.replace(i, data=b"") for i in phantom.instances(plan)]
-    study = [i for i in known if i.study == 0]
-    study_bytes = sum((data.folder / i.path).stat().st_size for i in study)
+    first = [i for i in known if i.study == 0]
+    first_bytes = sum((data.folder / i.path).stat().st_size for i in first)
     print(f"{name}: {len(data.files)} instances, {data.bytes / 1e6:.0f} MB, data {data.digest}", flush=True)
 
-    def whole_study(peer):
-        return clients.fetch(peer, f"{peer.dicomweb}/studies/{study[0].study_uid}", DICOM, study_bytes, times=5)
+    def one_study(peer):
+        return clients.fetch(peer, f"{peer.dicomweb}/studies/{first[0].study_uid}", DICOM, first_bytes, times=5)
 
-    def by_c_get(peer):
-        return clients.c_get(peer, study[0].study_uid, len(study))
+    def studies(peer):
+        uids = sorted({i.study_uid for i in known})
+        urls = [f"{peer.dicomweb}/studies/{uid}" for uid in uids] if peer.dicomweb else [
+            f"{peer.base}/{folder.name}" for folder in data.studies()]
+        return clients.wrk(peer, urls, DICOM, CONNECTIONS, args.seconds).mb_s
 
-    def single(peer):
-        return clients.wrk(peer, [wado(peer, i) for i in known], DICOM, CONNECTIONS, args.seconds)
+    def instances(peer):
+        urls = [wado(peer, i) for i in known] if peer.dicomweb else [
+            f"{peer.base}/files/{path.relative_to(data.folder)}" for path in data.files]
+        return clients.wrk(peer, urls, DICOM, CONNECTIONS, args.seconds).rate
 
-    def plain_files():
-        data.read_once()
-        with peers.Nginx(data.folder) as peer:
-            urls = [f"{peer.base}/{path.relative_to(data.folder)}" for path in data.files]
-            return clients.wrk(peer, urls, "*/*", CONNECTIONS, args.seconds)
-
-    measure, unit = {"study1": (whole_study, "MB/s"), "cget1": (by_c_get, "instances/s"),
-                     "instance16": (single, "requests/s")}[name.split("_vs_")[0]]
-    peer = plain_files if name.endswith("_nginx") else lambda: filled(peers.Orthanc(), data, measure)
+    what, against = name.split("_vs_")
+    measure, unit = {"study1": (one_study, "MB/s"), "study": (studies, "MB/s"),
+                     "instance": (instances, "requests/s")}[what]
+    peer = (lambda: plain_files(data, measure)) if against == "nginx" else (
+        lambda: filled(peers.Orthanc(), data, measure))
     bench.compare(name, lambda: filled(peers.Ours(args.build), data, measure), peer, unit)
 
 

@@ -1,4 +1,5 @@
 """The clients that drive a server: the same program with the same arguments for every contestant."""
+import dataclasses
 import os
 import pathlib
 import re
@@ -6,7 +7,7 @@ import subprocess
 import time
 import uuid
 
-from harness import CannotMeasure
+from harness import RECORD, CannotMeasure, tool
 from testenv import Dcmtk
 from testenv.dcmtk import TUNED
 
@@ -15,6 +16,8 @@ LIMIT_S = 1800
 
 def run_all(commands, env=None, limit=LIMIT_S):
     """Start all at once; the seconds until the last has ended well."""
+    for argv in commands:
+        RECORD.command("client", argv)
     start = time.monotonic()
     running = [subprocess.Popen([str(word) for word in argv], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                 stderr=subprocess.STDOUT, env={**os.environ, **(env or {})}) for argv in commands]
@@ -26,6 +29,7 @@ def run_all(commands, env=None, limit=LIMIT_S):
                 child.kill()
                 child.wait()
     took = time.monotonic() - start
+    RECORD.seconds += took
     for child, output, argv in zip(running, outputs, commands):
         if child.returncode:
             raise CannotMeasure(f"{argv[0]}: status {child.returncode}: {output.decode(errors='replace')[-800:]}")
@@ -37,6 +41,8 @@ def check_count(peer, expected):
     got = peer.count()
     if got is not None and got != expected:
         raise CannotMeasure(f"{type(peer).__name__} holds {got} of {expected} instances")
+    RECORD.verified.append("keeps nothing: nothing to verify" if got is None else
+                           f"holds {got} of {expected} instances: verified")
 
 
 def c_store(peer, data, associations, env=None):
@@ -48,19 +54,29 @@ def c_store(peer, data, associations, env=None):
     return len(data.files) / took
 
 
+def multipart_body(path, boundary, files):
+    """PS3.18 8.6.1: whole instances in one body."""
+    with open(path, "wb") as body:
+        for file in files:
+            body.write(f"--{boundary}\r\nContent-Type: application/dicom\r\n\r\n".encode())
+            body.write(file.read_bytes() + b"\r\n")
+        body.write(f"--{boundary}--\r\n".encode())
+
+
 def multipart_bodies(data, folder, per_request):
-    """PS3.18 8.6.1: bodies of `per_request` instances, written before the clock starts."""
+    """Bodies of `per_request` instances, written before the clock starts."""
     boundary = uuid.uuid5(uuid.NAMESPACE_OID, data.digest).hex
     paths = []
     for at in range(0, len(data.files), per_request):
-        path = pathlib.Path(folder) / f"{at:07d}.body"
-        with open(path, "wb") as body:
-            for file in data.files[at:at + per_request]:
-                body.write(f"--{boundary}\r\nContent-Type: application/dicom\r\n\r\n".encode())
-                body.write(file.read_bytes() + b"\r\n")
-            body.write(f"--{boundary}--\r\n".encode())
-        paths.append(path)
+        paths.append(pathlib.Path(folder) / f"{at:07d}.body")
+        multipart_body(paths[-1], boundary, data.files[at:at + per_request])
     return boundary, paths
+
+
+def durable_writes(build, folder, size, writers, count):
+    """Writes per second that the disk makes durable: appended past the page cache, synced one by one."""
+    _, outputs = run_all([[tool(build, "durable_writes"), folder, size, writers, count]])
+    return float(re.search(r"rate (\S+)", outputs[0])[1])
 
 
 def stow(peer, data, bodies, connections):
@@ -94,26 +110,88 @@ def fetch(peer, url, accept, want_bytes, times=1):
     return sum(sizes) / took / 1e6
 
 
-def c_get(peer, study_uid, instances, env=None):
-    """Instances per second of one study by C-GET into nothing."""
-    argv = ["getscu", "-S", "--ignore", "-v", "-aet", "TESTENV", "-aec", peer.aet, "-k", "QueryRetrieveLevel=STUDY",
-            "-k", f"StudyInstanceUID={study_uid}", "127.0.0.1", peer.dimse_port]
-    took, outputs = run_all([argv], TUNED if env is None else env)
-    got = len(re.findall(r"Received C-STORE Request", outputs[0]))
-    if got != instances:
-        raise CannotMeasure(f"C-GET brought {got} of {instances} instances")
-    return instances / took
+@dataclasses.dataclass
+class Wrk:
+    """What wrk found."""
+    rate: float  # requests per second
+    mb_s: float
+    p50_ms: float
+    p99_ms: float
 
 
-def wrk(peer, urls, accept, connections=16, seconds=8):
-    """Requests per second over the URLs in turn; any error is a failure to measure."""
-    paths = [re.sub(r"^https?://[^/]+", "", url) for url in urls]
+# `bad` counts answers that are not 200 or shorter than they must be; without a least length the
+# answers are not looked at, which is cheaper.
+WRK_SCRIPT = """local paths = {%s}
+local at = 0
+local threads = {}
+bad = 0
+function setup(thread)
+  table.insert(threads, thread)
+end
+function request()
+  at = at %% #paths + 1
+  return wrk.format('GET', paths[at])
+end
+%s
+function done(summary, latency, requests)
+  local bad = 0
+  for _, thread in ipairs(threads) do
+    bad = bad + thread:get('bad')
+  end
+  io.write(string.format('found rate %%f mb %%f p50 %%f p99 %%f bad %%d\\n', summary.requests * 1e6 / summary.duration,
+    summary.bytes / summary.duration, latency:percentile(50) / 1e3, latency:percentile(99) / 1e3, bad))
+end
+"""
+WRK_CHECK = """function response(status, headers, body)
+  if status ~= 200 or #body < %d then
+    bad = bad + 1
+  end
+end
+"""
+
+
+def wrk(peer, urls, accept, connections=16, seconds=8, least_body=0):
+    """The URLs in turn; any error is a failure to measure."""
+    paths = ",".join(f'"{re.sub(r"^https?://[^/]+", "", url)}"' for url in urls)
     script = peer.folder / "wrk.lua"
-    script.write_text("local paths = {" + ",".join(f'"{path}"' for path in paths) + "}\nlocal at = 0\n"
-                      "function request()\n  at = at % #paths + 1\n  return wrk.format('GET', paths[at])\nend\n")
-    argv = ["wrk", "-t", os.cpu_count(), "-c", connections, "-d", f"{seconds}s", "--latency", "-s", script, "-H",
-            f"Accept: {accept}", *peer.header_args(), urls[0]]
+    script.write_text(WRK_SCRIPT % (paths, WRK_CHECK % least_body if least_body else ""))
+    argv = ["wrk", "-t", min(connections, os.cpu_count()), "-c", connections, "-d", f"{seconds}s", "--timeout", "60s",
+            "-s", script, "-H", f"Accept: {accept}", *peer.header_args(), urls[0]]
     _, outputs = run_all([argv])
-    if "Non-2xx" in outputs[0] or "Socket errors" in outputs[0]:
+    found = re.search(r"found rate (\S+) mb (\S+) p50 (\S+) p99 (\S+) bad (\d+)", outputs[0])
+    if "Non-2xx" in outputs[0] or "Socket errors" in outputs[0] or not found or found[5] != "0":
         raise CannotMeasure("wrk: " + outputs[0][-400:])
-    return float(re.search(r"Requests/sec:\s+([\d.]+)", outputs[0])[1])
+    return Wrk(*(float(found[i]) for i in range(1, 5)))
+
+
+class Feed:
+    """The sender of tests/tools: `with` keeps sending; run() sends so many and waits."""
+
+    def __init__(self, peer, build, associations=4, window=64, pixels=1024, seed=1):
+        self.peer = peer
+        self.argv = [tool(build, "dimse_source"), "--port", peer.dimse_port, "--called", peer.aet, "--associations",
+                     associations, "--window", window, "--pixels", pixels, "--seed", seed]
+        self.child = None
+
+    def run(self, instances, report=0):
+        """(seconds, instances stored) after every `report` answers, and at the end."""
+        _, outputs = run_all([[*self.argv, "--instances", instances, "--report", report]])
+        stored, seconds = re.search(r"^stored (\d+) refused 0 bytes \d+ seconds (\S+)", outputs[0], re.M).groups()
+        points = [(int(us) / 1e6, int(n)) for n, us in re.findall(r"^(\d+) (\d+)$", outputs[0], re.M)]
+        return sorted(points) + [(float(seconds), int(stored))]
+
+    def __enter__(self):
+        argv = [*self.argv, "--instances", 10**12]
+        RECORD.command("feed", argv)
+        self.child = subprocess.Popen([str(word) for word in argv], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                      text=True)
+        return self
+
+    def __exit__(self, kind, *_):
+        alive = self.child.poll() is None
+        self.child.terminate()
+        output, _ = self.child.communicate(timeout=120)
+        if kind is None and (not alive or self.child.returncode):
+            raise CannotMeasure(f"the sender ended by itself, or with errors: {output[-400:]}")
+        found = re.search(r"rate (\S+)", output)
+        self.rate = float(found[1]) if found else 0.0

@@ -8,7 +8,9 @@ import hashlib
 import os
 import pathlib
 import platform
+import re
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -21,6 +23,8 @@ from testenv import ProcessError, phantom  # noqa: E402
 
 WORK = ROOT / "build/bench"
 PACKAGES = ("dcmtk", "orthanc", "orthanc-dicomweb", "nginx-light", "wrk", "curl", "libgnutls30", "libipsec-mb1")
+COMMAND_MAX = 600
+DISK_LEAVE = 5_000_000_000
 FOREIGN_CPU = 0.15  # above this share of the machine a run is marked
 
 
@@ -91,6 +95,43 @@ def versions():
     return lines
 
 
+class Record:
+    """What one run did: filled by clients and peers while it lasts, printed by Bench."""
+
+    def __init__(self):
+        self.commands, self.verified, self.seconds, self.peak_rss = [], [], 0.0, 0
+
+    def command(self, who, argv):
+        line = re.sub(r"Bearer \S+", "Bearer ...", " ".join(str(word) for word in argv))
+        line = f"{who}: {line if len(line) <= COMMAND_MAX else line[:COMMAND_MAX] + ' ...'}"
+        if line not in self.commands:
+            self.commands.append(line)
+
+    def begin(self):
+        self.commands, self.verified, self.seconds = [], [], 0.0
+
+
+RECORD = Record()
+
+
+def tool(build, name):
+    """A program of tests/tools, built when it is not up to date."""
+    target = f"tests/tools/{name}"
+    made = subprocess.run(["ninja", "-C", ROOT / build, target], capture_output=True, text=True, check=False)
+    if made.returncode:
+        raise CannotMeasure(f"build {target}: {made.stdout[-800:]}{made.stderr[-800:]}")
+    return ROOT / build / target
+
+
+def need_disk(what, size):
+    """Refuse what would fill the disk half way."""
+    WORK.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(WORK).free
+    if free < size + DISK_LEAVE:
+        raise CannotMeasure(f"{what} needs {size / 1e9:.0f} GB and {DISK_LEAVE / 1e9:.0f} GB must stay free; "
+                            f"{free / 1e9:.0f} GB are")
+
+
 @dataclasses.dataclass
 class Data:
     """Files on disk, made once, and what identifies them."""
@@ -150,65 +191,90 @@ class Bench:
     sets up, measures, and clears away by itself.
     """
 
-    def __init__(self, rounds, peers_only=False, warm=True):
-        self.rounds, self.peers_only = rounds, peers_only
-        self.warm = WarmMemory() if warm else None
-        self.rows, self.ratios = [], []
+    def __init__(self, args):
+        self.rounds, self.side = args.rounds, args.side
+        self.warm = None if args.cold else WarmMemory()
+        self.rows, self.ratios, self.failures = [], [], []
 
-    def _once(self, measure):
+    def _once(self, name, side, measure, unit, show):
         os.sync()
         if self.warm:
             self.warm.fill()
-        busy = busy_share()
-        return measure(), busy > FOREIGN_CPU
+        foreign = busy_share() > FOREIGN_CPU
+        RECORD.begin()
+        rate = measure()
+        if show:
+            for line in RECORD.commands + RECORD.verified:
+                print(f"  {name} {side} {line}")
+        took = f" in {RECORD.seconds:.3f} s" if RECORD.seconds else ""
+        print(f"  {name} {side} {rate:.1f} {unit}{took}{' (others busy)' if foreign else ''}", flush=True)
+        return rate, foreign
 
-    def compare(self, name, ours, peer, unit):
-        sides = [("peer", peer)] if self.peers_only else [("narthex", ours), ("peer", peer)]
+    def compare(self, name, ours, peer, unit, less_is_better=False):
+        """The ratio is ours to the peer's, or the other way round where less is better."""
+        sides = [(side, run) for side, run in (("narthex", ours), ("peer", peer)) if self.side in ("both", side)]
         found = {side: [] for side, _ in sides}
         noisy = {side: 0 for side, _ in sides}
         for turn in range(self.rounds):
             for side, measure in sides if turn % 2 == 0 else reversed(sides):
-                rate, foreign = self._once(measure)
+                rate, foreign = self._once(name, side, measure, unit, turn == 0)
                 found[side].append(rate)
                 noisy[side] += foreign
-                print(f"  {name} {side} {rate:.1f} {unit}{' (others busy)' if foreign else ''}", flush=True)
         for side, rates in found.items():
-            self.rows.append((name, side, min(rates), statistics.median(rates), max(rates), unit, noisy[side]))
-        if not self.peers_only:
-            self.ratios.append((name, statistics.median(found["narthex"]) / statistics.median(found["peer"])))
+            self.row(name, side, rates, unit, noisy[side])
+        if self.side == "both":
+            ours, peer = (statistics.median(found[side]) for side in ("narthex", "peer"))
+            self.ratio(name, peer / ours if less_is_better else ours / peer)
+
+    def row(self, name, side, values, unit, noisy=0):
+        self.rows.append((name, side, min(values), statistics.median(values), max(values), unit, noisy, len(values)))
+
+    def ratio(self, name, number):
+        """A last line, also for a figure that has no peer."""
+        self.ratios.append((name, number))
+
+    def could_not(self, name, error):
+        print(f"could not measure {name}: {error}", file=sys.stderr, flush=True)
+        self.failures.append(name)
 
     def report(self):
         print(f"\n{'measure':28} {'side':8} {'min':>10} {'median':>10} {'max':>10}  unit")
-        for name, side, low, middle, high, unit, noisy in self.rows:
-            mark = f"  ({noisy} of {self.rounds} runs with others busy)" if noisy else ""
+        for name, side, low, middle, high, unit, noisy, runs in self.rows:
+            mark = f"  ({noisy} of {runs} runs with others busy)" if noisy else ""
             print(f"{name:28} {side:8} {low:10.1f} {middle:10.1f} {high:10.1f}  {unit}{mark}")
+        if RECORD.peak_rss:
+            print(f"highest resident set of narthex: {RECORD.peak_rss / 1e6:.1f} MB")
+        for name in self.failures:
+            print(f"could not measure {name}")
         for name, ratio in self.ratios:
             print(f"ratio {name} {ratio:.3f}")
 
 
-def main(description, measures, run, defaults):
+def main(description, measures, run, defaults, rounds=5):
     """Command line of one benchmark: `run(bench, args, name)` for every measure chosen."""
     parse = argparse.ArgumentParser(description=description)
     parse.add_argument("--only", action="append", choices=measures, help="this measure; may be repeated")
-    parse.add_argument("--rounds", type=int, default=5)
-    parse.add_argument("--peers-only", action="store_true", help="leave narthex out: tries the peers")
+    parse.add_argument("--rounds", type=int, default=rounds)
+    parse.add_argument("--side", choices=("both", "narthex", "peer"), default="both",
+                       help="leave the other out: no ratios then")
     parse.add_argument("--cold", action="store_true", help="do not warm memory first (faster to start, worthless)")
     parse.add_argument("--build", default="build/release", help="build folder of the server")
     for name, (default, text) in defaults.items():
         parse.add_argument(f"--{name}", type=type(default), default=default, help=f"{text} ({default})")
     args = parse.parse_args()
-    bench = Bench(args.rounds, args.peers_only, not args.cold)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what it started ends with it
+    bench = Bench(args)
+    print("\n".join(versions()), flush=True)
     try:
-        print("\n".join(versions()), flush=True)
         for name in args.only or measures:
-            run(bench, args, name)
-    except (CannotMeasure, ProcessError, OSError, subprocess.SubprocessError) as error:
-        print(f"could not measure: {error}", file=sys.stderr)
-        return 1
+            try:
+                run(bench, args, name)
+            except (CannotMeasure, ProcessError, OSError, subprocess.SubprocessError) as error:
+                bench.could_not(name, error)
     finally:
         if bench.warm:
             bench.warm.close()
     bench.report()
     if args.cold:
         print("memory was not warmed: the figures are for trying things out")
-    return 0
+    return 1 if bench.failures else 0

@@ -6,14 +6,21 @@ import shutil
 import subprocess
 
 import requests
-from harness import CannotMeasure, new_folder
+from harness import RECORD, CannotMeasure, new_folder
 from testenv import Narthex
 from testenv.dcmtk import TUNED, StoreScp
 from testenv.narthex import find_binary
 from testenv.process import Process, free_port
 
+# The class of a pack, docs/PACK-FORMAT.md: a byte of its header.
+PACK_CLASS_AT, PACK_CLASSES = 14, {1: "small packs", 2: "bulk packs"}
 # Where narthex answers DICOMweb, and the AE title it is called by.
 NARTHEX_DICOMWEB, NARTHEX_AET = "/dicom-web", "NARTHEX"
+
+
+def pack_class(path):
+    with open(path, "rb") as pack:
+        return PACK_CLASSES[pack.read(PACK_CLASS_AT + 1)[-1]]
 
 
 class Peer:
@@ -32,7 +39,11 @@ class Peer:
         except BaseException:
             self.__exit__()
             raise
+        RECORD.command("server", self.process_of().child.args)
         return self
+
+    def process_of(self):
+        return self.process
 
     def __exit__(self, *_):
         try:
@@ -43,6 +54,14 @@ class Peer:
     def count(self):
         """Instances it says it holds; None when it keeps none."""
         return None
+
+    def parts(self):
+        """(name, path) of all that it keeps on disk."""
+        return []
+
+    def notes(self):
+        """What else tells about the space that it takes; asked while it runs."""
+        return []
 
     def header_args(self):
         return [word for key, value in self.headers.items() for word in ("-H", f"{key}: {value}")]
@@ -55,6 +74,9 @@ class Discard(Peer):
         self.server = StoreScp(self.folder / "log", env=self.env)
         self.server.__enter__()
         self.dimse_port = self.server.port
+
+    def process_of(self):
+        return self.server.process
 
     def stop(self):
         self.server.__exit__()
@@ -84,7 +106,13 @@ class Orthanc(Peer):
 
     def stop(self):
         if self.process:
-            self.process.kill()
+            process, self.process = self.process, None
+            process.stop(seconds=120)
+
+    def parts(self):
+        """Its files, and the index's."""
+        folder = self.folder / "db"
+        return [("index" if path.name.startswith("index") else "files", path) for path in folder.iterdir()]
 
     def count(self):
         return requests.get(self.base + "/statistics", timeout=60).json()["CountInstances"]
@@ -143,14 +171,34 @@ class Ours(Peer):
         self.dicomweb = self.server.url(NARTHEX_DICOMWEB)
         self.headers = {"Authorization": f"Bearer {self.server.token}"}
 
+    def process_of(self):
+        return self.server.process
+
     def stop(self):
-        if self.server:
-            self.server.stop()
+        if self.server and self.server.process:
+            self.note_peak()
+            self.server.stop(seconds=120)
+
+    def note_peak(self):
+        RECORD.peak_rss = max(RECORD.peak_rss, self.server.process.peak_rss_bytes())
+
+    def status(self):
+        answer = self.server.session().get(self.server.url("/api/v1/status", "management"), timeout=120)
+        answer.raise_for_status()
+        return answer.json()
 
     def count(self):
-        """By QIDO-RS: what is not in the index was not ingested."""
-        answer = self.server.session().get(self.dicomweb + "/studies", timeout=120,
-                                           params={"includefield": "00201208", "limit": 10000},
-                                           headers={"Accept": "application/dicom+json"})
-        answer.raise_for_status()
-        return sum(int(study["00201208"]["Value"][0]) for study in answer.json())
+        """A tally of the index: what is not in it was not ingested."""
+        return self.status()["holds"]["items"]
+
+    def notes(self):
+        groups = self.status()["commits"]["groups"]
+        return [f"{groups} commit groups: each is padded to whole blocks of 4096 bytes"]
+
+    def parts(self):
+        """Everything of the site's folder."""
+        names = {"catalog.db": "catalog", "catalog.db-wal": "catalog log", "ledger": "ledger", "keys1": "keys",
+                 "keys2": "keys"}
+        folder = self.server.site
+        rest = [(names.get(path.name, "other"), path) for path in folder.iterdir() if path.name != "pool"]
+        return rest + [(pack_class(path), path) for path in folder.glob("pool/*/*.nxp")]

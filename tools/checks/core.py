@@ -13,6 +13,7 @@ import time
 import xml.etree.ElementTree as ET
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+RELEASE = ROOT / "build/check-release"
 PYTHON = "/usr/bin/python3"
 # Seconds each part may take; together they stay within the 25 minutes of `make check`.
 LIMIT_BUILD, LIMIT_MESON, LIMIT_BLACKBOX, LIMIT_CRASH = 300, 480, 480, 240
@@ -154,11 +155,11 @@ def meson_test(tally, test):
 
 
 def pytest(tally, folder, where, limit, env=None):
-    """One folder of pytest files against the binaries in `folder`."""
+    """One folder of pytest files against the binaries in `folder`, and in its release build."""
     report = folder / f"junit-{where.name}.xml"
     report.unlink(missing_ok=True)
     rc, output = run([PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}", str(where)],
-                     limit, env={"NX_BUILD": str(folder), "PYTHONDONTWRITEBYTECODE": "1",
+                     limit, env={"NX_BUILD": str(folder), "NX_RELEASE": str(RELEASE), "PYTHONDONTWRITEBYTECODE": "1",
                                  "NX_DICOM_DUMP": str(folder / "tests/unit/nx_dicom_dump"),
                                  "NX_DICOMWEB_SERVE": str(folder / "tests/tools/dicomweb_serve"),
                                  "ASAN_OPTIONS": "handle_segv=2:detect_leaks=1:abort_on_error=0:exitcode=99",
@@ -192,6 +193,9 @@ def short(tally, args):
     if not part(tally, "build with gcc, ASan and UBSan", build, folder, args.jobs, "gcc",
                 ["-Db_sanitize=address,undefined", "-Dwerror=true"]):
         return
+    # Where memory or time is measured, instrumented code says nothing.
+    part(tally, "build for release, without tests", build, RELEASE, args.jobs, "gcc",
+         ["--buildtype=release", "-Db_pie=true", "-Dtests=false", "-Dwerror=true"])
     part(tally, "unit, style, fuzz replay", meson_tests, folder, args.jobs)
     part(tally, "power cuts, faults, damage", meson_tests, folder, args.jobs, LIMIT_CRASH, CRASH_SUITE)
     for name, limit in (("blackbox", LIMIT_BLACKBOX), ("crash", LIMIT_CRASH)):

@@ -144,6 +144,14 @@ def coverage_table(files):
     yield from (f"least: {e['line_percent']:5.1f}% of {e['line_total']:4} lines  {e['filename']}" for e in least)
 
 
+def run_heavy(phase, tally, args):
+    """Twenty gigabytes through every door, a thousand connections: the tests marked long, with their release build."""
+    folder = built(tally, args, "long-gcc", "gcc", ["-Dwerror=true", "-Dbuildtype=release"])
+    if folder:
+        part(tally, "black box", pytest, folder, ROOT / "tests/blackbox", LIMIT_LONG,
+             {"NX_LONG": "1", "NX_RELEASE": str(folder)})
+
+
 def run_coverage(phase, tally, args):
     folder = built(tally, args, "long-cov", "gcc", ["-Db_coverage=true", "-Dbuildtype=debug"])
     if not folder:
@@ -265,6 +273,7 @@ PHASES = (
     Phase("gcc", "release build without a warning, its unit tests", run_gcc),
     Phase("clang", "the same with clang, ASan and UBSan", run_clang, ("clang", "meson")),
     Phase("tsan", "ThreadSanitizer: unit, crash and black-box tests", run_tsan),
+    Phase("heavy", "black-box tests marked long: gigabytes, thousands of connections", run_heavy),
     Phase("analyzer", "gcc -fanalyzer over everything", run_analyzer),
     Phase("tidy", "clang-tidy over src/", run_tidy, ("clang-tidy",)),
     Phase("headers", "each header alone; public ones as C99 and C++", run_headers, ("gcc", "clang")),

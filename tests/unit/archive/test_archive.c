@@ -2,6 +2,8 @@
 
 #include <fcntl.h>
 
+#include "base/clock.h"
+#include "base/limits.h"
 #include "store/extent.h"
 #include "store/pool_drv.h"
 
@@ -210,6 +212,40 @@ static void test_a_lost_catalog_is_rebuilt_from_the_packs(void **state)
 	expect_filled(fx, 20);
 }
 
+static uint64_t block_bytes;
+
+static int add_blocks(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	(void)path;
+	(void)ftw;
+	if (type == FTW_F)
+		block_bytes += (uint64_t)st->st_blocks * 512;
+	return 0;
+}
+
+/* Of the disk, that all packs take. */
+static uint64_t packs_on_disk(const struct fixture *fx)
+{
+	block_bytes = 0;
+	assert_int_equal(nftw(fx->pool_uri + strlen("dir:"), add_blocks, 8, FTW_PHYS), 0);
+	return block_bytes;
+}
+
+static void test_zeros_laid_ahead_are_given_back_at_the_end(void **state)
+{
+	struct fixture *fx = *state;
+	const int64_t deadline_us = nx_mono_us() + 60 * 1000000;
+
+	fill(fx, 20);
+	while (packs_on_disk(fx) < 2 * NX_MIB) /* another thread lays them, in two packs */
+		assert_true(nx_mono_us() < deadline_us);
+	fx_close(fx);
+	if (nx_pool_caps(fx->pool) & NX_POOL_DISCARD)
+		assert_true(packs_on_disk(fx) < NX_MIB);
+	fx_open(fx, false);
+	expect_filled(fx, 20);
+}
+
 static void test_erasing_one_patient_leaves_the_others(void **state)
 {
 	struct fixture *fx = *state;
@@ -379,6 +415,7 @@ int main(void)
 		TEST(test_blank_patient_id_is_a_subject_per_study),
 		TEST(test_reopening_finds_everything),
 		TEST(test_a_lost_catalog_is_rebuilt_from_the_packs),
+		TEST(test_zeros_laid_ahead_are_given_back_at_the_end),
 		TEST(test_erasing_one_patient_leaves_the_others),
 		TEST(test_scrub_finds_a_flipped_bit),
 		TEST(test_a_change_has_a_bound_of_small_bytes),

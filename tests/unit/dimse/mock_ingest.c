@@ -91,8 +91,16 @@ nx_rc nx_ingest_wait(struct nx_ingest_job *job, struct nx_ingest_result *ret, st
 	mock->bytes += job->bytes;
 	mock->hash += job->hash;
 	*ret = (struct nx_ingest_result){
-		.outcome = mock->outcome ? mock->outcome : NX_INGEST_STORED, .quarantine = 7};
+		.outcome = mock->outcome ? mock->outcome : NX_INGEST_STORED,
+		.quarantine = 7,
+		.reason = NX_REASON_OTHER_CLASS,
+		.note = "quarantine 7: other-class"};
 	return NX_OK;
+}
+
+unsigned nx_reason_dimse(int64_t reason)
+{
+	return reason == NX_REASON_OTHER_CLASS ? 0xA900 : 0xC000;
 }
 
 struct nx_ingest_job *nx_ingest_job_free(struct nx_ingest_job *job)

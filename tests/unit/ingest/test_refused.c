@@ -1,4 +1,5 @@
-/* What is not taken in: it leaves an entry in the ledger, no item, and no harm to the next. */
+/* What is not taken in, nor into quarantine, which is off here: it leaves an entry in the ledger,
+ * no item, and no harm to the next. */
 #include "unit/archive/archive_fixture.h"
 
 #include "access/access.h"
@@ -19,6 +20,16 @@ static const struct nx_principal admin = {
 	.kind = NX_PRINCIPAL_TOKEN, .name = "tester", .role = "admin", .session = "s1"};
 static const struct nx_principal stranger = {
 	.kind = NX_PRINCIPAL_AE, .name = "AE:X", .role = "modality", .collection = "elsewhere"};
+
+static struct nx_ingest *ingest_new(struct fixture *fx)
+{
+	const struct nx_quarantine_opts off = {.off = true};
+	struct nx_ingest *in = nx_ingest_new(fx->archive);
+
+	assert_non_null(in);
+	nx_ingest_set_quarantine(in, &off);
+	return in;
+}
 
 /* The attributes of an instance; NULL: not there. */
 struct uids {
@@ -126,7 +137,7 @@ static void test_uids_that_are_missing_or_wrong_are_refused(void **state)
 		{CT_CLASS, "1.2.3", "1.2.1", ""},
 	};
 	struct fixture *fx = *state;
-	NX_AUTO(nx_ingest) *in = nx_ingest_new(fx->archive);
+	NX_AUTO(nx_ingest) *in = ingest_new(fx);
 	struct nx_ingest_stats stats;
 
 	for (size_t i = 0; i < NX_ARRAY_LEN(bad); i++) {
@@ -148,7 +159,7 @@ static void test_uids_of_the_command_must_be_those_of_the_data_set(void **state)
 {
 	static const struct uids u = {CT_CLASS, "1.2.3", "1.2.1", "1.2.9"};
 	struct fixture *fx = *state;
-	NX_AUTO(nx_ingest) *in = nx_ingest_new(fx->archive);
+	NX_AUTO(nx_ingest) *in = ingest_new(fx);
 	struct nx_ingest_opts opts = opts_for("1.2.4");
 	struct nx_ingest_result r;
 
@@ -169,7 +180,7 @@ static void test_a_failed_job_stays_failed_and_tells_what_it_knew(void **state)
 {
 	static const struct uids u = {CT_CLASS, "1.2.3", "1.2.1", "1.2.9"};
 	struct fixture *fx = *state;
-	NX_AUTO(nx_ingest) *in = nx_ingest_new(fx->archive);
+	NX_AUTO(nx_ingest) *in = ingest_new(fx);
 	struct nx_ingest_opts opts = opts_for("1.2.3");
 	NX_AUTO(nx_ingest_job) *job = NULL;
 	NX_AUTO_DONE(nx_buf) bytes;
@@ -194,7 +205,7 @@ static void test_an_abandoned_job_leaves_no_trace(void **state)
 {
 	static const struct uids u = {CT_CLASS, "1.2.3", "1.2.1", "1.2.9"};
 	struct fixture *fx = *state;
-	NX_AUTO(nx_ingest) *in = nx_ingest_new(fx->archive);
+	NX_AUTO(nx_ingest) *in = ingest_new(fx);
 	struct nx_ingest_opts opts = opts_for("1.2.3");
 	struct nx_ingest_job *job = NULL;
 	NX_AUTO_DONE(nx_buf) bytes;
@@ -211,7 +222,7 @@ static void test_an_abandoned_job_leaves_no_trace(void **state)
 static void test_an_unknown_collection_is_not_found(void **state)
 {
 	struct fixture *fx = *state;
-	NX_AUTO(nx_ingest) *in = nx_ingest_new(fx->archive);
+	NX_AUTO(nx_ingest) *in = ingest_new(fx);
 	struct nx_ingest_opts opts = opts_for("1.2.3");
 	struct nx_ingest_job *job = NULL;
 
@@ -225,7 +236,7 @@ static void test_a_stranger_reads_nothing_and_that_is_recorded(void **state)
 	static const struct uids u = {CT_CLASS, "1.2.3", "1.2.1", "1.2.9"};
 	const struct nx_selection sel = {.collection = "clinical", .study = "1.2.1"};
 	struct fixture *fx = *state;
-	NX_AUTO(nx_ingest) *in = nx_ingest_new(fx->archive);
+	NX_AUTO(nx_ingest) *in = ingest_new(fx);
 	NX_AUTO(nx_retrieve) *out = nx_retrieve_new(fx->archive);
 	struct nx_ingest_opts opts = opts_for("1.2.3");
 	struct nx_instances *x = NULL;
@@ -261,7 +272,7 @@ static void test_what_is_not_there_is_not_found(void **state)
 		{"nowhere", "1.2.1", NULL, NULL},
 	};
 	struct fixture *fx = *state;
-	NX_AUTO(nx_ingest) *in = nx_ingest_new(fx->archive);
+	NX_AUTO(nx_ingest) *in = ingest_new(fx);
 	NX_AUTO(nx_retrieve) *out = nx_retrieve_new(fx->archive);
 	struct nx_ingest_opts opts = opts_for("1.2.3");
 	struct nx_object *object = NULL;
@@ -300,7 +311,7 @@ static nx_rc put_object(struct fixture *fx, struct nx_ingest *in, const char *ke
 static void test_object_keys_and_conditions_are_checked(void **state)
 {
 	struct fixture *fx = *state;
-	NX_AUTO(nx_ingest) *in = nx_ingest_new(fx->archive);
+	NX_AUTO(nx_ingest) *in = ingest_new(fx);
 	struct nx_ingest_result first, r;
 	char long_key[NX_LIMIT_OBJECT_KEY + 2];
 
@@ -327,7 +338,7 @@ static void uids_of(unsigned n, char sop[32], char study[32])
 static void test_storage_that_fails_at_any_call_loses_and_shows_nothing(void **state)
 {
 	struct fixture *fx = *state;
-	NX_AUTO(nx_ingest) *in = nx_ingest_new(fx->archive);
+	NX_AUTO(nx_ingest) *in = ingest_new(fx);
 	const uint32_t kinds = NX_FAULT_CREATE | NX_FAULT_WRITE | NX_FAULT_SYNC;
 	bool failed = true;
 	char sop[32], study[32];
@@ -388,7 +399,7 @@ static nx_rc put_on_condition(void *payload)
 static void test_without_memory_no_condition_is_forgotten(void **state)
 {
 	struct fixture *fx = *state;
-	NX_AUTO(nx_ingest) *in = nx_ingest_new(fx->archive);
+	NX_AUTO(nx_ingest) *in = ingest_new(fx);
 	struct whole w = {fx, in, 0};
 
 	assert_true(nx_torture(refuse_one, &w) > 0);
