@@ -130,6 +130,12 @@ static nx_rc access_refused(
 	return rc;
 }
 
+nx_rc job_keep(struct nx_ingest_job *job, const char *text, const char **ret, struct nx_err *err)
+{
+	*ret = text ? nx_arena_str(job->arena, text, strlen(text)) : NULL;
+	return *ret || !text ? NX_OK : nx_err_set(err, NX_E_NOMEM, "no memory for a condition");
+}
+
 nx_rc job_new(struct nx_ingest *ingest, const struct nx_principal *who, enum nx_perm perm,
 	const char *collection, const char *door, struct nx_ingest_job **ret, struct nx_err *err)
 {
@@ -146,7 +152,9 @@ nx_rc job_new(struct nx_ingest *ingest, const struct nx_principal *who, enum nx_
 	if (!job->arena || !job->change)
 		return nx_err_set(err, NX_E_NOMEM, "no memory for a job");
 	nx_change_defer(job->change);
-	job->collection.name = nx_arena_str(job->arena, collection, strlen(collection));
+	rc = job_keep(job, collection, &job->collection.name, err);
+	if (rc)
+		return rc;
 	rc = nx_access_check(who, perm, collection, err);
 	if (rc)
 		return access_refused(ingest, job, rc, err);
@@ -202,18 +210,16 @@ nx_rc dicom_begin(struct nx_ingest *ingest, const struct nx_ingest_opts *opts, e
 	if (!rc)
 		rc = split_init(&job->split, ingest->archive, (uint32_t)job->collection.domain,
 			job->arena, opts->ts_uid, nx_buf_slice(&meta), err);
+	if (!rc)
+		rc = job_keep(job, opts->expect_study, &job->expect_study, err);
+	if (!rc)
+		rc = job_keep(job, opts->sop_instance, &job->sop_instance, err);
+	if (!rc)
+		rc = job_keep(job, opts->sop_class, &job->sop_class, err);
+	if (!rc)
+		rc = job_keep(job, opts->ts_uid, &job->ts_uid, err);
 	if (rc)
 		return rc;
-	if (opts->expect_study)
-		job->expect_study =
-			nx_arena_str(job->arena, opts->expect_study, strlen(opts->expect_study));
-	if (opts->sop_instance)
-		job->sop_instance =
-			nx_arena_str(job->arena, opts->sop_instance, strlen(opts->sop_instance));
-	if (opts->sop_class)
-		job->sop_class = nx_arena_str(job->arena, opts->sop_class, strlen(opts->sop_class));
-	if (opts->ts_uid)
-		job->ts_uid = nx_arena_str(job->arena, opts->ts_uid, strlen(opts->ts_uid));
 	*ret_job = NX_STEAL(job);
 	return NX_OK;
 }

@@ -165,6 +165,10 @@ NX_NODISCARD nx_rc aside_parse_failed(
 NX_NODISCARD nx_rc aside_content_failed(
 	struct nx_ingest_job *job, nx_rc rc, enum nx_reason reason, nx_tag tag, struct nx_err *err);
 NX_NODISCARD nx_rc aside_submit(struct nx_ingest_job *job, struct nx_err *err);
+/* A copy that lives as long as the job.  Without memory it must not go on: what it was asked to
+ * check would not be checked. */
+NX_NODISCARD nx_rc job_keep(
+	struct nx_ingest_job *job, const char *text, const char **ret, struct nx_err *err);
 /* The change of the job with its put and a ledger entry of `action`, queued. */
 NX_NODISCARD nx_rc job_commit(struct nx_ingest_job *job, unsigned action, struct nx_err *err);
 

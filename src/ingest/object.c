@@ -78,10 +78,9 @@ nx_rc nx_ingest_object(struct nx_ingest *ingest, const struct nx_object_opts *op
 	if (!job->item.name || !job->item.type)
 		return nx_err_set(err, NX_E_NOMEM, "no memory for an object");
 	job->put.if_none_match_any = opts->if_none_match_any;
-	if (opts->if_match)
-		job->put.if_match =
-			nx_arena_str(job->arena, opts->if_match, strlen(opts->if_match));
-	rc = patient_take(job, opts, err);
+	rc = job_keep(job, opts->if_match, &job->put.if_match, err);
+	if (!rc)
+		rc = patient_take(job, opts, err);
 	if (rc)
 		return rc;
 	*ret_job = NX_STEAL(job);

@@ -15,12 +15,13 @@ static nx_rc part_add(
 {
 	if (s->n_parts == s->cap_parts) {
 		size_t cap = s->cap_parts ? s->cap_parts * 2 : 8;
-		struct nx_recipe_part *parts = cap > NX_LIMIT_RECIPE_PARTS
-			? NULL
-			: realloc(s->parts, cap * sizeof(*parts));
+		struct nx_recipe_part *parts;
 
-		if (!parts)
+		if (cap > NX_LIMIT_RECIPE_PARTS)
 			return nx_err_set(err, NX_E_LIMIT, "more than %zu parts", s->cap_parts);
+		parts = realloc(s->parts, cap * sizeof(*parts));
+		if (!parts)
+			return nx_err_set(err, NX_E_NOMEM, "no memory for %zu parts", cap);
 		s->parts = parts;
 		s->cap_parts = cap;
 	}

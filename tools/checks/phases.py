@@ -178,7 +178,8 @@ def rounds(phase, tally, args, one):
     """Rounds of `one` until what is wanted, or asked for, is done; rows are added as they end."""
     series = Series(phase, "rounds", ROUNDS_WANT, ("seed", "seconds", "what"))
     left = min(args.rounds, ROUNDS_WANT - series.done())
-    folder = built(tally, args, "long-gcc", "gcc", ["-Dwerror=true", "-Dbuildtype=release"])
+    folder = built(tally, args, "long-gcc", "gcc", ["-Dwerror=true", "-Dbuildtype=release"],
+                   targets=("tests/crash/test_crash_powercut", "tests/crash/crash_worker"))
     while folder and left > 0 and not tally.failed:
         n, seed, start = min(left, ROUNDS_AT_ONCE), 1 + sum(int(row[2]) for row in series.rows), time.monotonic()
         what = part(tally, f"{n} rounds, seed {seed}", one, folder, n, seed)
