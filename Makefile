@@ -11,7 +11,7 @@ help:
 	  'make                    release build in $(RELEASE)' \
 	  'make demo               install packages, build, run a site end to end' \
 	  'make check              install packages, build with sanitizers, run every test (25 minutes at most)' \
-	  'make check-long         the same with both compilers, all linters, coverage and long fuzzing' \
+	  'make check-long         the same with both compilers, all linters, coverage, kills, fuzzing: a day (tools/check --help)' \
 	  'make bench BENCH=name   measure against a peer: $(patsubst tests/bench/bench_%.py,%,$(wildcard tests/bench/bench_*.py))' \
 	  'make install            install the release build (DESTDIR is honoured)' \
 	  'make format             clang-format every C file' \

@@ -31,12 +31,13 @@ static const struct role roles[] = {
 	{"admin",
 		MAY(VERIFY) | MAY(STORE) | MAY(QUERY) | MAY(READ) | MAY(DELETE) | MAY(DEIDENTIFY) |
 			MAY(RELEASE) | MAY(LEASE) | MAY(ERASE) | MAY(AUDIT) | MAY(ADMIN) |
-			MAY(MONITOR),
+			MAY(MONITOR) | MAY(QUARANTINE),
 		false},
 	{"modality", MAY(VERIFY) | MAY(STORE), true},
 	{"reader", MAY(QUERY) | MAY(READ), false},
 	{"steward",
-		MAY(QUERY) | MAY(READ) | MAY(DEIDENTIFY) | MAY(RELEASE) | MAY(LEASE) | MAY(DELETE),
+		MAY(QUERY) | MAY(READ) | MAY(DEIDENTIFY) | MAY(RELEASE) | MAY(LEASE) | MAY(DELETE) |
+			MAY(QUARANTINE),
 		false},
 	{"auditor", MAY(AUDIT) | MAY(MONITOR), false},
 	{"monitor", MAY(MONITOR), false},

@@ -96,6 +96,22 @@ nx_rc api_query_number(
 	return NX_OK;
 }
 
+nx_rc api_param_number(
+	const struct nx_http_req *req, const char *name, int64_t *ret, struct nx_err *err)
+{
+	const char *text = nx_http_param(req, name);
+	long long v = 0;
+	char *end = NULL;
+
+	errno = 0;
+	if (text && text[0] >= '0' && text[0] <= '9')
+		v = strtoll(text, &end, 10);
+	if (errno || !end || *end || v <= 0)
+		return nx_err_set(err, NX_E_NOENT, "%s is not a number", name);
+	*ret = v;
+	return NX_OK;
+}
+
 nx_rc api_query_time(struct nx_http_req *req, const char *name, int64_t *ret_us, struct nx_err *err)
 {
 	const char *text = nx_http_query(req, name);

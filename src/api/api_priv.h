@@ -44,6 +44,9 @@ NX_NODISCARD nx_rc api_member_text(
 /* A number in the query string; `def` where it is absent. */
 NX_NODISCARD nx_rc api_query_number(
 	struct nx_http_req *req, const char *name, uint64_t def, uint64_t *ret, struct nx_err *err);
+/* A number in the path, above 0; NX_E_NOENT for anything else. */
+NX_NODISCARD nx_rc api_param_number(
+	const struct nx_http_req *req, const char *name, int64_t *ret, struct nx_err *err);
 /* "2026-01-31T08:15:30Z", "2026-01-31" or microseconds; 0 where it is absent. */
 NX_NODISCARD nx_rc api_query_time(
 	struct nx_http_req *req, const char *name, int64_t *ret_us, struct nx_err *err);
@@ -82,6 +85,16 @@ nx_rc api_keys_get(struct nx_http_req *req, struct nx_err *err);
 nx_rc api_keys_rotate(struct nx_http_req *req, struct nx_err *err);
 nx_rc api_keys_passphrase(struct nx_http_req *req, struct nx_err *err);
 nx_rc api_scrub_run(struct nx_http_req *req, struct nx_err *err);
+
+nx_rc api_quarantine_list(struct nx_http_req *req, struct nx_err *err);
+nx_rc api_quarantine_show(struct nx_http_req *req, struct nx_err *err);
+nx_rc api_quarantine_get(struct nx_http_req *req, struct nx_err *err);
+nx_rc api_quarantine_retry(struct nx_http_req *req, struct nx_err *err);
+nx_rc api_quarantine_discard(struct nx_http_req *req, struct nx_err *err);
+
+nx_rc api_conflicts_list(struct nx_http_req *req, struct nx_err *err);
+nx_rc api_conflict_show(struct nx_http_req *req, struct nx_err *err);
+nx_rc api_conflict_get(struct nx_http_req *req, struct nx_err *err);
 
 nx_rc api_deid_run(struct nx_http_req *req, struct nx_err *err);
 

@@ -3,41 +3,6 @@
 #include "ingest/ingest.h"
 #include "retrieve/retrieve.h"
 
-static const char *outcome_name(enum nx_ingest_outcome outcome)
-{
-	switch (outcome) {
-	case NX_INGEST_STORED:
-		return "stored";
-	case NX_INGEST_DUPLICATE:
-		return "duplicate";
-	case NX_INGEST_VERSION:
-		return "version";
-	case NX_INGEST_QUARANTINED:
-		return "quarantined";
-	}
-	return "unknown";
-}
-
-static nx_rc import_reply(
-	struct nx_http_req *req, const struct nx_ingest_result *r, struct nx_err *err)
-{
-	NX_AUTO_DONE(nx_buf) buf = {0};
-	struct nx_json json;
-
-	api_reply_init(&buf);
-	nx_json_init(&json, &buf);
-	nx_json_object_begin(&json);
-	nx_json_kv_str(&json, "outcome", outcome_name(r->outcome));
-	nx_json_kv_str(&json, "sop_class", r->sop_class);
-	nx_json_kv_str(&json, "study", r->study);
-	nx_json_kv_str(&json, "series", r->series);
-	nx_json_kv_str(&json, "instance", r->sop_instance);
-	nx_json_kv_uint(&json, "size", r->size);
-	nx_json_kv_int(&json, "version", r->version);
-	nx_json_object_end(&json);
-	return api_reply_json(req, r->outcome == NX_INGEST_STORED ? 201 : 200, &buf, err);
-}
-
 nx_rc api_instances_import(struct nx_http_req *req, struct nx_err *err)
 {
 	const struct nx_ingest_opts opts = {.who = api_who_of(req),
@@ -53,7 +18,7 @@ nx_rc api_instances_import(struct nx_http_req *req, struct nx_err *err)
 		rc = nx_ingest_submit(job, err);
 	if (!rc)
 		rc = nx_ingest_wait(job, &result, err);
-	return rc ? rc : import_reply(req, &result, err);
+	return rc ? rc : api_reply_ingest(req, &result, err);
 }
 
 static nx_rc item_read(

@@ -26,7 +26,11 @@ NX_NODISCARD nx_rc api_reply_item(
 	struct nx_http_req *req, const struct api_item *item, struct nx_err *err);
 /* Everything the client sends, into a job. */
 struct nx_ingest_job;
+struct nx_ingest_result;
 NX_NODISCARD nx_rc api_body_feed(
 	struct nx_http_req *req, struct nx_ingest_job *job, struct nx_err *err);
+/* What became of an instance. */
+NX_NODISCARD nx_rc api_reply_ingest(
+	struct nx_http_req *req, const struct nx_ingest_result *r, struct nx_err *err);
 
 #endif

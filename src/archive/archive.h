@@ -32,6 +32,7 @@ struct nx_keys;
 struct nx_ledger;
 struct nx_op;
 struct nx_pool;
+struct nx_quarantine_row;
 struct nx_series;
 struct nx_study;
 
@@ -81,6 +82,8 @@ struct nx_blob_writer *nx_blob_writer_free(
 NX_DEFINE_AUTO(nx_blob_writer);
 NX_NODISCARD nx_rc nx_blob_writer_put(
 	struct nx_blob_writer *w, const void *p, size_t n, struct nx_err *err);
+/* No more bytes come than did: the size that was announced does not count. */
+void nx_blob_writer_cut(struct nx_blob_writer *w);
 /* The writer may be freed after it, whatever the result. */
 NX_NODISCARD nx_rc nx_blob_writer_finish(
 	struct nx_blob_writer *w, struct nx_blob **ret_blob, struct nx_err *err);
@@ -131,6 +134,12 @@ NX_NODISCARD nx_rc nx_archive_recipe(struct nx_archive *archive, const struct nx
 NX_NODISCARD nx_rc nx_archive_extents(struct nx_archive *archive, const struct nx_recipe_blob *blob,
 	struct nx_arena *arena, struct nx_extent **ret, size_t *ret_n, struct nx_err *err);
 
+/* The detail of a row of quarantine; `item` is its item.  From `arena`, which must be
+ * NX_ARENA_WIPE. */
+NX_NODISCARD nx_rc nx_archive_aside_detail(struct nx_archive *archive,
+	const struct nx_quarantine_row *row, const struct nx_item *item, struct nx_arena *arena,
+	struct nx_slice *ret, struct nx_err *err);
+
 /* ---- reading ---- */
 
 struct nx_reader;
@@ -158,6 +167,16 @@ enum nx_put_outcome {
 	NX_PUT_REJECTED,  /* other bytes, and the collection says reject */
 };
 
+/* What is kept in quarantine: an item with a subject, and so a key, of its own. */
+struct nx_aside {
+	int64_t number; /* nx_archive_next_id() of NX_T_QUARANTINE */
+	const char *source;
+	int64_t reason;
+	struct nx_slice detail; /* JSON object; sealed under that key */
+	uint64_t max_items;     /* of the collection, with this one: NX_E_NOSPACE past it */
+	uint64_t max_bytes;
+};
+
 /* One item.  Everything is borrowed until nx_change_wait() has returned, except blobs, which the
  * change takes. */
 struct nx_put {
@@ -166,6 +185,9 @@ struct nx_put {
 			     subject */
 	const struct nx_study *study;   /* ids and counters are ignored; NULL: not DICOM */
 	const struct nx_series *series; /* likewise */
+	/* Not NULL: into quarantine; series is NULL, study too unless it has a patient id: then
+	 * that is whose it seems to be. */
+	const struct nx_aside *aside;
 	const struct nx_item *item; /* name, type, ts_uid, number, rows, columns, frames, size */
 	struct nx_blob **blobs;     /* new ones first ... */
 	size_t n_blobs;
@@ -224,7 +246,7 @@ NX_NODISCARD nx_rc nx_archive_record(
 
 /* Destroys the subject's keys first (nothing of it opens any more when that has returned), then
  * deletes its rows and blobs, in one group with `draft`, whose detail (a JSON object) gets "items"
- * and "key_places" in front. */
+ * and "key_places" in front.  What seems to be of the subject in quarantine goes the same way. */
 NX_NODISCARD nx_rc nx_archive_erase(struct nx_archive *archive, uint64_t subject,
 	const struct nx_entry_draft *draft, uint64_t *ret_items, struct nx_err *err);
 

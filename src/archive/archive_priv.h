@@ -350,7 +350,12 @@ NX_NODISCARD nx_rc prepare_put(
 NX_NODISCARD nx_rc prepare_counters(struct group *g, struct nx_err *err);
 /* conflict.c */
 NX_NODISCARD nx_rc event_row(struct nx_archive *a, struct group *g, const char *kind,
-	uint32_t domain, uint64_t subject, int64_t study, struct nx_err *err);
+	uint32_t domain, uint64_t subject, int64_t study, const char *detail, struct nx_err *err);
+/* aside.c: has the collection's quarantine room for this one; its row and event. */
+NX_NODISCARD nx_rc aside_room(
+	struct nx_archive *a, const struct group *g, const struct nx_put *put, struct nx_err *err);
+NX_NODISCARD nx_rc aside_rows(struct nx_archive *a, struct group *g, const struct nx_put *put,
+	uint64_t subject, uint64_t patient, const struct nx_key *key, struct nx_err *err);
 NX_NODISCARD nx_rc conflict_row(struct nx_archive *a, struct group *g, const struct nx_put *put,
 	int64_t old_item, struct nx_err *err);
 void cache_init(struct lookup_cache *cache);

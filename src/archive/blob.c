@@ -270,6 +270,11 @@ static nx_rc seal_head(struct nx_blob_writer *w, struct nx_err *err)
 	return rc;
 }
 
+void nx_blob_writer_cut(struct nx_blob_writer *w)
+{
+	w->size = w->len;
+}
+
 nx_rc nx_blob_writer_finish(struct nx_blob_writer *w, struct nx_blob **ret_blob, struct nx_err *err)
 {
 	struct nx_blob *blob = w->blob;

@@ -61,6 +61,8 @@ nx_rc nx_change_put(struct nx_change *change, struct nx_put *put, struct nx_err 
 	*change->puts_tail = p;
 	change->puts_tail = &p->next;
 	change->small_bytes = small;
+	if (put->aside) /* the next one's bound is looked up among rows that all can see */
+		change->defer = false;
 	return NX_OK;
 }
 

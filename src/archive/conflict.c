@@ -9,7 +9,7 @@ enum {
 };
 
 nx_rc event_row(struct nx_archive *a, struct group *g, const char *kind, uint32_t domain,
-	uint64_t subject, int64_t study, struct nx_err *err)
+	uint64_t subject, int64_t study, const char *detail, struct nx_err *err)
 {
 	const struct nx_event_row row = {
 		.id = (int64_t)nx_archive_next_id(a, NX_T_EVENT),
@@ -17,7 +17,7 @@ nx_rc event_row(struct nx_archive *a, struct group *g, const char *kind, uint32_
 		.kind = kind,
 		.subject = (int64_t)subject,
 		.study = study,
-		.detail = "{}",
+		.detail = detail,
 	};
 	struct nx_op op;
 

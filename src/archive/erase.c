@@ -5,6 +5,7 @@
  */
 #include "archive/archive_priv.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -188,7 +189,8 @@ static nx_rc forget_row(struct erasure *e, struct nx_err *err)
 
 static nx_rc rows_delete(struct erasure *e, struct nx_err *err)
 {
-	static const enum nx_table tables[] = {NX_T_ITEM, NX_T_STUDY, NX_T_SUBJECT, NX_T_EVENT};
+	static const enum nx_table tables[] = {
+		NX_T_ITEM, NX_T_STUDY, NX_T_SUBJECT, NX_T_EVENT, NX_T_QUARANTINE};
 	struct blob_walk walk = {.e = e, .err = err};
 	nx_rc rc;
 
@@ -245,7 +247,7 @@ static nx_rc entry_add(
 	return rc ? rc : nx_change_entry(e->change, &full, NULL, err);
 }
 
-nx_rc nx_archive_erase(struct nx_archive *archive, uint64_t subject,
+static nx_rc subject_erase(struct nx_archive *archive, uint64_t subject,
 	const struct nx_entry_draft *draft, uint64_t *ret_items, struct nx_err *err)
 {
 	struct erasure e = {.a = archive, .subject = subject};
@@ -268,6 +270,75 @@ nx_rc nx_archive_erase(struct nx_archive *archive, uint64_t subject,
 		*ret_items = e.items;
 	erasure_done(&e);
 	return rc;
+}
+
+/* Rows of quarantine that go, newest first. */
+struct doomed {
+	struct doomed *next;
+	struct nx_quarantine_row row; /* numbers only */
+};
+
+struct doomed_list {
+	struct nx_archive *a;
+	struct nx_arena *arena;
+	struct doomed *first;
+	uint64_t patient; /* 0: of every patient that is erased */
+};
+
+static nx_rc doomed_add(void *payload, const void *row, struct nx_err *err)
+{
+	struct doomed_list *l = payload;
+	const struct nx_quarantine_row *r = row;
+	uint64_t patient = (uint64_t)r->patient;
+	struct doomed *d;
+
+	if (!patient || (l->patient ? patient != l->patient : !nx_keys_erased(l->a->keys, patient)))
+		return NX_OK;
+	d = nx_arena_alloc(l->arena, sizeof(*d));
+	if (!d)
+		return nx_err_set(err, NX_E_NOMEM, "no memory to erase quarantine");
+	d->row = (struct nx_quarantine_row){
+		.id = r->id, .subject = r->subject, .patient = r->patient};
+	d->next = l->first;
+	l->first = d;
+	return NX_OK;
+}
+
+/* The entries are the patient's. */
+static nx_rc asides_erase(
+	struct nx_archive *a, uint64_t patient, const char *principal, struct nx_err *err)
+{
+	NX_AUTO(nx_arena) *arena = nx_arena_new(ERASE_ARENA_MAX, NX_ARENA_WIPE);
+	struct doomed_list list = {.a = a, .arena = arena, .patient = patient};
+	nx_rc rc;
+
+	if (!arena)
+		return nx_err_set(err, NX_E_NOMEM, "no memory to erase quarantine");
+	rc = nx_cat_quarantine(a->cat, 0, 0, 0, INT32_MAX, doomed_add, &list, err);
+	for (const struct doomed *d = list.first; d && !rc; d = d->next) {
+		struct nx_entry_draft draft = {.action = NX_ACTION_QUARANTINE_DISCARD,
+			.principal = principal,
+			.subject = (uint64_t)d->row.patient};
+		char detail[96];
+		uint64_t items;
+
+		(void)snprintf(detail, sizeof(detail), "{\"quarantine\":%lld,\"why\":\"erasure\"}",
+			(long long)d->row.id);
+		draft.detail = nx_slice_str(detail);
+		rc = subject_erase(a, (uint64_t)d->row.subject, &draft, &items, err);
+	}
+	return rc;
+}
+
+nx_rc nx_archive_erase(struct nx_archive *archive, uint64_t subject,
+	const struct nx_entry_draft *draft, uint64_t *ret_items, struct nx_err *err)
+{
+	nx_rc rc = subject_erase(archive, subject, draft, ret_items, err);
+
+	if (rc)
+		return rc;
+	/* No more can come: the patient's key is gone. */
+	return asides_erase(archive, subject, draft ? draft->principal : "", err);
 }
 
 nx_rc erase_sweep(struct nx_archive *a, struct nx_err *err)
@@ -302,5 +373,5 @@ nx_rc erase_sweep(struct nx_archive *a, struct nx_err *err)
 				"%llu items of an erased subject deleted",
 				(unsigned long long)items);
 	}
-	return rc;
+	return rc ? rc : asides_erase(a, 0, "", err);
 }

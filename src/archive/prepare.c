@@ -479,7 +479,7 @@ static nx_rc item_row(struct nx_archive *a, struct group *g, struct target *t,
 	row.domain = t->domain;
 	row.series = t->series ? t->series->id : 0;
 	row.version = t->old.id ? t->old.version + 1 : 1;
-	row.state = NX_ITEM_LIVE;
+	row.state = put->aside ? NX_ITEM_ASIDE : NX_ITEM_LIVE;
 	row.received_us = g->now_us;
 	nx_buf_init(&sealed, NX_LIMIT_GROUP_RECORD, 0);
 	rc = recipe_seal(r, &t->key, (uint64_t)row.id, &sealed, err);
@@ -546,11 +546,11 @@ static nx_rc conflicts_note(
 		rc = conflict_row(a, g, t->put, t->old.id, err);
 		if (!rc)
 			rc = event_row(a, g, "instance.conflict", t->domain, t->subject,
-				t->study->id, err);
+				t->study->id, "{}", err);
 	}
 	if (!rc && t->study->subject != t->subject)
-		rc = event_row(
-			a, g, "study.patient-conflict", t->domain, t->subject, t->study->id, err);
+		rc = event_row(a, g, "study.patient-conflict", t->domain, t->subject, t->study->id,
+			"{}", err);
 	return rc;
 }
 
@@ -616,12 +616,48 @@ static nx_rc item_store(struct nx_archive *a, struct group *g, struct target *t,
 	return NX_OK;
 }
 
+/*
+ * Into quarantine.  It has a key of its own, so that it can be discarded alone; the patient it
+ * seems to be of is found or made as for an instance, so that an erasure finds it.
+ */
+static nx_rc prepare_aside(
+	struct nx_archive *a, struct group *g, struct nx_put *put, struct nx_err *err)
+{
+	struct target patient = {.put = put, .domain = (uint32_t)put->collection->domain};
+	struct target t = patient;
+	struct nx_recipe r;
+	nx_rc rc = aside_room(a, g, put, err);
+
+	if (!rc && put->study)
+		rc = subject_find(a, g, &patient, err);
+	t.subject = subject_id_new();
+	if (!rc)
+		rc = nx_keys_subject_new(a->keys, t.domain, t.subject, &t.key, err);
+	if (!rc)
+		rc = recipe_of(put, g->arena, &r, err);
+	if (!rc)
+		rc = blob_rows(a, g, put, &r, err);
+	if (!rc)
+		rc = item_row(a, g, &t, &r, err);
+	if (!rc)
+		rc = aside_rows(a, g, put, t.subject, patient.subject, &t.key, err);
+	nx_key_done(&patient.key);
+	nx_key_done(&t.key);
+	if (rc)
+		return rc;
+	put->outcome = NX_PUT_STORED;
+	put->ret_subject = patient.subject ? patient.subject : t.subject;
+	return NX_OK;
+}
+
 nx_rc prepare_put(struct nx_archive *a, struct group *g, struct nx_put *put, struct nx_err *err)
 {
 	struct target t = {.put = put, .domain = (uint32_t)put->collection->domain};
 	struct nx_recipe r;
 	nx_rc rc;
 
+	if (put->aside)
+		return prepare_aside(a, g, put, err);
 	assert(!put->study == !put->series);
 	rc = subject_resolve(a, g, &t, err);
 	if (!rc)

@@ -37,7 +37,7 @@ static const struct {
 	{EBUSY, NX_E_BUSY},
 };
 
-nx_rc nx_err_set(struct nx_err *err, nx_rc rc, const char *fmt, ...)
+nx_rc(nx_err_set)(struct nx_err *err, nx_rc rc, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -51,7 +51,7 @@ nx_rc nx_err_set(struct nx_err *err, nx_rc rc, const char *fmt, ...)
 	return rc;
 }
 
-nx_rc nx_err_errno(struct nx_err *err, const char *fmt, ...)
+nx_rc(nx_err_errno)(struct nx_err *err, const char *fmt, ...)
 {
 	int errnum = errno;
 	nx_rc rc = nx_rc_from_errno(errnum);
@@ -72,7 +72,7 @@ nx_rc nx_err_errno(struct nx_err *err, const char *fmt, ...)
 	return rc;
 }
 
-nx_rc nx_err_prefix(struct nx_err *err, nx_rc rc, const char *fmt, ...)
+nx_rc(nx_err_prefix)(struct nx_err *err, nx_rc rc, const char *fmt, ...)
 {
 	char old[NX_ERR_TEXT_MAX];
 	va_list ap;

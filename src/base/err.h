@@ -40,6 +40,28 @@ nx_rc nx_err_errno(struct nx_err *err, const char *fmt, ...) NX_PRINTF(2, 3);
 /* Put "prefix: " before the text that is there; returns `rc`. */
 nx_rc nx_err_prefix(struct nx_err *err, nx_rc rc, const char *fmt, ...) NX_PRINTF(3, 4);
 
+/* The same functions, so that the compiler and its analyzers see what comes back: `rc` itself, and
+ * never NX_OK for an errno.  Without that every failure looks as if it could be a success. */
+#define nx_err_set(err, rc, ...)                                 \
+	__extension__({                                          \
+		const nx_rc set_rc_ = (rc);                      \
+		(void)(nx_err_set)((err), set_rc_, __VA_ARGS__); \
+		set_rc_;                                         \
+	})
+#define nx_err_prefix(err, rc, ...)                                    \
+	__extension__({                                                \
+		const nx_rc prefix_rc_ = (rc);                         \
+		(void)(nx_err_prefix)((err), prefix_rc_, __VA_ARGS__); \
+		prefix_rc_;                                            \
+	})
+#define nx_err_errno(err, ...)                                              \
+	__extension__({                                                     \
+		const nx_rc errno_rc_ = (nx_err_errno)((err), __VA_ARGS__); \
+		if (errno_rc_ == NX_OK)                                     \
+			__builtin_unreachable();                            \
+		errno_rc_;                                                  \
+	})
+
 /* The text, or the wire name where no text was set. */
 const char *nx_err_text(const struct nx_err *err);
 

@@ -17,6 +17,10 @@
 #define NX_LIMIT_DICOM_INFLATE_RATIO 200u /* deflated transfer syntax: output per input byte */
 #define NX_LIMIT_DICOM_INSTANCE      (1ull << 40) /* one instance, bytes */
 
+/* Quarantine of one collection, where the site says nothing else. */
+#define NX_LIMIT_QUARANTINE_ITEMS 10000u
+#define NX_LIMIT_QUARANTINE_MIB   65536u
+
 /* The published split rule: an element value of this length and more is bulk. */
 #define NX_BULK_THRESHOLD (64u * NX_KIB)
 
@@ -30,6 +34,7 @@
 #define NX_LIMIT_GROUP_WAITERS 512u
 #define NX_LIMIT_RECIPE_PARTS  65536u
 #define NX_LIMIT_BLOB_EXTENTS  1048576u
+#define NX_LIMIT_OPEN_PACKS    512u /* kept open when nothing uses them; two descriptors each */
 
 /* Names. */
 #define NX_LIMIT_NAME       64u   /* collection, project, principal, domain */
@@ -46,18 +51,19 @@
 #define NX_LIMIT_ARGON2_PASSES 64u
 
 /* Network. */
-#define NX_LIMIT_CONNECTIONS      4096u
-#define NX_LIMIT_PDU              (1u * NX_MIB)   /* P-DATA-TF we accept and announce at most */
-#define NX_LIMIT_PDU_ASSOC        (256u * NX_KIB) /* A-ASSOCIATE-RQ */
-#define NX_LIMIT_PRES_CONTEXTS    128u            /* PS3.8 9.3.2.2: odd ids 1-255 */
-#define NX_LIMIT_COMMAND_SET      (64u * NX_KIB)  /* DIMSE command set */
-#define NX_LIMIT_HTTP_HEADER      (32u * NX_KIB)
-#define NX_LIMIT_HTTP_SMALL_BODY  (4u * NX_MIB) /* JSON bodies */
-#define NX_LIMIT_MULTIPART_HEADER (16u * NX_KIB)
-#define NX_LIMIT_HTTP_QUERY       256u           /* query parameters of one request */
-#define NX_LIMIT_HTTP_ARENA       (64u * NX_MIB) /* memory of one request */
-#define NX_LIMIT_HTTP_DISCARD     (16u * NX_MIB) /* read past a refusal, to be able to say it */
-#define NX_LIMIT_URL              (8u * NX_KIB)
+#define NX_LIMIT_CONNECTIONS       4096u
+#define NX_LIMIT_LOCAL_CONNECTIONS 64u             /* to the site's own socket */
+#define NX_LIMIT_PDU               (1u * NX_MIB)   /* P-DATA-TF we accept and announce at most */
+#define NX_LIMIT_PDU_ASSOC         (256u * NX_KIB) /* A-ASSOCIATE-RQ */
+#define NX_LIMIT_PRES_CONTEXTS     128u            /* PS3.8 9.3.2.2: odd ids 1-255 */
+#define NX_LIMIT_COMMAND_SET       (64u * NX_KIB)  /* DIMSE command set */
+#define NX_LIMIT_HTTP_HEADER       (32u * NX_KIB)
+#define NX_LIMIT_HTTP_SMALL_BODY   (4u * NX_MIB) /* JSON bodies */
+#define NX_LIMIT_MULTIPART_HEADER  (16u * NX_KIB)
+#define NX_LIMIT_HTTP_QUERY        256u           /* query parameters of one request */
+#define NX_LIMIT_HTTP_ARENA        (64u * NX_MIB) /* memory of one request */
+#define NX_LIMIT_HTTP_DISCARD      (16u * NX_MIB) /* read past a refusal, to be able to say it */
+#define NX_LIMIT_URL               (8u * NX_KIB)
 
 /* Queries. */
 #define NX_LIMIT_QUERY_ROWS   10000u

@@ -236,6 +236,8 @@ nx_rc nx_cat_counts(struct nx_cat *cat, struct nx_cat_counts *ret, struct nx_err
 		"SELECT COUNT(*) FROM series",
 		"SELECT items FROM tally",
 		"SELECT bytes FROM tally",
+		"SELECT COUNT(*) FROM quarantine",
+		"SELECT COALESCE(SUM(size), 0) FROM quarantine",
 	};
 	int64_t n[NX_ARRAY_LEN(sql)];
 	struct conn *conn;
@@ -254,8 +256,40 @@ nx_rc nx_cat_counts(struct nx_cat *cat, struct nx_cat_counts *ret, struct nx_err
 		.studies = (uint64_t)n[1],
 		.series = (uint64_t)n[2],
 		.items = (uint64_t)n[3],
-		.bytes = (uint64_t)n[4]};
+		.bytes = (uint64_t)n[4],
+		.quarantined = (uint64_t)n[5],
+		.quarantined_bytes = (uint64_t)n[6]};
 	return NX_OK;
+}
+
+nx_rc nx_cat_quarantine_totals(struct nx_cat *cat, int64_t collection, uint64_t *ret_n,
+	uint64_t *ret_bytes, struct nx_err *err)
+{
+	NX_AUTO_DONE(nx_buf) sql;
+	struct conn *conn;
+	sqlite3_stmt *stmt;
+	int sq;
+	nx_rc rc = nx_cat_take_reader(cat, &conn, err);
+
+	nx_buf_init(&sql, NX_KIB, 0);
+	if (rc)
+		return rc;
+	nx_buf_put_str(&sql,
+		"SELECT COUNT(*), COALESCE(SUM(size), 0) FROM quarantine WHERE collection = ?1");
+	rc = nx_sql_prepare(conn->db, &sql, false, &stmt, err);
+	if (!rc) {
+		sq = sqlite3_bind_int64(stmt, 1, collection);
+		sq = sq ? sq : sqlite3_step(stmt);
+		if (sq == SQLITE_ROW) {
+			*ret_n = (uint64_t)sqlite3_column_int64(stmt, 0);
+			*ret_bytes = (uint64_t)sqlite3_column_int64(stmt, 1);
+		} else {
+			rc = nx_sql_err(err, sq, "quarantine");
+		}
+		sqlite3_finalize(stmt);
+	}
+	nx_cat_give_reader(cat, conn);
+	return rc;
 }
 
 /* ---- backup ---- */

@@ -243,7 +243,8 @@ enum nx_item_state {
 	NX_ITEM_LIVE = 1,
 	NX_ITEM_OLD = 2 /* a newer version exists */,
 	NX_ITEM_DELETED = 3,
-	NX_ITEM_ERASED = 4
+	NX_ITEM_ERASED = 4,
+	NX_ITEM_ASIDE = 5 /* in quarantine: not of its collection */
 };
 
 struct nx_item {
@@ -317,11 +318,14 @@ struct nx_quarantine_row {
 	int64_t id;
 	int64_t time_us;
 	int64_t collection;
-	const char *source; /* calling AE title or principal */
-	int64_t reason;     /* nx_rc */
-	int64_t size;
-	int64_t state;          /* 1 waiting, 2 accepted, 3 discarded */
-	struct nx_slice sealed; /* recipe, sealed under the collection's key (archive) */
+	const char *source;     /* calling AE title or principal */
+	int64_t reason;         /* of ingest's reasons.def */
+	int64_t size;           /* bytes as received */
+	int64_t state;          /* 1 waiting; what is settled has no row */
+	struct nx_slice sealed; /* what is known of it, JSON, under the subject's key (archive) */
+	int64_t item;           /* its bytes: an item of state NX_ITEM_ASIDE */
+	int64_t subject;        /* made for it alone: discarding destroys this key */
+	int64_t patient;        /* the subject it seems to belong to; 0: not known */
 };
 
 struct nx_tag_row {
@@ -462,6 +466,11 @@ NX_NODISCARD nx_rc nx_cat_studies_all(struct nx_cat *cat, int64_t after_id, unsi
 	nx_cat_row_fn fn, void *payload, struct nx_err *err);
 NX_NODISCARD nx_rc nx_cat_series_all(struct nx_cat *cat, int64_t after_id, unsigned limit,
 	nx_cat_row_fn fn, void *payload, struct nx_err *err);
+/* struct nx_quarantine_row, struct nx_conflict_row by id; collection and reason 0: any. */
+NX_NODISCARD nx_rc nx_cat_quarantine(struct nx_cat *cat, int64_t after_id, int64_t collection,
+	int64_t reason, unsigned limit, nx_cat_row_fn fn, void *payload, struct nx_err *err);
+NX_NODISCARD nx_rc nx_cat_conflicts(struct nx_cat *cat, int64_t after_id, int64_t collection,
+	unsigned limit, nx_cat_row_fn fn, void *payload, struct nx_err *err);
 NX_NODISCARD nx_rc nx_cat_packs(
 	struct nx_cat *cat, nx_cat_row_fn fn, void *payload, struct nx_err *err);
 
@@ -525,8 +534,14 @@ struct nx_cat_counts {
 	uint64_t series;
 	uint64_t items; /* live ones */
 	uint64_t bytes; /* of these, as received */
+	uint64_t quarantined;
+	uint64_t quarantined_bytes;
 };
 NX_NODISCARD nx_rc nx_cat_counts(struct nx_cat *cat, struct nx_cat_counts *ret, struct nx_err *err);
+
+/* What waits in quarantine for one collection. */
+NX_NODISCARD nx_rc nx_cat_quarantine_totals(struct nx_cat *cat, int64_t collection, uint64_t *ret_n,
+	uint64_t *ret_bytes, struct nx_err *err);
 
 /* Helpers to make PUT operations of the typed rows: values from `arena`, strings borrowed. */
 NX_NODISCARD nx_rc nx_op_put_collection(

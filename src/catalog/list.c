@@ -117,6 +117,23 @@ nx_rc nx_cat_series_all(struct nx_cat *cat, int64_t after_id, unsigned limit, nx
 	return list(cat, CAT_S_SERIES_ALL, args, 2, fn, payload, err);
 }
 
+nx_rc nx_cat_quarantine(struct nx_cat *cat, int64_t after_id, int64_t collection, int64_t reason,
+	unsigned limit, nx_cat_row_fn fn, void *payload, struct nx_err *err)
+{
+	struct nx_val args[] = {nx_val_int(after_id), nx_val_int(collection), nx_val_int(reason),
+		nx_val_int(limit)};
+
+	return list(cat, CAT_S_QUARANTINE, args, 4, fn, payload, err);
+}
+
+nx_rc nx_cat_conflicts(struct nx_cat *cat, int64_t after_id, int64_t collection, unsigned limit,
+	nx_cat_row_fn fn, void *payload, struct nx_err *err)
+{
+	struct nx_val args[] = {nx_val_int(after_id), nx_val_int(collection), nx_val_int(limit)};
+
+	return list(cat, CAT_S_CONFLICTS, args, 3, fn, payload, err);
+}
+
 nx_rc nx_cat_objects(struct nx_cat *cat, int64_t collection, const char *prefix, const char *after,
 	unsigned limit, nx_cat_row_fn fn, void *payload, struct nx_err *err)
 {

@@ -44,6 +44,11 @@ static const struct {
 	[CAT_S_STUDIES_ALL] = {NX_T_STUDY, "WHERE id > ?1 ORDER BY id LIMIT ?2"},
 	[CAT_S_SERIES_ALL] = {NX_T_SERIES, "WHERE id > ?1 ORDER BY id LIMIT ?2"},
 	[CAT_S_PACKS] = {NX_T_PACK, "ORDER BY id"},
+	[CAT_S_QUARANTINE] = {NX_T_QUARANTINE,
+		"WHERE id > ?1 AND (?2 = 0 OR collection = ?2) AND (?3 = 0 OR reason = ?3) "
+		"ORDER BY id LIMIT ?4"},
+	[CAT_S_CONFLICTS] = {NX_T_CONFLICT,
+		"WHERE id > ?1 AND (?2 = 0 OR collection = ?2) ORDER BY id LIMIT ?3"},
 };
 
 const struct cat_table *nx_cat_stmt_table(enum cat_stmt which)
@@ -122,7 +127,7 @@ static nx_rc lookup(struct nx_cat *cat, enum cat_stmt which, const struct nx_val
 	} row;
 	const struct cat_table *table = nx_cat_stmt_table(which);
 	struct conn *conn;
-	sqlite3_stmt *stmt;
+	sqlite3_stmt *stmt = NULL;
 	nx_rc rc = take_conn(cat, &conn, err);
 
 	if (rc)

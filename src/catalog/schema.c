@@ -11,6 +11,11 @@
 	{                                                  \
 #m, offsetof(struct row, m), NX_VAL_INT, 1 \
 	}
+/* A column that came with a later version. */
+#define INT_SINCE(row, m, version)                               \
+	{                                                        \
+#m, offsetof(struct row, m), NX_VAL_INT, version \
+	}
 #define TEXT(row, m)                                        \
 	{                                                   \
 #m, offsetof(struct row, m), NX_VAL_TEXT, 1 \
@@ -193,9 +198,13 @@ static const struct cat_column quarantine_cols[] = {
 	INT(nx_quarantine_row, size),
 	INT(nx_quarantine_row, state),
 	BLOB(nx_quarantine_row, sealed),
+	INT_SINCE(nx_quarantine_row, item, 2),
+	INT_SINCE(nx_quarantine_row, subject, 2),
+	INT_SINCE(nx_quarantine_row, patient, 2),
 };
 static const struct cat_index quarantine_idx[] = {
 	{.name = "quarantine_collection", .cols = {2, 6}, .n_cols = 2, .since = 1},
+	{.name = "quarantine_subject", .cols = {9}, .n_cols = 1, .since = 2},
 };
 
 static const struct cat_column tag_cols[] = {

@@ -297,6 +297,18 @@ nx_rc cli_text(const struct cli_args *args, char *path, struct nx_err *err)
 	return rc ? rc : cli_print(&buf, err);
 }
 
+nx_rc cli_fetch(const struct cli_args *args, char *path, const char *to, struct nx_err *err)
+{
+	NX_AUTO(nx_client) *client = NULL;
+	nx_rc rc = path ? nx_client_new(args, &client, err)
+			: nx_err_set(err, NX_E_NOMEM, "no memory for a path");
+
+	if (!rc)
+		rc = cli_download(client, path, to, err);
+	free(path);
+	return rc;
+}
+
 nx_rc cmd_ledger_prove(const struct cli_args *args, struct nx_err *err)
 {
 	return cli_text(args, ledger_path(args, "/ledger/proof"), err);

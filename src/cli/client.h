@@ -58,6 +58,13 @@ NX_NODISCARD nx_rc cli_text(const struct cli_args *args, char *path, struct nx_e
 char *cli_absolute(const char *path);
 /* "/what?key=value&..." of those of the named options that were given; from the heap. */
 char *cli_query(const struct cli_args *args, const char *what, const char *const *keys, size_t n);
+/* GET `path` into the file `to`, by way of a temporary name: a file that has its name is whole. "-"
+ * is standard output. */
+NX_NODISCARD nx_rc cli_download(
+	struct nx_client *client, const char *path, const char *to, struct nx_err *err);
+/* The same with a client of its own; takes `path`. */
+NX_NODISCARD nx_rc cli_fetch(
+	const struct cli_args *args, char *path, const char *to, struct nx_err *err);
 /* One exchange with a client of its own; takes `path` (from the heap; NULL: no memory) and `body`.
  */
 NX_NODISCARD nx_rc cli_ask(const struct cli_args *args, const char *method, char *path,

@@ -171,6 +171,27 @@ static const struct cli_opt restore_opts[] = {
 	{0},
 };
 
+static const struct cli_opt quarantine_opts[] = {
+	{"collection", "NAME", "Only of this collection"},
+	{"reason", "WORD",
+		"truncated, malformed, too-deep, bad-uid, other-class or other-instance"},
+	{"after", "NUMBER", "Numbers past this one"},
+	{"limit", "N", "Most rows; else 1000"},
+	{0},
+};
+
+static const struct cli_opt discard_opts[] = {
+	{"yes", NULL, "Do not ask"},
+	{0},
+};
+
+static const struct cli_opt conflict_opts[] = {
+	{"collection", "NAME", "Only of this collection"},
+	{"after", "NUMBER", "Numbers past this one"},
+	{"limit", "N", "Most rows; else 1000"},
+	{0},
+};
+
 const struct cli_cmd cli_cmds[] = {
 	{"init", NULL, "", "Make a site",
 		"Makes keys, certificates, catalog, ledger and the collections clinical, curated "
@@ -193,6 +214,24 @@ const struct cli_cmd cli_cmds[] = {
 		cmd_put},
 	{"ls", NULL, "[PREFIX]", "List objects", NULL, ls_opts, 0, 1, CLI_SERVER, cmd_ls},
 	{"rm", NULL, "KEY", "Delete an object", NULL, collection_opts, 1, 1, CLI_SERVER, cmd_rm},
+	{"quarantine", "list", "", "List what was storable but wrong, and is kept aside", NULL,
+		quarantine_opts, 0, 0, CLI_SERVER, cmd_quarantine_list},
+	{"quarantine", "show", "NUMBER", "Why it is there, and what is known of it", NULL, NULL, 1,
+		1, CLI_SERVER, cmd_quarantine_show},
+	{"quarantine", "get", "NUMBER FILE", "Its bytes as received; - is standard output",
+		"A data set that came over C-STORE has no preamble and no meta group.", NULL, 2, 2,
+		CLI_SERVER, cmd_quarantine_get},
+	{"quarantine", "retry", "NUMBER", "Take it in again, as it came",
+		"When that works, it leaves quarantine.  When not, it stays.", NULL, 1, 1,
+		CLI_SERVER, cmd_quarantine_retry},
+	{"quarantine", "discard", "NUMBER", "Destroy its key and forget it", NULL, discard_opts, 1,
+		1, CLI_SERVER, cmd_quarantine_discard},
+	{"conflict", "list", "", "List instances that came again with other bytes", NULL,
+		conflict_opts, 0, 0, CLI_SERVER, cmd_conflict_list},
+	{"conflict", "show", "NUMBER", "Versions, where they came from, which attributes differ",
+		NULL, NULL, 1, 1, CLI_SERVER, cmd_conflict_show},
+	{"conflict", "get", "NUMBER VERSION FILE", "The bytes of a version; - is standard output",
+		NULL, NULL, 3, 3, CLI_SERVER, cmd_conflict_get},
 	{"deid", NULL, "", "De-identified copies of studies",
 		"What the profile cannot make safe is left out and named.  What was copied before "
 		"is not\ncopied again.",

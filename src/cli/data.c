@@ -108,15 +108,15 @@ nx_rc cmd_find(const struct cli_args *args, struct nx_err *err)
 
 /* ---- get ---- */
 
-/* Into a temporary name first: a file that has its name is whole. */
-static nx_rc file_get(
-	struct nx_client *client, const char *path, const char *to, struct nx_err *err)
+nx_rc cli_download(struct nx_client *client, const char *path, const char *to, struct nx_err *err)
 {
 	char part[PATH_LEN];
 	uint64_t bytes;
 	nx_rc rc;
 	int fd;
 
+	if (strcmp(to, "-") == 0)
+		return nx_client_download(client, path, STDOUT_FILENO, &bytes, err);
 	if ((size_t)snprintf(part, sizeof(part), "%s.part", to) >= sizeof(part))
 		return nx_err_set(err, NX_E_INVAL, "path of the file is too long");
 	fd = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
@@ -163,7 +163,7 @@ static nx_rc instance_get(const struct cli_args *args, struct nx_client *client,
 		(size_t)snprintf(to, sizeof(to), "%s/%s.dcm", dir, instance) >= sizeof(to) || !path)
 		return nx_err_set(err, NX_E_INVAL, "path of the folder is too long");
 	rc = nx_mkdirs(dir, err);
-	return rc ? rc : file_get(client, path, to, err);
+	return rc ? rc : cli_download(client, path, to, err);
 }
 
 static nx_rc study_get(const struct cli_args *args, struct nx_client *client, struct nx_err *err)
@@ -206,7 +206,6 @@ nx_rc cmd_get(const struct cli_args *args, struct nx_err *err)
 {
 	NX_AUTO(nx_client) *client = NULL;
 	NX_AUTO_MEM char *path = NULL;
-	uint64_t bytes;
 	nx_rc rc = nx_client_new(args, &client, err);
 
 	if (rc)
@@ -217,9 +216,7 @@ nx_rc cmd_get(const struct cli_args *args, struct nx_err *err)
 		"/collections/%s/objects/%S", collection_of(args, "curated"), args->words[0]);
 	if (!path)
 		return nx_err_set(err, NX_E_NOMEM, "no memory for a path");
-	if (strcmp(args->words[1], "-") == 0)
-		return nx_client_download(client, path, STDOUT_FILENO, &bytes, err);
-	return file_get(client, path, args->words[1], err);
+	return cli_download(client, path, args->words[1], err);
 }
 
 /* ---- objects ---- */

@@ -11,6 +11,7 @@
 #include "cli/cli_priv.h"
 #include "net/net.h"
 #include "server/config.h"
+#include "server/descriptors.h"
 #include "server/site.h"
 
 enum {
@@ -174,6 +175,21 @@ static enum verdict check_memlock(const struct patient *p, char say[SAY])
 	return limit.rlim_cur < MEMLOCK_MIN ? WARN : GOOD;
 }
 
+static enum verdict check_files(const struct patient *p, char say[SAY])
+{
+	uint64_t needed = nx_descriptors_needed(&p->config), allowed = nx_descriptors_allowed();
+
+	if (allowed < needed) {
+		(void)snprintf(say, SAY,
+			"%llu are allowed, the configuration can need %llu: the site will not start",
+			(unsigned long long)allowed, (unsigned long long)needed);
+		return BAD;
+	}
+	(void)snprintf(say, SAY, "the %llu that the configuration can need are allowed",
+		(unsigned long long)needed);
+	return GOOD;
+}
+
 static const struct check checks[] = {
 	{"permissions", check_permissions},
 	{"key store", check_places},
@@ -182,6 +198,7 @@ static const struct check checks[] = {
 	{"certificate", check_tls},
 	{"O_DIRECT", check_direct},
 	{"locked memory", check_memlock},
+	{"open files", check_files},
 };
 
 nx_rc cmd_doctor(const struct cli_args *args, struct nx_err *err)

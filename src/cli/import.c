@@ -62,7 +62,7 @@ static char *next_file(struct import *im)
 	return path;
 }
 
-static void count(struct import *im, const json_t *answer, uint64_t size)
+static void count(struct import *im, const char *file, const json_t *answer, uint64_t size)
 {
 	const char *outcome = json_string_value(json_object_get(answer, "outcome"));
 	const struct {
@@ -80,6 +80,9 @@ static void count(struct import *im, const json_t *answer, uint64_t size)
 		if (outcome && strcmp(outcome, counters[i].name) == 0)
 			++*counters[i].counter;
 	im->bytes += size;
+	if (json_object_get(answer, "quarantine"))
+		(void)fprintf(stderr, "%s%s: kept in %s\n", im->progress ? "\r" : "", file,
+			json_string_value(json_object_get(answer, "note")));
 	progress_show(im, false);
 	(void)pthread_mutex_unlock(&im->lock);
 }
@@ -111,7 +114,7 @@ static nx_rc file_send(
 	rc = nx_client_upload(client, "POST", im->path, "application/dicom", fd,
 		(uint64_t)st.st_size, &answer, err);
 	if (!rc)
-		count(im, answer, (uint64_t)st.st_size);
+		count(im, file, answer, (uint64_t)st.st_size);
 	json_decref(answer);
 	return rc;
 }
@@ -175,9 +178,12 @@ static nx_rc import_end(struct import *im, struct nx_err *err)
 		*err = im->first;
 		return err->rc;
 	}
-	return im->failed ? nx_err_set(err, NX_E_INTERNAL, "%llu files were not taken",
-				    (unsigned long long)im->failed)
-			  : NX_OK;
+	if (im->failed)
+		return nx_err_set(err, NX_E_INTERNAL, "%llu files were not taken",
+			(unsigned long long)im->failed);
+	return im->quarantined ? nx_err_set(err, NX_E_QUARANTINED, "%llu files are in quarantine",
+					 (unsigned long long)im->quarantined)
+			       : NX_OK;
 }
 
 nx_rc cmd_import(const struct cli_args *args, struct nx_err *err)

@@ -12,7 +12,7 @@ static uint64_t number(const json_t *json, const char *section, const char *key)
 
 static void status_print(const json_t *s)
 {
-	char held[16], room[16], memory[16];
+	char held[16], room[16], memory[16], aside[16];
 
 	(void)printf("%s (%s), narthex %s, since %s: %s\n",
 		json_string_value(json_object_get(s, "site")),
@@ -26,6 +26,9 @@ static void status_print(const json_t *s)
 		(unsigned long long)number(s, "holds", "series"),
 		(unsigned long long)number(s, "holds", "items"),
 		cli_bytes(number(s, "holds", "bytes"), held));
+	(void)printf("quarantine %llu items, %s\n",
+		(unsigned long long)number(s, "holds", "quarantined"),
+		cli_bytes(number(s, "holds", "quarantined_bytes"), aside));
 	(void)printf("ledger     %llu entries\n",
 		(unsigned long long)number(s, "holds", "ledger_entries"));
 	(void)printf("ingest     %llu stored, %llu duplicates, %llu versions, %llu quarantined, "

@@ -85,7 +85,6 @@ struct dw_report {
 	char study[NX_LIMIT_UID + 1]; /* of the first one stored */
 	size_t n_stored;
 	size_t n_failed;
-	size_t n_warned;
 	nx_rc failure; /* of the last failure, as long as all were retryable */
 	bool all_retryable;
 };
@@ -94,6 +93,8 @@ void dw_report_init(struct dw_report *report);
 void dw_report_done(struct dw_report *report);
 void dw_report_stored(
 	struct dw_report *report, const char *base_url, const struct nx_ingest_result *result);
+/* Not stored as an instance, and kept: a failure with the number it is kept under. */
+void dw_report_quarantined(struct dw_report *report, const struct nx_ingest_result *result);
 /* `expect`: study of the path, or NULL. */
 void dw_report_failed(struct dw_report *report, const struct nx_ingest_result *known, nx_rc why,
 	const char *expect);

@@ -39,6 +39,8 @@ static void oldest_finish(struct store *s)
 	if (rc) {
 		nx_ingest_peek(job, &result);
 		dw_report_failed(&s->report, &result, rc, s->opts.expect_study);
+	} else if (result.outcome == NX_INGEST_QUARANTINED) {
+		dw_report_quarantined(&s->report, &result);
 	} else {
 		dw_report_stored(&s->report, s->call.base_url, &result);
 	}

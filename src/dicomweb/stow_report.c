@@ -7,8 +7,13 @@ enum {
 	REPORT_MAX = 256 * 1024 * 1024,
 	URL_MAX = 1024,
 	REASON_OTHER_STUDY = 0xA900, /* PS3.4 B.2.3: the data set is not what was announced */
-	WARNING_KEPT_ASIDE = 0xB007  /* the same, and stored */
+	/* A private block of ours (PS3.5 7.8.1) in what was not stored as an instance. */
+	TAG_CREATOR = 0x00090010,
+	TAG_QUARANTINE = 0x00091001,
+	TAG_NOTE = 0x00091002
 };
+
+static const char creator[] = "NARTHEX";
 
 static void items_init(struct nx_buf *buf, struct nx_json *json)
 {
@@ -46,13 +51,9 @@ void dw_report_stored(
 
 	nx_json_object_begin(json);
 	put_uids(json, result);
-	if (result->outcome == NX_INGEST_QUARANTINED) {
-		report->n_warned++;
-		dw_json_uint(json, NX_TAG_WARNING_REASON, "US", WARNING_KEPT_ASIDE);
-	} else if (snprintf(url, sizeof(url), "%s/studies/%s/series/%s/instances/%s", base_url,
-			   result->study, result->series, result->sop_instance) < URL_MAX) {
+	if (snprintf(url, sizeof(url), "%s/studies/%s/series/%s/instances/%s", base_url,
+		    result->study, result->series, result->sop_instance) < URL_MAX)
 		nx_json_dicom_text(json, NX_TAG_RETRIEVE_URL, url);
-	}
 	nx_json_object_end(json);
 	if (!report->n_stored++)
 		(void)snprintf(report->study, sizeof(report->study), "%s", result->study);
@@ -60,21 +61,61 @@ void dw_report_stored(
 		report->study[0] = '\0'; /* of several studies: no URL for all */
 }
 
-void dw_report_failed(struct dw_report *report, const struct nx_ingest_result *known, nx_rc why,
-	const char *expect)
+/* By its UIDs where they are known, else among the others. */
+static struct nx_json *failed_begin(struct dw_report *report, const struct nx_ingest_result *known)
 {
 	bool named = known && known->sop_class[0] && known->sop_instance[0];
 	struct nx_json *json = named ? &report->failed_json : &report->others_json;
-	unsigned reason = nx_rc_dimse(why);
 
-	if (named && expect && why == NX_E_CONFLICT && strcmp(known->study, expect) != 0)
-		reason = REASON_OTHER_STUDY;
 	nx_json_object_begin(json);
 	if (named)
 		put_uids(json, known);
+	report->n_failed++;
+	return json;
+}
+
+static void put_private_text(struct nx_json *json, nx_tag tag, const char *text)
+{
+	char key[16];
+
+	(void)snprintf(key, sizeof(key), "%08X", (unsigned)tag);
+	nx_json_key(json, key);
+	nx_json_object_begin(json);
+	nx_json_kv_str(json, "vr", "LO");
+	nx_json_key(json, "Value");
+	nx_json_array_begin(json);
+	nx_json_str(json, text);
+	nx_json_array_end(json);
+	nx_json_object_end(json);
+}
+
+void dw_report_quarantined(struct dw_report *report, const struct nx_ingest_result *result)
+{
+	struct nx_json *json = failed_begin(report, result);
+	char number[24];
+
+	(void)snprintf(number, sizeof(number), "%lld", (long long)result->quarantine);
+	dw_json_uint(json, NX_TAG_FAILURE_REASON, "US", nx_reason_dimse(result->reason));
+	put_private_text(json, TAG_CREATOR, creator);
+	put_private_text(json, TAG_QUARANTINE, number);
+	put_private_text(json, TAG_NOTE, result->note);
+	nx_json_object_end(json);
+	report->failure = NX_E_QUARANTINED;
+	report->all_retryable = false;
+}
+
+void dw_report_failed(struct dw_report *report, const struct nx_ingest_result *known, nx_rc why,
+	const char *expect)
+{
+	unsigned reason = nx_rc_dimse(why);
+	struct nx_json *json;
+
+	if (known && known->sop_instance[0] && expect && why == NX_E_CONFLICT &&
+		strcmp(known->study, expect) != 0)
+		reason = REASON_OTHER_STUDY;
+	json = failed_begin(report, known);
 	dw_json_uint(json, NX_TAG_FAILURE_REASON, "US", reason);
 	nx_json_object_end(json);
-	report->n_failed++;
 	report->failure = why;
 	report->all_retryable = report->all_retryable && nx_rc_retryable(why);
 }
@@ -83,7 +124,7 @@ void dw_report_failed(struct dw_report *report, const struct nx_ingest_result *k
 int dw_report_status(const struct dw_report *report)
 {
 	if (!report->n_failed)
-		return report->n_warned ? 202 : 200;
+		return 200;
 	if (report->n_stored)
 		return 202;
 	return report->all_retryable ? nx_rc_http(report->failure) : 409;

@@ -182,6 +182,7 @@ static nx_rc establish(struct nx_assoc *assoc, struct nx_err *err)
 	nx_assoc_negotiate(assoc, &answer);
 	nx_pdu_associate_format(&assoc->tx, NX_PDU_ASSOCIATE_AC, &answer);
 	assoc->established = true;
+	assoc->io->ops->settled(assoc->io->transport);
 	nx_dimse_count(assoc->dimse, NX_COUNT_ACCEPTED, 1);
 	return nx_assoc_write(assoc, err);
 }

@@ -29,6 +29,11 @@ static bool conn_draining(void *transport)
 	return nx_conn_draining(transport);
 }
 
+static void conn_settled(void *transport)
+{
+	nx_conn_settled(transport);
+}
+
 struct nx_dimse_io nx_dimse_io_conn(struct nx_conn *conn)
 {
 	static const struct nx_dimse_io_ops ops = {
@@ -37,6 +42,7 @@ struct nx_dimse_io nx_dimse_io_conn(struct nx_conn *conn)
 		.writev = conn_writev,
 		.deadline = conn_deadline,
 		.draining = conn_draining,
+		.settled = conn_settled,
 	};
 
 	return (struct nx_dimse_io){

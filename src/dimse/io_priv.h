@@ -28,6 +28,7 @@ struct nx_dimse_io_ops {
 	nx_rc (*writev)(void *transport, const struct iovec *iov, int n, struct nx_err *err);
 	void (*deadline)(void *transport, int64_t mono_us);
 	bool (*draining)(void *transport);
+	void (*settled)(void *transport); /* the peer is known */
 };
 
 struct nx_dimse_io {

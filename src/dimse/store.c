@@ -106,10 +106,9 @@ static void result_wait(struct nx_dimse_op *op)
 		return;
 	}
 	if (result.outcome == NX_INGEST_QUARANTINED) {
-		/* Kept, but not as what it says it is: a warning (PS3.4 B.2.3, B007). */
-		nx_err_set(&err, NX_E_QUARANTINED, "kept in quarantine as number %lld",
-			(long long)result.quarantine);
-		nx_op_fail(op, nx_rc_dimse(NX_E_QUARANTINED), &err);
+		/* A failure: the archive does not hold it as the instance it was sent as. */
+		nx_err_set(&err, NX_E_QUARANTINED, "%s", result.note);
+		nx_op_fail(op, nx_reason_dimse(result.reason), &err);
 	}
 }
 

@@ -124,9 +124,10 @@ struct nx_http_opts {
 	const struct nx_tls_opts
 		*tls; /* NULL: plain (loopback and Unix only; the server app decides) */
 	unsigned max_conns;
-	int64_t header_us; /* deadline for a request head; 0: 10 s */
-	int64_t idle_us;   /* keep-alive; 0: 60 s */
-	uint64_t min_rate; /* bytes a second over any 10 s of a body; 0: 1024 */
+	unsigned max_per_peer; /* by address; 0: no limit */
+	int64_t header_us;     /* deadline for a request head; 0: 10 s */
+	int64_t idle_us;       /* keep-alive; 0: 60 s */
+	uint64_t min_rate;     /* bytes a second over any 10 s of a body; 0: 1024 */
 	const struct nx_route_table *tables;
 	size_t n_tables;
 	/* Runs before the handler of every route, with its row: authenticate, decide.  A failure is

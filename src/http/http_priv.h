@@ -79,9 +79,11 @@ struct nx_link {
 	int fd;
 	atomic_int_least64_t cut_at_us; /* INT64_MAX: the ball is on our side */
 	atomic_bool cut;
-	int64_t left_us; /* the patience left for this body; see nx_link_wait() */
+	atomic_bool waits; /* for a head: there is no request to lose */
+	int64_t left_us;   /* the patience left for this body; see nx_link_wait() */
 	struct nx_arena *arena;
 	struct nx_fiber *fiber; /* kept from body to body */
+	struct in6_addr addr;   /* IPv4 as ::ffff:a.b.c.d */
 	char peer[INET6_ADDRSTRLEN];
 	bool is_unix;
 	bool cn_known;
@@ -102,6 +104,7 @@ struct nx_http_server {
 	struct nx_http_opts opts;
 	char name[64];
 	char *unix_path;
+	unsigned max_conns;
 	struct MHD_Daemon *daemon;
 	int fd;
 	uint16_t port;
@@ -115,9 +118,16 @@ struct nx_http_server {
 	pthread_cond_t changed; /* active fell to 0 while draining, or stop */
 	bool stop;              /* guarded by lock */
 	struct nx_link *links;  /* guarded by lock */
+	unsigned n_links;       /* guarded by lock */
+	unsigned n_cut;         /* of them, and their threads still to end; guarded by lock */
 	unsigned active;        /* requests; guarded by lock */
 };
 
+/* Caller holds server->lock and has just put a connection in front of the list: with more than
+ * max_conns, the one that has waited longest for a request goes.  So a crowd that says nothing
+ * keeps nobody out.  True when many are still on their way out: the next should not come at once.
+ */
+bool nx_links_make_room(struct nx_http_server *server);
 NX_NODISCARD nx_rc nx_reaper_start(struct nx_http_server *server, struct nx_err *err);
 void nx_reaper_stop(struct nx_http_server *server);
 

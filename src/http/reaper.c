@@ -7,7 +7,8 @@
 
 enum {
 	PATIENCE_US = 10 * 1000 * 1000, /* http.h: the rate counts over any 10 s */
-	TICK_US = 250 * 1000
+	TICK_US = 250 * 1000,
+	LEAVING_PART = 4 /* of max_conns may be on their way out before others wait for it */
 };
 
 /*
@@ -54,18 +55,42 @@ void nx_link_sending(struct nx_link *link, uint64_t n)
 	nx_link_deadline(link, PATIENCE_US + (int64_t)(n / link->server->opts.min_rate) * 1000000);
 }
 
+/* Caller holds server->lock.  Wakes the connection's thread, which ends it. */
+static void link_cut(struct nx_link *link, const char *why)
+{
+	if (atomic_exchange(&link->cut, true))
+		return;
+	link->server->n_cut++;
+	(void)shutdown(link->fd, SHUT_RDWR);
+	nx_log(NX_LOG_WARN, "http", "connection-cut", "%s: %s: %s", link->server->name, link->peer,
+		why);
+}
+
 /* Caller holds server->lock. */
 static void reap(struct nx_http_server *server)
 {
 	int64_t now = nx_mono_us();
 
-	for (struct nx_link *link = server->links; link; link = link->next) {
-		if (atomic_load(&link->cut_at_us) > now || atomic_exchange(&link->cut, true))
-			continue;
-		(void)shutdown(link->fd, SHUT_RDWR);
-		nx_log(NX_LOG_WARN, "http", "connection-cut", "%s: %s: too slow", server->name,
-			link->peer);
-	}
+	for (struct nx_link *link = server->links; link; link = link->next)
+		if (atomic_load(&link->cut_at_us) <= now)
+			link_cut(link, "too slow");
+}
+
+/* The list has the newest first: the last that waits for a request has had the longest time. */
+bool nx_links_make_room(struct nx_http_server *server)
+{
+	struct nx_link *oldest = NULL;
+
+	if (server->n_links - server->n_cut <= server->max_conns)
+		return false;
+	for (struct nx_link *link = server->links; link; link = link->next)
+		if (atomic_load(&link->waits) && !atomic_load(&link->cut))
+			oldest = link;
+	if (oldest)
+		link_cut(oldest,
+			oldest == server->links ? "too many connections"
+						: "makes room for a newer connection");
+	return server->n_cut > server->max_conns / LEAVING_PART;
 }
 
 static void *reaper_main(void *arg)

@@ -21,32 +21,66 @@ enum {
 	HEADER_US = 10 * 1000 * 1000,
 	IDLE_US = 60 * 1000 * 1000,
 	MIN_RATE = 1024,
-	PEM_MAX = 256 * 1024
+	PEM_MAX = 256 * 1024,
+	LEAVING_US = 2000
 };
 
 /* ---- connections ---- */
+
+/* IPv4 as ::ffff:a.b.c.d; false for neither family. */
+static bool addr_of(const struct sockaddr *sa, struct in6_addr *ret)
+{
+	memset(ret, 0, sizeof(*ret));
+	if (sa->sa_family == AF_INET6) {
+		*ret = ((const struct sockaddr_in6 *)(const void *)sa)->sin6_addr;
+	} else if (sa->sa_family == AF_INET) {
+		memset(&ret->s6_addr[10], 0xff, 2);
+		memcpy(&ret->s6_addr[12], &((const struct sockaddr_in *)(const void *)sa)->sin_addr,
+			4);
+	}
+	return sa->sa_family == AF_INET || sa->sa_family == AF_INET6;
+}
+
+static void addr_text(const struct in6_addr *addr, char ret[INET6_ADDRSTRLEN])
+{
+	if (IN6_IS_ADDR_V4MAPPED(addr))
+		(void)inet_ntop(AF_INET, &addr->s6_addr[12], ret, INET6_ADDRSTRLEN);
+	else
+		(void)inet_ntop(AF_INET6, addr, ret, INET6_ADDRSTRLEN);
+}
 
 static void link_name(struct nx_link *link, struct MHD_Connection *conn)
 {
 	const union MHD_ConnectionInfo *info =
 		MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-	const struct sockaddr *sa = info ? info->client_addr : NULL;
-	const struct in6_addr *v6;
 
 	(void)snprintf(link->peer, sizeof(link->peer), "unix");
 	link->is_unix = link->server->unix_path != NULL;
-	if (link->is_unix || !sa)
-		return;
-	if (sa->sa_family == AF_INET) {
-		(void)inet_ntop(AF_INET, &((const struct sockaddr_in *)(const void *)sa)->sin_addr,
-			link->peer, sizeof(link->peer));
-	} else if (sa->sa_family == AF_INET6) {
-		v6 = &((const struct sockaddr_in6 *)(const void *)sa)->sin6_addr;
-		if (IN6_IS_ADDR_V4MAPPED(v6))
-			(void)inet_ntop(AF_INET, &v6->s6_addr[12], link->peer, sizeof(link->peer));
-		else
-			(void)inet_ntop(AF_INET6, v6, link->peer, sizeof(link->peer));
-	}
+	if (!link->is_unix && info && addr_of(info->client_addr, &link->addr))
+		addr_text(&link->addr, link->peer);
+}
+
+/* Before anything is made for it: has its address as many connections as one may have? */
+static enum MHD_Result on_accept(void *cls, const struct sockaddr *sa, socklen_t len)
+{
+	struct nx_http_server *server = cls;
+	char peer[INET6_ADDRSTRLEN];
+	struct in6_addr addr;
+	unsigned same = 0;
+
+	(void)len;
+	if (!server->opts.max_per_peer || server->unix_path || !addr_of(sa, &addr))
+		return MHD_YES;
+	(void)pthread_mutex_lock(&server->lock);
+	for (const struct nx_link *link = server->links; link; link = link->next)
+		same += IN6_ARE_ADDR_EQUAL(&link->addr, &addr);
+	(void)pthread_mutex_unlock(&server->lock);
+	if (same < server->opts.max_per_peer)
+		return MHD_YES;
+	addr_text(&addr, peer);
+	nx_log(NX_LOG_WARN, "http", "connection-refused",
+		"%s: %s: too many connections from this address", server->name, peer);
+	return MHD_NO;
 }
 
 static struct nx_link *link_new(struct nx_http_server *server, struct MHD_Connection *conn)
@@ -54,6 +88,7 @@ static struct nx_link *link_new(struct nx_http_server *server, struct MHD_Connec
 	const union MHD_ConnectionInfo *info =
 		MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CONNECTION_FD);
 	struct nx_link *link = calloc(1, sizeof(*link));
+	bool crowded;
 
 	if (!link || !info) {
 		free(link);
@@ -63,13 +98,18 @@ static struct nx_link *link_new(struct nx_http_server *server, struct MHD_Connec
 	link->fd = info->connect_fd;
 	link_name(link, conn);
 	nx_link_deadline(link, server->opts.header_us);
+	atomic_store(&link->waits, true);
 	(void)pthread_mutex_lock(&server->lock);
 	link->next = server->links;
 	link->at = &server->links;
 	if (link->next)
 		link->next->at = &link->next;
 	server->links = link;
+	server->n_links++;
+	crowded = nx_links_make_room(server);
 	(void)pthread_mutex_unlock(&server->lock);
+	if (crowded) /* this is the thread that accepts, and that puts away what has ended */
+		(void)usleep(LEAVING_US);
 	return link;
 }
 
@@ -79,6 +119,8 @@ static void link_free(struct nx_link *link)
 	*link->at = link->next;
 	if (link->next)
 		link->next->at = link->at;
+	link->server->n_links--;
+	link->server->n_cut -= atomic_load(&link->cut);
 	(void)pthread_mutex_unlock(&link->server->lock);
 	nx_fiber_free(link->fiber);
 	nx_arena_free(link->arena);
@@ -161,6 +203,7 @@ static enum MHD_Result access_head(struct nx_http_req *req, const char *method, 
 	nx_rc rc;
 
 	req->started = true;
+	atomic_store(&req->link->waits, false);
 	rc = nx_request_open(req, method, version, &err);
 	if (rc) {
 		(void)nx_http_reply_err(req, &err);
@@ -250,6 +293,7 @@ static void on_completed(
 	free(req);
 	*context = NULL;
 	nx_link_deadline(link, server->opts.idle_us + server->opts.header_us);
+	atomic_store(&link->waits, true);
 	active_add(server, -1);
 }
 
@@ -314,17 +358,17 @@ static nx_rc daemon_start(struct nx_http_server *server, struct nx_err *err)
 		{MHD_OPTION_END, 0, NULL},
 	};
 	struct MHD_OptionItem none[] = {{MHD_OPTION_END, 0, NULL}};
-	unsigned max = server->opts.max_conns ? server->opts.max_conns : NX_LIMIT_CONNECTIONS;
 	unsigned idle_s = (unsigned)((server->opts.idle_us + 999999) / 1000000);
 
-	server->daemon = MHD_start_daemon(flags, 0, NULL, NULL, on_access, server,
-		MHD_OPTION_LISTEN_SOCKET, server->fd, MHD_OPTION_CONNECTION_LIMIT, max,
-		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL_LEN, MHD_OPTION_CONNECTION_TIMEOUT,
-		idle_s, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_THREAD_STACK_SIZE,
-		(size_t)NX_HTTP_STACK_LEN, MHD_OPTION_URI_LOG_CALLBACK, on_uri, server,
-		MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL, MHD_OPTION_NOTIFY_CONNECTION,
-		on_connection, server, MHD_OPTION_NOTIFY_COMPLETED, on_completed, server,
-		MHD_OPTION_ARRAY, server->tls ? tls : none, MHD_OPTION_END);
+	server->daemon = MHD_start_daemon(flags, 0, on_accept, server, on_access, server,
+		MHD_OPTION_LISTEN_SOCKET, server->fd, MHD_OPTION_CONNECTION_LIMIT,
+		2 * server->max_conns, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL_LEN,
+		MHD_OPTION_CONNECTION_TIMEOUT, idle_s, MHD_OPTION_STRICT_FOR_CLIENT, 1,
+		MHD_OPTION_THREAD_STACK_SIZE, (size_t)NX_HTTP_STACK_LEN,
+		MHD_OPTION_URI_LOG_CALLBACK, on_uri, server, MHD_OPTION_UNESCAPE_CALLBACK,
+		keep_escapes, NULL, MHD_OPTION_NOTIFY_CONNECTION, on_connection, server,
+		MHD_OPTION_NOTIFY_COMPLETED, on_completed, server, MHD_OPTION_ARRAY,
+		server->tls ? tls : none, MHD_OPTION_END);
 	if (!server->daemon)
 		return nx_err_set(err, NX_E_CONFIG, "http server %s did not start", server->name);
 	return NX_OK;
@@ -336,6 +380,7 @@ static void server_init(struct nx_http_server *server, const struct nx_http_opts
 
 	server->opts = *opts;
 	server->fd = -1;
+	server->max_conns = opts->max_conns ? opts->max_conns : NX_LIMIT_CONNECTIONS;
 	if (server->opts.header_us == 0)
 		server->opts.header_us = HEADER_US;
 	if (server->opts.idle_us == 0)

@@ -7,6 +7,8 @@ enum {
 }; /* bytes kept of a value that goes into a row */
 
 static const nx_tag tags[A_COUNT_] = {
+	[A_META_CLASS] = NX_TAG_MEDIA_STORAGE_SOP_CLASS_UID,
+	[A_META_INSTANCE] = NX_TAG_MEDIA_STORAGE_SOP_INSTANCE_UID,
 	[A_CHARSET] = NX_TAG_SPECIFIC_CHARACTER_SET,
 	[A_SOP_CLASS] = NX_TAG_SOP_CLASS_UID,
 	[A_SOP_INSTANCE] = NX_TAG_SOP_INSTANCE_UID,

@@ -20,6 +20,8 @@ struct nx_ingest *nx_ingest_new(struct nx_archive *archive)
 	if (!ingest)
 		return NULL;
 	ingest->archive = archive;
+	ingest->quarantine = (struct nx_quarantine_opts){.max_items = NX_LIMIT_QUARANTINE_ITEMS,
+		.max_bytes = (uint64_t)NX_LIMIT_QUARANTINE_MIB * NX_MIB};
 	(void)pthread_mutex_init(&ingest->lock, NULL);
 	return ingest;
 }
@@ -31,6 +33,11 @@ struct nx_ingest *nx_ingest_free(struct nx_ingest *ingest)
 	(void)pthread_mutex_destroy(&ingest->lock);
 	free(ingest);
 	return NULL;
+}
+
+void nx_ingest_set_quarantine(struct nx_ingest *ingest, const struct nx_quarantine_opts *opts)
+{
+	ingest->quarantine = *opts;
 }
 
 void nx_ingest_stats(struct nx_ingest *ingest, struct nx_ingest_stats *ret)
@@ -71,9 +78,11 @@ static void detail_make(
 	nx_json_object_begin(&json);
 	nx_json_kv_str(&json, "door", job->door);
 	nx_json_kv_str(&json, "collection", job->collection.name);
-	nx_json_kv_str(&json, "item", job->item.name);
+	nx_json_kv_str(&json, "item", job->reason ? job->result.sop_instance : job->item.name);
 	if (job->who.peer[0])
 		nx_json_kv_str(&json, "peer", job->who.peer);
+	if (job->aside.number)
+		nx_json_kv_int(&json, "quarantine", job->aside.number);
 	if (why) {
 		nx_json_kv_str(&json, "code", nx_rc_wire(why->rc));
 		nx_json_kv_str(&json, "text", nx_err_text(why));
@@ -121,8 +130,8 @@ static nx_rc access_refused(
 	return rc;
 }
 
-nx_rc job_new(struct nx_ingest *ingest, const struct nx_principal *who, const char *collection,
-	const char *door, struct nx_ingest_job **ret, struct nx_err *err)
+nx_rc job_new(struct nx_ingest *ingest, const struct nx_principal *who, enum nx_perm perm,
+	const char *collection, const char *door, struct nx_ingest_job **ret, struct nx_err *err)
 {
 	NX_AUTO(nx_ingest_job) *job = calloc(1, sizeof(*job));
 	nx_rc rc;
@@ -138,7 +147,7 @@ nx_rc job_new(struct nx_ingest *ingest, const struct nx_principal *who, const ch
 		return nx_err_set(err, NX_E_NOMEM, "no memory for a job");
 	nx_change_defer(job->change);
 	job->collection.name = nx_arena_str(job->arena, collection, strlen(collection));
-	rc = nx_access_check(who, NX_PERM_STORE, collection, err);
+	rc = nx_access_check(who, perm, collection, err);
 	if (rc)
 		return access_refused(ingest, job, rc, err);
 	rc = nx_cat_collection(
@@ -180,12 +189,12 @@ static nx_rc meta_make(const struct nx_ingest_opts *opts, struct nx_buf *meta, s
 		opts->sop_class, opts->sop_instance, opts->ts_uid, NULL, meta, err);
 }
 
-nx_rc nx_ingest_begin(struct nx_ingest *ingest, const struct nx_ingest_opts *opts,
+nx_rc dicom_begin(struct nx_ingest *ingest, const struct nx_ingest_opts *opts, enum nx_perm perm,
 	struct nx_ingest_job **ret_job, struct nx_err *err)
 {
 	NX_AUTO(nx_ingest_job) *job = NULL;
 	NX_AUTO_DONE(nx_buf) meta;
-	nx_rc rc = job_new(ingest, opts->who, opts->collection, opts->door, &job, err);
+	nx_rc rc = job_new(ingest, opts->who, perm, opts->collection, opts->door, &job, err);
 
 	nx_buf_init(&meta, 4096, 0);
 	if (!rc)
@@ -203,8 +212,16 @@ nx_rc nx_ingest_begin(struct nx_ingest *ingest, const struct nx_ingest_opts *opt
 			nx_arena_str(job->arena, opts->sop_instance, strlen(opts->sop_instance));
 	if (opts->sop_class)
 		job->sop_class = nx_arena_str(job->arena, opts->sop_class, strlen(opts->sop_class));
+	if (opts->ts_uid)
+		job->ts_uid = nx_arena_str(job->arena, opts->ts_uid, strlen(opts->ts_uid));
 	*ret_job = NX_STEAL(job);
 	return NX_OK;
+}
+
+nx_rc nx_ingest_begin(struct nx_ingest *ingest, const struct nx_ingest_opts *opts,
+	struct nx_ingest_job **ret_job, struct nx_err *err)
+{
+	return dicom_begin(ingest, opts, NX_PERM_STORE, ret_job, err);
 }
 
 nx_rc nx_ingest_feed(struct nx_ingest_job *job, const void *p, size_t n, struct nx_err *err)
@@ -218,8 +235,12 @@ nx_rc nx_ingest_feed(struct nx_ingest_job *job, const void *p, size_t n, struct 
 	}
 	if (job->is_object)
 		rc = nx_blob_writer_put(job->writer, p, n, err);
+	else if (job->spilled)
+		rc = split_spill(&job->split, p, n, err);
 	else
 		rc = split_feed(&job->split, p, n, err);
+	if (rc && !job->is_object && !job->spilled)
+		rc = aside_parse_failed(job, rc, p, n, err);
 	return job_fail(job, rc, err);
 }
 
@@ -230,9 +251,11 @@ nx_rc job_commit(struct nx_ingest_job *job, unsigned action, struct nx_err *err)
 	nx_rc rc;
 
 	nx_buf_init(&detail, DETAIL_MAX, NX_BUF_WIPE);
-	detail_make(job, NULL, &detail);
+	detail_make(job, job->reason ? &job->why : NULL, &detail);
 	draft.detail = nx_buf_slice(&detail);
 	draft.study = job->put.study ? job->study.uid : NULL;
+	if (job->reason)
+		draft.outcome = NX_OUTCOME_MINOR;
 	rc = nx_change_put(job->change, &job->put, err);
 	if (!rc)
 		rc = nx_change_entry(job->change, &draft, &job->put, err);
@@ -264,7 +287,7 @@ static void result_fill(struct nx_ingest_job *job)
 		[NX_PUT_REJECTED] = NX_INGEST_STORED, /* not reached: a rejection is an error */
 	};
 
-	job->result.outcome = outcomes[job->put.outcome];
+	job->result.outcome = job->reason ? NX_INGEST_QUARANTINED : outcomes[job->put.outcome];
 	job->result.item = job->put.ret_item;
 	job->result.version = job->put.ret_version;
 	nx_hex_format(job->put.ret_digest, 32, job->result.key_digest);
@@ -285,6 +308,8 @@ nx_rc nx_ingest_wait(struct nx_ingest_job *job, struct nx_ingest_result *ret, st
 		count(job->ingest, NX_E_CONFLICT, &job->result);
 		return nx_err_set(err, NX_E_CONFLICT, "other bytes are stored under this UID");
 	}
+	if (rc && job->reason)
+		rc = nx_err_prefix(err, rc, "%s", nx_reason_text(job->reason));
 	if (rc)
 		return job_fail(job, rc, err);
 	result_fill(job);

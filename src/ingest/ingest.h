@@ -17,6 +17,10 @@
 #include "base/err.h"
 #include "base/limits.h"
 
+enum {
+	NX_NOTE_MAX = 65
+};
+
 struct nx_archive;
 struct nx_ingest;
 struct nx_ingest_job;
@@ -25,6 +29,27 @@ struct nx_principal;
 struct nx_ingest *nx_ingest_new(struct nx_archive *archive); /* NULL without memory */
 struct nx_ingest *nx_ingest_free(struct nx_ingest *ingest);
 NX_DEFINE_AUTO(nx_ingest);
+
+/* Quarantine, for all collections; what is not set is on, with the bounds of limits.h. */
+struct nx_quarantine_opts {
+	bool off;           /* what is wrong is refused */
+	bool check_meta;    /* UIDs of a file's meta group must be those of its data set */
+	uint64_t max_items; /* of one collection */
+	uint64_t max_bytes;
+};
+void nx_ingest_set_quarantine(struct nx_ingest *ingest, const struct nx_quarantine_opts *opts);
+
+/* Why something is in quarantine; one row each in reasons.def. */
+enum nx_reason {
+	NX_REASON_NONE_ = 0,
+#define NX_REASON(code, number, wire, status, text) code = (number),
+#include "ingest/reasons.def"
+#undef NX_REASON
+};
+const char *nx_reason_wire(int64_t reason); /* "truncated"; NULL if unknown */
+const char *nx_reason_text(int64_t reason);
+unsigned nx_reason_dimse(int64_t reason);
+int64_t nx_reason_parse(const char *wire); /* 0 if unknown */
 
 enum nx_ingest_outcome {
 	NX_INGEST_STORED = 1,
@@ -43,7 +68,9 @@ struct nx_ingest_result {
 	int64_t item;
 	int64_t version;
 	uint64_t size;
-	int64_t quarantine; /* number, when quarantined */
+	int64_t quarantine;     /* number, when quarantined, ... */
+	int64_t reason;         /* ... enum nx_reason, ... */
+	char note[NX_NOTE_MAX]; /* ... and both for the sender, in ASCII: a DICOM LO */
 };
 
 struct nx_ingest_opts {
@@ -63,7 +90,8 @@ struct nx_ingest_opts {
 /* Checks access (NX_E_DENIED, recorded) and the collection (NX_E_NOENT). */
 NX_NODISCARD nx_rc nx_ingest_begin(struct nx_ingest *ingest, const struct nx_ingest_opts *opts,
 	struct nx_ingest_job **ret_job, struct nx_err *err);
-/* Bytes as they arrive.  After a failure the caller may stop at once; nothing is kept. */
+/* Bytes as they arrive.  After a failure the caller may stop at once; nothing is kept.  What goes
+ * into quarantine does not fail: all of it is to be fed. */
 NX_NODISCARD nx_rc nx_ingest_feed(
 	struct nx_ingest_job *job, const void *p, size_t n, struct nx_err *err);
 /* All bytes were fed: queue the commit ... */

@@ -23,10 +23,13 @@ struct nx_ingest {
 	struct nx_archive *archive;
 	pthread_mutex_t lock; /* guards stats */
 	struct nx_ingest_stats stats;
+	struct nx_quarantine_opts quarantine;
 };
 
 /* Attributes that rows are made of; the order of attrs.c's table. */
 enum attr {
+	A_META_CLASS,
+	A_META_INSTANCE,
 	A_CHARSET,
 	A_SOP_CLASS,
 	A_SOP_INSTANCE,
@@ -87,8 +90,11 @@ struct split {
 	struct nx_recipe_part *parts;
 	size_t n_parts;
 	size_t cap_parts;
-	struct nx_blob_writer *bulk; /* the value that is arriving */
+	struct nx_blob_writer *bulk; /* the value that is arriving; spilling: the rest */
+	uint64_t bulk_at;            /* size when it began */
 	uint64_t size;
+	uint64_t fed;      /* bytes of the caller */
+	size_t meta_len;   /* of a meta group that is ours: at the start of header */
 	size_t dataset_at; /* in header: after the meta group */
 	uint8_t content[32];
 };
@@ -97,6 +103,14 @@ NX_NODISCARD nx_rc split_init(struct split *s, struct nx_archive *archive, uint3
 	struct nx_arena *arena, const char *ts_uid, struct nx_slice meta, struct nx_err *err);
 void split_done(struct split *s);
 NX_NODISCARD nx_rc split_feed(struct split *s, const void *p, size_t n, struct nx_err *err);
+/* The parse failed on the `n` bytes at `p`, or at the end of the stream: from here on it is only
+ * kept, the rest in one more blob. */
+NX_NODISCARD nx_rc split_spill_begin(struct split *s, const void *p, size_t n, struct nx_err *err);
+NX_NODISCARD nx_rc split_spill(struct split *s, const void *p, size_t n, struct nx_err *err);
+/* Likewise final, of a stream that spilled. */
+NX_NODISCARD nx_rc split_spill_finish(struct split *s, struct nx_err *err);
+/* Parts and size are those of the bytes received: without a meta group of ours. */
+void split_as_received(struct split *s);
 /* The stream is complete: blobs, parts, size and content digest are final. */
 NX_NODISCARD nx_rc split_finish(struct split *s, struct nx_err *err);
 
@@ -111,7 +125,15 @@ struct nx_ingest_job {
 	const char *expect_study;
 	const char *sop_instance; /* as the command said; NULL */
 	const char *sop_class;
+	const char *ts_uid; /* of a bare data set; NULL: Part 10 */
 	bool is_object;
+	bool refuse_only; /* nothing of it goes into quarantine */
+	bool spilled;     /* the parse failed */
+	enum nx_reason reason;
+	nx_tag tag; /* where it is wrong */
+	uint64_t tag_at;
+	struct nx_aside aside;
+	struct nx_err why;             /* what would have been said of it */
 	struct split split;            /* DICOM */
 	struct nx_blob_writer *writer; /* object */
 	struct nx_blob *object_blob;
@@ -130,7 +152,19 @@ struct nx_ingest_job {
 NX_NODISCARD nx_rc dicom_submit(struct nx_ingest_job *job, struct nx_err *err);
 NX_NODISCARD nx_rc object_submit(struct nx_ingest_job *job, struct nx_err *err);
 NX_NODISCARD nx_rc job_new(struct nx_ingest *ingest, const struct nx_principal *who,
-	const char *collection, const char *door, struct nx_ingest_job **ret, struct nx_err *err);
+	enum nx_perm perm, const char *collection, const char *door, struct nx_ingest_job **ret,
+	struct nx_err *err);
+/* nx_ingest_begin() for who has another permission than NX_PERM_STORE. */
+NX_NODISCARD nx_rc dicom_begin(struct nx_ingest *ingest, const struct nx_ingest_opts *opts,
+	enum nx_perm perm, struct nx_ingest_job **ret, struct nx_err *err);
+
+/* aside.c: the parse failed with `rc` on the `n` bytes at `p`.  NX_OK: it goes into quarantine. */
+NX_NODISCARD nx_rc aside_parse_failed(
+	struct nx_ingest_job *job, nx_rc rc, const void *p, size_t n, struct nx_err *err);
+/* The whole was read, and is wrong. */
+NX_NODISCARD nx_rc aside_content_failed(
+	struct nx_ingest_job *job, nx_rc rc, enum nx_reason reason, nx_tag tag, struct nx_err *err);
+NX_NODISCARD nx_rc aside_submit(struct nx_ingest_job *job, struct nx_err *err);
 /* The change of the job with its put and a ledger entry of `action`, queued. */
 NX_NODISCARD nx_rc job_commit(struct nx_ingest_job *job, unsigned action, struct nx_err *err);
 

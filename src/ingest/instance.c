@@ -56,32 +56,59 @@ static bool texts_fill(struct nx_ingest_job *job)
 	return ok;
 }
 
-static nx_rc uid_check(const char *uid, nx_tag tag, struct nx_err *err)
+/* What the instance says of itself, and what was said of it. */
+struct identity {
+	const char *uid;
+	const char *announced[2]; /* by the command, by the meta group; NULL or "": by neither */
+	nx_tag tag;
+	enum nx_reason other;
+};
+
+static nx_rc uid_check(struct nx_ingest_job *job, const struct identity *id, struct nx_err *err)
 {
-	if (uid[0] && nx_uid_valid(uid, strlen(uid)))
-		return NX_OK;
-	return nx_err_set(err, NX_E_MALFORMED, "%s UID at (%04x,%04x)", uid[0] ? "invalid" : "no",
-		tag >> 16, tag & 0xffff);
+	nx_rc rc;
+
+	if (!id->uid[0] || !nx_uid_valid(id->uid, strlen(id->uid))) {
+		rc = nx_err_set(err, NX_E_MALFORMED, "%s UID at (%04x,%04x)",
+			id->uid[0] ? "invalid" : "no", id->tag >> 16, id->tag & 0xffff);
+		return aside_content_failed(job, rc, NX_REASON_BAD_UID, id->tag, err);
+	}
+	for (size_t i = 0; i < NX_ARRAY_LEN(id->announced); i++) {
+		const char *other = id->announced[i];
+
+		/* The data set says what it is; files whose meta group was forgotten are many. */
+		if (i && !job->ingest->quarantine.check_meta)
+			continue;
+		if (!other || !other[0] || strcmp(other, id->uid) == 0)
+			continue;
+		rc = nx_err_set(err, NX_E_MALFORMED,
+			"UIDs of %s and data set differ at (%04x,%04x)",
+			i ? "meta group" : "command", id->tag >> 16, id->tag & 0xffff);
+		return aside_content_failed(job, rc, id->other, id->tag, err);
+	}
+	return NX_OK;
 }
 
+/* NX_OK with job->reason: it goes into quarantine. */
 static nx_rc instance_check(struct nx_ingest_job *job, struct nx_err *err)
 {
-	nx_rc rc = uid_check(job->item.name, NX_TAG_SOP_INSTANCE_UID, err);
+	const struct identity ids[] = {
+		{job->item.name,
+			{job->sop_instance,
+				attrs_text(&job->split.attrs, A_META_INSTANCE, job->arena)},
+			NX_TAG_SOP_INSTANCE_UID, NX_REASON_OTHER_INSTANCE},
+		{job->item.type,
+			{job->sop_class, attrs_text(&job->split.attrs, A_META_CLASS, job->arena)},
+			NX_TAG_SOP_CLASS_UID, NX_REASON_OTHER_CLASS},
+		{job->study.uid, {NULL, NULL}, NX_TAG_STUDY_INSTANCE_UID, NX_REASON_BAD_UID},
+		{job->series.uid, {NULL, NULL}, NX_TAG_SERIES_INSTANCE_UID, NX_REASON_BAD_UID},
+	};
+	nx_rc rc = NX_OK;
 
-	if (!rc)
-		rc = uid_check(job->item.type, NX_TAG_SOP_CLASS_UID, err);
-	if (!rc)
-		rc = uid_check(job->study.uid, NX_TAG_STUDY_INSTANCE_UID, err);
-	if (!rc)
-		rc = uid_check(job->series.uid, NX_TAG_SERIES_INSTANCE_UID, err);
-	if (rc)
+	for (size_t i = 0; i < NX_ARRAY_LEN(ids) && !rc && !job->reason; i++)
+		rc = uid_check(job, &ids[i], err);
+	if (rc || job->reason)
 		return rc;
-	if (job->sop_instance && strcmp(job->sop_instance, job->item.name) != 0)
-		return nx_err_set(err, NX_E_MALFORMED,
-			"SOP Instance UID of command and data set differ at (0008,0018)");
-	if (job->sop_class && strcmp(job->sop_class, job->item.type) != 0)
-		return nx_err_set(err, NX_E_MALFORMED,
-			"SOP Class UID of command and data set differ at (0008,0016)");
 	if (job->expect_study && strcmp(job->expect_study, job->study.uid) != 0)
 		return nx_err_set(err, NX_E_CONFLICT, "instance is of another study, (0020,000d)");
 	return NX_OK;
@@ -121,17 +148,26 @@ static void result_uids(struct nx_ingest_job *job)
 	r->size = job->split.size;
 }
 
-nx_rc dicom_submit(struct nx_ingest_job *job, struct nx_err *err)
+/* NX_OK with job->reason: it was read to its end, and is wrong. */
+static nx_rc dicom_finish(struct nx_ingest_job *job, struct nx_err *err)
 {
 	nx_rc rc = split_finish(&job->split, err);
 
-	if (!rc)
-		rc = item_fill(job, err);
+	if (rc)
+		return aside_parse_failed(job, rc, NULL, 0, err);
+	rc = item_fill(job, err);
 	result_uids(job);
-	if (!rc)
-		rc = instance_check(job, err);
+	return rc ? rc : instance_check(job, err);
+}
+
+nx_rc dicom_submit(struct nx_ingest_job *job, struct nx_err *err)
+{
+	nx_rc rc = job->reason ? NX_OK : dicom_finish(job, err);
+
 	if (rc)
 		return rc;
+	if (job->reason)
+		return aside_submit(job, err);
 	job->put = (struct nx_put){
 		.collection = &job->collection,
 		.study = &job->study,

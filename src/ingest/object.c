@@ -26,7 +26,8 @@ nx_rc nx_ingest_object(struct nx_ingest *ingest, const struct nx_object_opts *op
 	nx_rc rc = key_check(opts->key, err);
 
 	if (!rc)
-		rc = job_new(ingest, opts->who, opts->collection, "object", &job, err);
+		rc = job_new(
+			ingest, opts->who, NX_PERM_STORE, opts->collection, "object", &job, err);
 	if (!rc)
 		rc = nx_blob_writer_new(ingest->archive, (uint32_t)job->collection.domain,
 			opts->size, 0, &job->writer, err);

@@ -3,6 +3,7 @@
  * blobs of their own; all other bytes of the stream, in order, are one header blob.  The recipe
  * puts them together again.
  */
+#include <assert.h>
 #include <stdlib.h>
 
 #include "base/limits.h"
@@ -76,6 +77,7 @@ static nx_rc on_bulk_begin(void *payload, const struct nx_dicom_elem *e, struct 
 	uint64_t size = e->length == UINT32_MAX ? UINT64_MAX : e->length;
 	nx_rc rc = header_run_end(s, err);
 
+	s->bulk_at = s->size;
 	if (!rc)
 		rc = blob_slot(s, err);
 	return rc ? rc : nx_blob_writer_new(s->archive, s->domain, size, 0, &s->bulk, err);
@@ -134,6 +136,7 @@ nx_rc split_init(struct split *s, struct nx_archive *archive, uint32_t domain,
 	nx_buf_put_slice(&s->header, meta);
 	s->size = meta.n;
 	s->dataset_at = meta.n;
+	s->meta_len = meta.n;
 	rc = nx_buf_check(&s->header, err);
 	if (!rc)
 		rc = blob_slot(s, err);
@@ -153,7 +156,77 @@ void split_done(struct split *s)
 
 nx_rc split_feed(struct split *s, const void *p, size_t n, struct nx_err *err)
 {
+	s->fed += n;
 	return nx_dicom_feed(s->parser, p, n, err);
+}
+
+/* ---- a stream that is only kept ---- */
+
+nx_rc split_spill(struct split *s, const void *p, size_t n, struct nx_err *err)
+{
+	s->size += n;
+	if (s->size > NX_LIMIT_DICOM_INSTANCE)
+		return nx_err_set(err, NX_E_LIMIT, "instance larger than %llu bytes",
+			NX_LIMIT_DICOM_INSTANCE);
+	return nx_blob_writer_put(s->bulk, p, n, err);
+}
+
+/* A value that was arriving goes on as the rest. */
+static nx_rc spill_open(struct split *s, struct nx_err *err)
+{
+	nx_rc rc;
+
+	if (s->bulk)
+		return NX_OK;
+	rc = header_run_end(s, err);
+	s->bulk_at = s->size;
+	if (!rc)
+		rc = blob_slot(s, err);
+	return rc ? rc : nx_blob_writer_new(s->archive, s->domain, UINT64_MAX, 0, &s->bulk, err);
+}
+
+nx_rc split_spill_begin(struct split *s, const void *p, size_t n, struct nx_err *err)
+{
+	struct nx_slice kept[2];
+	uint64_t rest;
+	nx_rc rc = spill_open(s, err);
+
+	nx_dicom_kept(s->parser, kept);
+	rest = s->fed - (s->size - s->meta_len) - kept[0].n - kept[1].n;
+	assert(rest <= n);
+	for (size_t i = 0; i < NX_ARRAY_LEN(kept) && !rc; i++)
+		rc = split_spill(s, kept[i].p, kept[i].n, err);
+	if (!rc && rest)
+		rc = split_spill(s, (const uint8_t *)p + (n - rest), (size_t)rest, err);
+	return rc;
+}
+
+static nx_rc rest_finish(struct split *s, struct nx_err *err)
+{
+	uint64_t n = s->size - s->bulk_at;
+	nx_rc rc = NX_OK;
+
+	if (n) {
+		nx_blob_writer_cut(s->bulk);
+		rc = nx_blob_writer_finish(s->bulk, &s->blobs[s->n_blobs - 1], err);
+	} else {
+		s->n_blobs--;
+	}
+	s->bulk = nx_blob_writer_free(s->bulk);
+	return rc || !n ? rc : part_add(s, (uint32_t)s->n_blobs - 1, 0, n, err);
+}
+
+void split_as_received(struct split *s)
+{
+	if (!s->meta_len)
+		return;
+	/* Raw bytes of the stream follow ours in the header, unless there are none. */
+	s->size -= s->meta_len;
+	s->parts[0].off += s->meta_len;
+	s->parts[0].len -= s->meta_len;
+	if (!s->parts[0].len)
+		memmove(s->parts, s->parts + 1, --s->n_parts * sizeof(*s->parts));
+	s->meta_len = 0;
 }
 
 /* What the instance says, without preamble and meta group: those differ between doors for one and
@@ -172,20 +245,32 @@ static nx_rc content_digest(struct split *s, struct nx_err *err)
 	return NX_OK;
 }
 
-nx_rc split_finish(struct split *s, struct nx_err *err)
+static nx_rc header_blob(struct split *s, struct nx_err *err)
 {
 	NX_AUTO(nx_blob_writer) *w = NULL;
-	nx_rc rc = nx_dicom_finish(s->parser, err);
+	nx_rc rc = header_run_end(s, err);
 
-	if (!rc)
-		rc = header_run_end(s, err);
 	if (!rc)
 		rc = nx_blob_writer_new(
 			s->archive, s->domain, s->header.len, NX_BLOB_COMPRESS, &w, err);
 	if (!rc)
 		rc = nx_blob_writer_put(w, s->header.data, s->header.len, err);
+	return rc ? rc : nx_blob_writer_finish(w, &s->blobs[0], err);
+}
+
+nx_rc split_spill_finish(struct split *s, struct nx_err *err)
+{
+	nx_rc rc = rest_finish(s, err);
+
+	return rc ? rc : header_blob(s, err);
+}
+
+nx_rc split_finish(struct split *s, struct nx_err *err)
+{
+	nx_rc rc = nx_dicom_finish(s->parser, err);
+
 	if (!rc)
-		rc = nx_blob_writer_finish(w, &s->blobs[0], err);
+		rc = header_blob(s, err);
 	if (rc)
 		return rc;
 	if (!s->dataset_at) /* the meta group is never bulk, so stream and header offsets agree

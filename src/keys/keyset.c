@@ -231,6 +231,7 @@ static uint32_t ref_of(const struct nx_keyset *set, const struct nx_keynode *nod
 {
 	const struct nx_keydomain *domain = nx_keyset_domain(set, node->domain);
 
+	assert(domain); /* of a node of this set */
 	return domain->nodes[node->index] * NX_NODE_SUBJECTS + slot + 1;
 }
 

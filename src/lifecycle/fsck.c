@@ -414,20 +414,6 @@ static nx_rc pass(struct fsck *f, page_fn page, nx_cat_row_fn fn, struct nx_err 
 	return rc;
 }
 
-/* What sits in quarantine has a recipe, too, which only its own service opens. */
-static nx_rc withhold(struct fsck *f, struct nx_err *err)
-{
-	struct nx_op *rows;
-	size_t n = 0;
-	nx_rc rc;
-
-	nx_arena_reset(f->arena);
-	rc = nx_cat_rows(nx_archive_cat(f->archive), NX_T_QUARANTINE, 0, NULL, 0, false, 1,
-		f->arena, &rows, &n, err);
-	f->report->withheld = n || f->report->unreadable;
-	return rc;
-}
-
 static nx_rc passes(struct fsck *f, struct nx_err *err)
 {
 	nx_rc rc = packs_check(f, err);
@@ -436,8 +422,7 @@ static nx_rc passes(struct fsck *f, struct nx_err *err)
 		rc = pass(f, nx_cat_items_all, item_check, err);
 	numbers_sort(&f->refs);
 	numbers_sort(&f->in);
-	if (!rc)
-		rc = withhold(f, err);
+	f->report->withheld = f->report->unreadable;
 	if (!rc)
 		rc = pass(f, nx_cat_blobs_all, blob_check, err);
 	if (!rc) {

@@ -5,6 +5,7 @@
 #include <netdb.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/uio.h>
 
@@ -37,7 +38,9 @@ struct nx_conn {
 	struct channel *tls; /* NULL: plain */
 	int64_t deadline_us; /* 0: none */
 	const struct nx_drain *drain;
-	uint8_t addr[16]; /* IPv4 as ::ffff:a.b.c.d */
+	atomic_bool settled; /* read by the listener's thread */
+	atomic_bool cut;     /* set by it */
+	uint8_t addr[16];    /* IPv4 as ::ffff:a.b.c.d */
 	char peer[INET6_ADDRSTRLEN];
 	char cn[CN_LEN];
 };
@@ -129,9 +132,11 @@ static nx_rc conn_poll(struct nx_conn *conn, short events, int drain_fd, struct 
 	return nx_err_set(err, NX_E_CLOSED, "listener is draining");
 }
 
-static nx_rc peer_closed(struct nx_err *err)
+static nx_rc conn_closed(const struct nx_conn *conn, struct nx_err *err)
 {
-	return nx_err_set(err, NX_E_CLOSED, "connection closed by peer");
+	return nx_err_set(err, NX_E_CLOSED, "%s",
+		atomic_load(&conn->cut) ? "cut to make room for a newer connection, or to stop"
+					: "connection closed by peer");
 }
 
 static nx_rc plain_read_some(
@@ -148,7 +153,7 @@ static nx_rc plain_read_some(
 			return NX_OK;
 		}
 		if (got == 0)
-			return peer_closed(err);
+			return conn_closed(conn, err);
 		if (errno != EAGAIN && errno != EINTR)
 			return nx_err_errno(err, "receive");
 		quick_ack(conn);
@@ -272,7 +277,7 @@ static nx_rc channel_read_some(
 			return NX_OK;
 		}
 		if (got == 0)
-			return peer_closed(err);
+			return conn_closed(conn, err);
 		if (!channel_again(conn, got, &rc, err))
 			return nx_tls_err(err, (int)got, "receive");
 		if (rc)
@@ -399,6 +404,8 @@ nx_rc nx_conn_handshake(struct nx_conn *conn, struct nx_creds *creds,
 	} while (channel_again(conn, ret, &rc, err) && !rc);
 	if (rc)
 		return rc;
+	if (atomic_load(&conn->cut))
+		return conn_closed(conn, err);
 	(void)gnutls_alert_send_appropriate(conn->tls->session, ret); /* tell the peer why */
 	return nx_tls_err(err, ret, "tls handshake");
 }
@@ -489,8 +496,19 @@ bool nx_conn_same_peer(const struct nx_conn *conn, const struct sockaddr_storage
 	return memcmp(addr, conn->addr, sizeof(addr)) == 0;
 }
 
+void nx_conn_settled(struct nx_conn *conn)
+{
+	atomic_store(&conn->settled, true);
+}
+
+bool nx_conn_is_settled(const struct nx_conn *conn)
+{
+	return atomic_load(&conn->settled);
+}
+
 void nx_conn_cut(struct nx_conn *conn)
 {
+	atomic_store(&conn->cut, true);
 	(void)shutdown(conn->fd, SHUT_RDWR);
 }
 

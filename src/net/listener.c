@@ -15,6 +15,8 @@
 enum {
 	HANDSHAKE_US = 10 * 1000 * 1000,
 	NO_FD_PAUSE_MS = 100,
+	LEAVING_PART = 4, /* of max_conns may be on their way out */
+	LEAVING_US = 1000 * 1000,
 #if NX_WITH_ASAN || NX_WITH_TSAN
 	STACK_LEN = 2 * 1024 * 1024 /* instrumented frames are several times larger */
 #else
@@ -28,6 +30,7 @@ struct worker {
 	struct worker **at; /* the pointer that points here */
 	struct nx_listener *listener;
 	struct nx_conn *conn; /* guarded by lock: NULL once closed */
+	bool leaving;         /* guarded by lock: cut to make room, and counted no more */
 	pthread_t thread;
 };
 
@@ -42,9 +45,10 @@ struct nx_listener {
 	bool running;
 	pthread_attr_t attr;
 	pthread_mutex_t lock;
-	pthread_cond_t idle;            /* active is NULL */
+	pthread_cond_t idle;            /* active is NULL, or n_leaving fell */
 	struct worker *active;          /* guarded by lock */
 	struct worker *ended;           /* guarded by lock */
+	unsigned n_leaving;             /* guarded by lock */
 	struct nx_listener_stats stats; /* guarded by lock */
 };
 
@@ -79,7 +83,8 @@ static void worker_end(struct worker *worker)
 	list_cut(worker);
 	list_push(&listener->ended, worker);
 	listener->stats.active--;
-	if (!listener->active)
+	listener->n_leaving -= worker->leaving;
+	if (!listener->active || worker->leaving)
 		(void)pthread_cond_broadcast(&listener->idle);
 	(void)!write(listener->wake_fd, &one, sizeof(one));
 	(void)pthread_mutex_unlock(&listener->lock);
@@ -125,19 +130,48 @@ static void join_ended(struct nx_listener *listener)
 	}
 }
 
+/*
+ * Caller holds listener->lock.  The list has the newest first, so the last that is not settled has
+ * had the longest time to say who it is.  Its thread ends soon after; until then it is one more
+ * than max_conns.  A quarter of max_conns may be on their way out; then one of them is waited for.
+ */
+static bool room_make(struct nx_listener *listener)
+{
+	const unsigned most = listener->opts.max_conns / LEAVING_PART;
+	const int64_t until_us = nx_mono_us() + LEAVING_US;
+	const struct timespec until = {until_us / 1000000, until_us % 1000000 * 1000};
+	struct worker *oldest = NULL;
+	int ret = 0;
+
+	while (listener->n_leaving > most && ret == 0)
+		ret = pthread_cond_timedwait(&listener->idle, &listener->lock, &until);
+	if (listener->n_leaving > most)
+		return false;
+	for (struct worker *w = listener->active; w; w = w->next)
+		if (!w->leaving && !nx_conn_is_settled(w->conn))
+			oldest = w;
+	if (!oldest)
+		return false;
+	oldest->leaving = true;
+	listener->n_leaving++;
+	nx_conn_cut(oldest->conn);
+	return true;
+}
+
 /* Caller holds listener->lock.  NULL when there is room, else why not. */
-static const char *refusal(const struct nx_listener *listener, const struct sockaddr_storage *peer)
+static const char *refusal(struct nx_listener *listener, const struct sockaddr_storage *peer)
 {
 	const struct nx_listener_opts *opts = &listener->opts;
 	unsigned same = 0;
 
-	if (opts->max_conns && listener->stats.active >= opts->max_conns)
-		return "too many connections";
 	if (opts->max_per_peer)
 		for (const struct worker *w = listener->active; w; w = w->next)
 			same += nx_conn_same_peer(w->conn, peer);
 	if (opts->max_per_peer && same >= opts->max_per_peer)
 		return "too many connections from this address";
+	if (opts->max_conns && listener->stats.active - listener->n_leaving >= opts->max_conns &&
+		!room_make(listener))
+		return "too many connections";
 	return NULL;
 }
 

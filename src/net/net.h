@@ -71,6 +71,9 @@ NX_NODISCARD nx_rc nx_conn_writev(
 /* Between exchanges: block until the peer has sent something.  NX_E_CLOSED as soon as the listener
  * drains, so that idle connections end at once. */
 NX_NODISCARD nx_rc nx_conn_wait(struct nx_conn *conn, struct nx_err *err);
+/* The peer has shown who it is.  Until then a connection makes room for a newer one when the
+ * listener is full. */
+void nx_conn_settled(struct nx_conn *conn);
 const char *nx_conn_peer(const struct nx_conn *conn); /* "127.0.0.1" without port */
 /* Subject CN of the verified client certificate; NULL without one. */
 const char *nx_conn_peer_cn(const struct nx_conn *conn);
@@ -95,7 +98,7 @@ struct nx_listener_opts {
 	const char *address;   /* "127.0.0.1", "::", ... */
 	uint16_t port;         /* 0: any; see nx_listener_port() */
 	struct nx_tls *tls;    /* NULL: plain; borrowed, must outlive the listener */
-	unsigned max_conns;    /* in total; one more is closed at once and logged */
+	unsigned max_conns;    /* in total; see nx_conn_settled() */
 	unsigned max_per_peer; /* by address; 0: no limit */
 	int64_t handshake_us;  /* TLS handshake deadline; 0: 10 s */
 	nx_conn_fn fn; /* runs in the connection's thread; the connection is closed after it */

@@ -51,6 +51,7 @@ NX_NODISCARD nx_rc nx_conn_handshake(struct nx_conn *conn, struct nx_creds *cred
 	gnutls_certificate_request_t request, const char *host, struct nx_err *err);
 void nx_conn_goodbye(struct nx_conn *conn); /* orderly end of our direction, briefly lingering */
 void nx_conn_cut(struct nx_conn *conn);     /* from another thread; the descriptor stays open */
+bool nx_conn_is_settled(const struct nx_conn *conn);
 bool nx_conn_same_peer(const struct nx_conn *conn, const struct sockaddr_storage *peer);
 
 #endif

@@ -54,6 +54,8 @@ static void holdings_json(const struct facts *f, struct nx_json *json)
 	nx_json_kv_uint(json, "series", f->counts.series);
 	nx_json_kv_uint(json, "items", f->counts.items);
 	nx_json_kv_uint(json, "bytes", f->counts.bytes);
+	nx_json_kv_uint(json, "quarantined", f->counts.quarantined);
+	nx_json_kv_uint(json, "quarantined_bytes", f->counts.quarantined_bytes);
 	nx_json_kv_uint(json, "ledger_entries", f->ledger);
 	nx_json_kv_uint(json, "erased_subjects", f->keys.n_erased);
 	nx_json_object_end(json);
@@ -147,6 +149,10 @@ static const struct metric metrics[] = {
 		offsetof(struct facts, counts.items)},
 	{"narthex_held_bytes", "gauge", "Bytes held, as received",
 		offsetof(struct facts, counts.bytes)},
+	{"narthex_quarantine_items", "gauge", "Items in quarantine",
+		offsetof(struct facts, counts.quarantined)},
+	{"narthex_quarantine_bytes", "gauge", "Bytes in quarantine, as received",
+		offsetof(struct facts, counts.quarantined_bytes)},
 	{"narthex_ingest_stored_total", "counter", "Items stored",
 		offsetof(struct facts, ingest.stored)},
 	{"narthex_ingest_duplicates_total", "counter", "Items that were there already",
@@ -170,7 +176,8 @@ static const struct metric metrics[] = {
 	{"narthex_ledger_entries", "counter", "Entries of the ledger",
 		offsetof(struct facts, ledger)},
 	{"narthex_keys_subjects", "gauge", "Subject keys", offsetof(struct facts, keys.n_subjects)},
-	{"narthex_keys_erased_total", "counter", "Subjects erased",
+	{"narthex_keys_erased_total", "counter",
+		"Subjects erased and items of quarantine discarded",
 		offsetof(struct facts, keys.n_erased)},
 	{"narthex_pool_free_bytes", "gauge", "Room for new packs",
 		offsetof(struct facts, free_bytes)},

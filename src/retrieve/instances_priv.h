@@ -10,6 +10,8 @@
 
 #include "retrieve/retrieve_priv.h"
 
+struct nx_dataset;
+
 struct nx_instances {
 	struct nx_archive *archive;
 	struct nx_cat *cat;
@@ -27,6 +29,13 @@ struct nx_instances {
 NX_NODISCARD nx_rc instances_find(struct nx_retrieve *r, const struct nx_principal *who,
 	const struct nx_selection *sel, unsigned action, struct nx_instances **ret,
 	struct nx_err *err);
+/* The data set of an item's header blob; bulk values are references. */
+NX_NODISCARD nx_rc header_dataset(struct nx_archive *archive, const struct nx_item *item,
+	const struct nx_recipe *recipe, struct nx_arena *arena, struct nx_dataset **ret,
+	struct nx_err *err);
+/* An item opened for reading; decided and recorded by the caller. */
+NX_NODISCARD nx_rc object_of_item(struct nx_retrieve *r, const struct nx_item *item,
+	struct nx_object **ret, struct nx_err *err);
 void etag_format(const struct nx_recipe *recipe, char ret[72]);
 
 #endif

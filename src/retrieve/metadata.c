@@ -54,18 +54,16 @@ static nx_rc bulks_of(const struct nx_recipe *r, struct nx_arena *arena, struct 
 	return NX_OK;
 }
 
-static nx_rc header_dataset(struct nx_archive *archive, const struct nx_item *item,
-	struct nx_arena *arena, struct nx_dataset **ret, struct nx_err *err)
+nx_rc header_dataset(struct nx_archive *archive, const struct nx_item *item,
+	const struct nx_recipe *recipe, struct nx_arena *arena, struct nx_dataset **ret,
+	struct nx_err *err)
 {
-	struct nx_recipe *recipe;
 	struct nx_bulk_ref *bulks = NULL;
 	struct nx_slice header;
 	size_t n = 0;
-	nx_rc rc = nx_archive_recipe(archive, item, arena, &recipe, err);
+	nx_rc rc = nx_archive_read_blob(
+		archive, item, &recipe->blobs[0], NX_LIMIT_DICOM_HEADER, arena, &header, err);
 
-	if (!rc)
-		rc = nx_archive_read_blob(archive, item, &recipe->blobs[0], NX_LIMIT_DICOM_HEADER,
-			arena, &header, err);
 	if (!rc)
 		rc = bulks_of(recipe, arena, &bulks, &n, err);
 	return rc ? rc : nx_dataset_parse_split(header, bulks, n, NULL, arena, ret, err);
@@ -75,10 +73,13 @@ static nx_rc one(struct nx_instances *x, size_t i, const char *base_url, struct 
 	struct nx_buf *out, struct nx_err *err)
 {
 	struct uri_base uri = {.base = base_url};
+	struct nx_recipe *recipe;
 	struct nx_dataset *ds;
 	struct nx_json json;
-	nx_rc rc = header_dataset(x->archive, &x->items[i], arena, &ds, err);
+	nx_rc rc = nx_archive_recipe(x->archive, &x->items[i], arena, &recipe, err);
 
+	if (!rc)
+		rc = header_dataset(x->archive, &x->items[i], recipe, arena, &ds, err);
 	if (rc)
 		return rc;
 	nx_instances_info(x, i, &uri.info);

@@ -73,6 +73,26 @@ nx_rc nx_retrieve_object(struct nx_retrieve *retrieve, const struct nx_principal
 	return NX_OK;
 }
 
+nx_rc object_of_item(struct nx_retrieve *r, const struct nx_item *item, struct nx_object **ret,
+	struct nx_err *err)
+{
+	NX_AUTO(nx_object) *o = calloc(1, sizeof(*o));
+	nx_rc rc;
+
+	if (!o)
+		return nx_err_set(err, NX_E_NOMEM, "no memory for an object");
+	o->arena = nx_arena_new(OBJECT_ARENA_MAX, NX_ARENA_WIPE);
+	if (!o->arena)
+		return nx_err_set(err, NX_E_NOMEM, "no memory for an object");
+	rc = nx_cat_item_by_id(nx_archive_cat(r->archive), item->id, o->arena, &o->item, err);
+	if (!rc)
+		rc = nx_archive_open_item(r->archive, &o->item, &o->reader, err);
+	if (rc)
+		return rc;
+	*ret = NX_STEAL(o);
+	return NX_OK;
+}
+
 struct nx_object *nx_object_free(struct nx_object *object)
 {
 	if (!object)

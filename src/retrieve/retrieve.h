@@ -137,6 +137,21 @@ NX_NODISCARD nx_rc nx_object_read(struct nx_object *object, uint64_t off, void *
 NX_NODISCARD nx_rc nx_retrieve_object_delete(struct nx_retrieve *retrieve,
 	const struct nx_principal *who, const char *collection, const char *key,
 	struct nx_err *err);
+/* ---- conflicts: other bytes under a SOP Instance UID that was taken ---- */
+
+/* {"conflicts":[{"number","time","collection","old_version","new_version"}],"next":...}: by number;
+ * versions of an erased patient are null.  `collection` NULL: all that `who` may query. */
+NX_NODISCARD nx_rc nx_retrieve_conflicts(struct nx_retrieve *retrieve,
+	const struct nx_principal *who, const char *collection, int64_t after, unsigned limit,
+	struct nx_buf *out, struct nx_err *err);
+/* One: UIDs, every version with time, size and source, and the tags whose values differ. */
+NX_NODISCARD nx_rc nx_retrieve_conflict(struct nx_retrieve *retrieve,
+	const struct nx_principal *who, int64_t number, struct nx_buf *out, struct nx_err *err);
+/* The bytes of one version of it. */
+NX_NODISCARD nx_rc nx_retrieve_conflict_version(struct nx_retrieve *retrieve,
+	const struct nx_principal *who, int64_t number, int64_t version, struct nx_object **ret,
+	struct nx_err *err);
+
 /* JSON {"objects":[{"key","size","etag","modified"}],"next":...}. */
 NX_NODISCARD nx_rc nx_retrieve_object_list(struct nx_retrieve *retrieve,
 	const struct nx_principal *who, const char *collection, const char *prefix,

@@ -2,12 +2,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/limits.h"
 #include "base/log.h"
 #include "server/serve_priv.h"
-
-enum {
-	LOCAL_CONNECTIONS = 64
-};
 
 /* To mount a table of routes, add a row to the listener it belongs on.  DICOMweb: literal paths of
  * the default collection come first, then one root per collection. */
@@ -110,6 +107,7 @@ static nx_rc tls_paths(const struct nx_site *site, struct tls_paths *p, struct n
 static void http_opts(const struct nx_config *config, struct nx_http_opts *opts)
 {
 	opts->max_conns = (unsigned)nx_config_number(config, NX_CFG_HTTP_MAX_CONNECTIONS);
+	opts->max_per_peer = (unsigned)nx_config_number(config, NX_CFG_HTTP_MAX_PER_PEER);
 	opts->header_us = nx_config_us(config, NX_CFG_HTTP_HEADER);
 	opts->idle_us = nx_config_us(config, NX_CFG_HTTP_IDLE);
 	opts->min_rate = (uint64_t)nx_config_number(config, NX_CFG_HTTP_MIN_RATE);
@@ -133,7 +131,7 @@ static nx_rc door_start(struct nx_door *door, const struct door_row *row, struct
 	if (row->key < 0) {
 		rc = nx_site_path(site->dir, "run/narthex.sock", socket, err);
 		opts.unix_path = socket;
-		opts.max_conns = LOCAL_CONNECTIONS;
+		opts.max_conns = NX_LIMIT_LOCAL_CONNECTIONS;
 	} else if (nx_config_address(
 			   &site->config, (enum nx_config_key)row->key, address, &opts.port)) {
 		rc = tls_paths(site, &paths, &tls, err);

@@ -15,6 +15,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "lifecycle/admin.h"
+#include "server/descriptors.h"
 #include "server/serve_priv.h"
 
 /* ---- those who wait for us ---- */
@@ -140,6 +141,9 @@ static nx_rc server_start(struct nx_server *server, const char *ready_file, stru
 	nx_rc rc;
 
 	log_level_set(config);
+	rc = nx_descriptors_ensure(config, err);
+	if (rc)
+		return rc;
 	server->auth = nx_auth_new(
 		server->site->archive, (unsigned)nx_config_number(config, NX_CFG_ACCESS_FAILURES));
 	if (!server->auth)
@@ -165,8 +169,8 @@ static void server_stop(struct nx_server *server)
 
 	atomic_store(&server->ready, false);
 	nx_notify("STOPPING=1");
+	nx_doors_close(server); /* first: /metrics looks at the DIMSE doors */
 	nx_dimse_unlisten(server);
-	nx_doors_close(server);
 	if (server->auth && nx_admin_site_run(server->site->admin, false, &err))
 		nx_log_err(NX_LOG_ERROR, "server", "stop", &err);
 	server->auth = nx_auth_free(server->auth);

@@ -226,6 +226,19 @@ static struct nx_releases *releases_new(struct nx_site *site)
 	return nx_releases_new(&opts);
 }
 
+static void quarantine_set(struct nx_site *site)
+{
+	const struct nx_config *c = &site->config;
+
+	nx_ingest_set_quarantine(site->ingest,
+		&(struct nx_quarantine_opts){.off = !nx_config_number(c, NX_CFG_INGEST_QUARANTINE),
+			.check_meta =
+				strcmp(nx_config_text(c, NX_CFG_INGEST_META_GROUP), "check") == 0,
+			.max_items = (uint64_t)nx_config_number(c, NX_CFG_INGEST_QUARANTINE_ITEMS),
+			.max_bytes = (uint64_t)nx_config_number(c, NX_CFG_INGEST_QUARANTINE_MIB) *
+				NX_MIB});
+}
+
 static nx_rc services_open(struct nx_site *site, struct nx_err *err)
 {
 	const char *environment = nx_config_text(&site->config, NX_CFG_SITE_ENVIRONMENT);
@@ -234,6 +247,8 @@ static nx_rc services_open(struct nx_site *site, struct nx_err *err)
 	site->retrieve = nx_retrieve_new(site->archive);
 	site->admin = nx_admin_new(site->archive, environment,
 		nx_config_text(&site->config, NX_CFG_INGEST_ON_CONFLICT));
+	if (site->ingest)
+		quarantine_set(site);
 	if (site->ingest)
 		site->report = nx_report_new(site->archive, site->ingest,
 			nx_config_text(&site->config, NX_CFG_SITE_NAME), environment);
@@ -259,6 +274,33 @@ static nx_rc site_new(const char *dir, struct nx_site **ret, struct nx_err *err)
 	return NX_OK;
 }
 
+/* Whoever reads that something is damaged reads what helps. */
+static const char *const KEYS_HELP =
+	"the key store is damaged: put back the folder of one place from a copy, or restore a backup";
+static const char *const CATALOG_HELP =
+	"the catalog is damaged: narthex fsck --rebuild makes it again from packs and keys";
+static const char *const ARCHIVE_HELP =
+	"packs or ledger are damaged: narthex restore makes a site from a backup and a key place";
+
+static nx_rc advise(nx_rc rc, const char *help, struct nx_err *err)
+{
+	return rc == NX_E_CORRUPT ? nx_err_prefix(err, rc, "%s", help) : rc;
+}
+
+static nx_rc state_open(struct nx_site *site, bool rebuild, struct nx_err *err)
+{
+	nx_rc rc = advise(catalog_open(site, err), CATALOG_HELP, err);
+	const char *help;
+
+	if (!rc)
+		rc = pool_open(site, err);
+	if (rc)
+		return rc;
+	rc = archive_open(site, rebuild, err);
+	help = rc && err && strstr(nx_err_text(err), "catalog:") ? CATALOG_HELP : ARCHIVE_HELP;
+	return advise(rc, help, err);
+}
+
 nx_rc nx_site_open(const char *dir, const struct nx_secret *passphrase, bool rebuild,
 	struct nx_site **ret_site, struct nx_err *err)
 {
@@ -274,15 +316,11 @@ nx_rc nx_site_open(const char *dir, const struct nx_secret *passphrase, bool reb
 	if (!rc)
 		rc = lock_take(site, err);
 	if (!rc)
-		rc = keys_open(site, passphrase, err);
+		rc = advise(keys_open(site, passphrase, err), KEYS_HELP, err);
 	if (!rc && rebuild)
 		rc = catalog_aside(site, err);
 	if (!rc)
-		rc = catalog_open(site, err);
-	if (!rc)
-		rc = pool_open(site, err);
-	if (!rc)
-		rc = archive_open(site, rebuild, err);
+		rc = state_open(site, rebuild, err);
 	if (!rc)
 		rc = services_open(site, err);
 	if (rc)

@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 
+#include "base/limits.h"
 #include "base/map.h"
 #include "store/dir_priv.h"
 
@@ -81,7 +82,7 @@ static void evict(struct dir_pool *dir)
 
 	for (struct dir_file *f = dir->lru.next; f != &dir->lru; f = next) {
 		next = f->next;
-		if (dir->n_files <= DIR_FILES_MAX)
+		if (dir->n_files <= NX_LIMIT_OPEN_PACKS)
 			return;
 		if (f->refs > 0 || f->dirty || f->failed)
 			continue;

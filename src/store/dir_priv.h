@@ -16,7 +16,6 @@
 #include "store/pool_drv.h"
 
 enum {
-	DIR_FILES_MAX = 512,           /* packs kept open when nothing uses them */
 	DIR_NAME_LEN = 2 + 1 + 16 + 4, /* "ab/abcdef0123456789.nxp" */
 	DIR_FANOUT = 256,
 };

@@ -1,4 +1,5 @@
 """Fixtures of every black-box test."""
+import os
 import pathlib
 import sys
 
@@ -6,6 +7,19 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from testenv import Corpus, Narthex, phantom  # noqa: E402
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "long: minutes of work or gigabytes of disk; run with NX_LONG=1")
+
+
+def pytest_collection_modifyitems(config, items):
+    """What is too slow for every push is left out, unless it is asked for."""
+    if os.environ.get("NX_LONG"):
+        return
+    late = [item for item in items if item.get_closest_marker("long")]
+    items[:] = [item for item in items if not item.get_closest_marker("long")]
+    config.hook.pytest_deselected(items=late)
 
 
 @pytest.fixture

@@ -372,6 +372,13 @@ static void dir_synced(int fd)
 	}
 }
 
+/* The file that a name led to has it again, unless what was undone later put it back. */
+static void name_restore(const struct dir_rec *d)
+{
+	if (d->kept[0] && link(d->kept, d->path) < 0)
+		assert(errno == EEXIST || errno == ENOENT);
+}
+
 static void dir_undo(const struct dir_rec *d)
 {
 	switch (d->verb) {
@@ -383,12 +390,10 @@ static void dir_undo(const struct dir_rec *d)
 		break;
 	case DIR_RENAME:
 		(void)rename(d->path, d->from);
-		if (d->kept[0])
-			(void)link(d->kept, d->path);
+		name_restore(d);
 		break;
 	case DIR_UNLINK:
-		if (d->kept[0])
-			(void)link(d->kept, d->path);
+		name_restore(d);
 		break;
 	case DIR_RMDIR:
 		(void)mkdir(d->path, 0700);

@@ -373,6 +373,56 @@ static void do_record(struct writer *w)
 		w->ops[d.number] = OP_ACKED;
 }
 
+static void do_aside(struct writer *w)
+{
+	struct nx_archive *a = w->site->archive;
+	const struct nx_collection *c = &w->site->collections[dice(&w->rng) % SITE_COLLECTIONS];
+	struct aside *kept = &w->asides[w->n_asides];
+	char detail[48], patient[16];
+	struct nx_study st = {.patient_id = patient};
+	struct nx_item item = {.name = detail};
+	struct nx_aside aside = {.number = (int64_t)nx_archive_next_id(a, NX_T_QUARANTINE),
+		.source = "crash",
+		.reason = 1,
+		.max_items = UINT32_MAX,
+		.max_bytes = UINT64_MAX};
+	struct put_parts parts;
+	struct nx_put put = {.collection = c, .study = &st, .item = &item, .aside = &aside};
+	struct nx_change *change;
+	struct drafted d;
+	struct nx_err err;
+	nx_rc rc;
+
+	if (w->n_asides == SITE_ASIDES)
+		return;
+	*kept = (struct aside){.what = content_make(w)};
+	(void)snprintf(detail, sizeof(detail), "{\"aside\":\"%u-%u\"}", w->id, w->n_asides++);
+	(void)snprintf(patient, sizeof(patient), "P%u", (unsigned)(dice(&w->rng) % SITE_PATIENTS));
+	aside.detail = nx_slice_str(detail);
+	item.size = (int64_t)kept->what.header + kept->what.bulk;
+	if (parts_make(w, c, &kept->what, &parts))
+		return;
+	put.blobs = parts.blobs;
+	put.n_blobs = parts.n;
+	put.parts = parts.parts;
+	put.n_parts = parts.n;
+	d = draft_make(w, NX_ACTION_QUARANTINE);
+	d.draft.detail = nx_slice_str(d.detail);
+	change = nx_change_new();
+	assert(change);
+	rc = nx_change_put(change, &put, &err);
+	assert(!rc);
+	rc = nx_change_entry(change, &d.draft, &put, &err);
+	assert(!rc);
+	rc = nx_archive_commit(a, change, &err);
+	nx_change_free(change);
+	if (rc)
+		return;
+	w->ops[d.number] = OP_ACKED;
+	kept->sure = true;
+	kept->patient = put.ret_subject;
+}
+
 static void do_erase(struct writer *w)
 {
 	struct site *s = w->site;
@@ -439,8 +489,10 @@ static void *writer_main(void *payload)
 			do_put(w, true);
 		else if (roll < 88)
 			do_delete(w);
-		else if (roll < 97)
+		else if (roll < 94)
 			do_record(w);
+		else if (roll < 97)
+			do_aside(w);
 		else if (w->id == 0 && roll < 99)
 			do_erase(w);
 		else if (w->id == 1)
@@ -626,6 +678,65 @@ static bool items_check(struct check *c)
 	return !s->why[0];
 }
 
+/* A row of quarantine: what was sent, whole, and of nobody who is erased. */
+static nx_rc aside_check(void *payload, const void *row, struct nx_err *err)
+{
+	struct check *c = payload;
+	struct site *s = c->s;
+	const struct nx_quarantine_row *r = row;
+	NX_AUTO(nx_arena) *arena = nx_arena_new(1u << 20, 0);
+	struct nx_slice detail;
+	struct nx_item item;
+	struct nx_err why = {.rc = NX_OK};
+	unsigned writer, number;
+	struct aside *kept;
+
+	if (nx_keys_erased(s->keys, (uint64_t)r->patient)) {
+		if (s->fresh)
+			site_wrong(s, "quarantine %lld of an erased subject is there",
+				(long long)r->id);
+		return NX_OK; /* an erasure was cut short: the next start takes the rows */
+	}
+	if (nx_cat_item_by_id(s->cat, r->item, arena, &item, err) ||
+		nx_archive_aside_detail(s->archive, r, &item, arena, &detail, err))
+		return err->rc;
+	if (sscanf((const char *)detail.p, "{\"aside\":\"%u-%u", &writer, &number) != 2 ||
+		writer >= SITE_THREADS || number >= s->writers[writer].n_asides) {
+		site_wrong(s, "quarantine %lld was never sent", (long long)r->id);
+		return NX_OK;
+	}
+	kept = &s->writers[writer].asides[number];
+	if (kept->seen || !same_bytes(s, &item, &kept->what, &why))
+		site_wrong(s, "quarantine %lld: %s", (long long)r->id,
+			kept->seen ? "twice" : nx_err_text(&why));
+	kept->seen = true;
+	kept->sure = true; /* it is there now, and has to stay */
+	kept->patient = (uint64_t)r->patient;
+	return NX_OK;
+}
+
+static bool asides_check(struct check *c)
+{
+	struct site *s = c->s;
+	struct nx_err err = {.rc = NX_OK};
+
+	for (unsigned w = 0; w < SITE_THREADS; w++)
+		for (unsigned i = 0; i < s->writers[w].n_asides; i++)
+			s->writers[w].asides[i].seen = false;
+	if (nx_cat_quarantine(s->cat, 0, 0, 0, INT32_MAX, aside_check, c, &err))
+		return site_wrong(s, "quarantine: %s", nx_err_text(&err));
+	for (unsigned w = 0; w < SITE_THREADS; w++)
+		for (unsigned i = 0; i < s->writers[w].n_asides; i++) {
+			struct aside *kept = &s->writers[w].asides[i];
+			bool sure;
+
+			if (kept->sure && !kept->seen && !erased_maybe(s, kept->patient, &sure))
+				return site_wrong(s, "acknowledged quarantine %u-%u is lost", w, i);
+			kept->sure = kept->seen;
+		}
+	return !s->why[0];
+}
+
 struct tally {
 	struct check *c;
 	int64_t n_series;
@@ -769,7 +880,8 @@ bool site_check(struct site *s)
 	c->arena = nx_arena_new(64u << 20, 0);
 	assert(c->arena);
 	nx_archive_barrier(s->archive);
-	good = items_check(c) && counters_check(c) && domains_check(c) && ledger_check(c);
+	good = items_check(c) && asides_check(c) && counters_check(c) && domains_check(c) &&
+		ledger_check(c);
 	if (good && nx_archive_scrub(s->archive, scrub_bad, s, &result, &err))
 		good = site_wrong(s, "scrub: %s", nx_err_text(&err));
 	if (good && result.bad)
@@ -813,7 +925,8 @@ static nx_rc item_read(void *payload, const void *row, struct nx_err *err)
 	name->seen = true;
 	if (same_bytes(r->s, item, &name->sure, &why))
 		r->ret->good++;
-	else if (why.rc == NX_E_CORRUPT && strcmp(nx_err_text(&why), other_bytes) != 0)
+	else if (why.rc == NX_E_VERSION || /* a bit of a header: of a format of the future */
+		(why.rc == NX_E_CORRUPT && strcmp(nx_err_text(&why), other_bytes) != 0))
 		r->ret->corrupt++;
 	else
 		site_wrong(r->s, "item %s: %s", item->name, nx_err_text(&why));

@@ -22,8 +22,9 @@ enum {
 	SITE_THREADS = 4,
 	SITE_COLLECTIONS = 3, /* each in a domain of its own */
 	SITE_PATIENTS = 6,
-	SITE_NAMES = 4096, /* per thread */
-	SITE_OPS = 65536,  /* per thread, over all rounds */
+	SITE_NAMES = 4096,  /* per thread */
+	SITE_OPS = 65536,   /* per thread, over all rounds */
+	SITE_ASIDES = 2048, /* per thread: put into quarantine */
 	SITE_WHY = 512,
 };
 
@@ -57,6 +58,14 @@ struct patient {
 	uint64_t erasing; /* a subject whose erasure was begun */
 };
 
+/* Sent into quarantine, once. */
+struct aside {
+	struct content what;
+	bool sure;
+	uint64_t patient;
+	bool seen;
+};
+
 struct writer {
 	struct site *site;
 	unsigned id;
@@ -64,6 +73,8 @@ struct writer {
 	pthread_t thread;
 	struct name names[SITE_NAMES];
 	unsigned n_names;
+	struct aside asides[SITE_ASIDES];
+	unsigned n_asides;
 	uint8_t ops[SITE_OPS]; /* enum op_state, by number: each has its ledger entry */
 	unsigned n_ops;
 	unsigned acked;

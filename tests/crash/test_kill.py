@@ -6,6 +6,7 @@ NX_CRASH_ROUNDS kills (50), NX_CRASH_SEED chooses the moments.
 import os
 import pathlib
 import random
+import re
 import signal
 import subprocess
 import threading
@@ -47,9 +48,13 @@ def write_and_kill(site, run, delay):
     return [line for line in lines if line.endswith("\n")]
 
 
-def check(site, lines):
-    done = subprocess.run([WORKER, "check", site], input="".join(lines), capture_output=True, text=True,
+def checked(site, lines):
+    return subprocess.run([WORKER, "check", site], input="".join(lines), capture_output=True, text=True,
                           timeout=DEADLINE_S, check=False)
+
+
+def check(site, lines):
+    done = checked(site, lines)
     assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
 
 
@@ -64,3 +69,14 @@ def test_what_was_answered_survives_kill_9(tmp_path):
             check(site, lines)
             site, lines = tmp_path / f"site{run + 1}", []
             site.mkdir()
+
+
+@pytest.mark.skipif(not WORKER.exists(), reason="crash_worker is not built")
+def test_the_check_sees_an_answer_without_its_change(tmp_path):
+    """The test of the test: a line that the worker would have printed too early."""
+    site = tmp_path / "site"
+    site.mkdir()
+    lines = write_and_kill(site, 0, 0.1)
+    early = re.sub(r"^(\d+-\d+)-\d+ ", r"\1-999999 ", lines[-1])
+    done = checked(site, [*lines, early])
+    assert done.returncode == 1 and "lost: " in done.stdout, done.stdout + done.stderr

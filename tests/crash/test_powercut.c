@@ -16,6 +16,19 @@ enum {
 	STEPS_MAX = 1200,
 };
 
+/* Which syncs do nothing. */
+enum {
+	LOSE_POOL = 1,
+	LOSE_FILES = 2,
+};
+
+/* What the rounds were; tools/check adds it up. */
+static struct {
+	unsigned cuts;
+	unsigned kills;
+	unsigned starts_cut; /* of them, while the site came up */
+} done;
+
 static uint64_t dice(uint64_t *state)
 {
 	uint64_t z = (*state += 0x9e3779b97f4a7c15ull);
@@ -44,9 +57,11 @@ static void go_down(struct site *s, uint64_t *rng)
 	(void)snprintf(path, sizeof(path), "%s-shm", s->cat_path);
 	(void)remove(path);
 	if (dice(rng) % 4 == 0) {
+		done.kills++;
 		cut_killed();
 		return;
 	}
+	done.cuts++;
 	cut_power(dice(rng));
 	assert_ok(nx_pool_fault_powercut(s->pool, dice(rng), &err), &err);
 }
@@ -62,6 +77,7 @@ static bool come_up(struct site *s, uint64_t *rng, uint64_t fuse)
 		return true; /* the reason stands in site->why */
 	}
 	s->why[0] = 0;
+	done.starts_cut++;
 	go_down(s, rng);
 	return false;
 }
@@ -84,7 +100,7 @@ static bool round_run(struct site *s, uint64_t *rng)
 }
 
 static unsigned rounds_run(
-	const char *pool, uint64_t rounds, uint64_t seed, bool nosync, char why[SITE_WHY])
+	const char *pool, uint64_t rounds, uint64_t seed, unsigned lose, char why[SITE_WHY])
 {
 	struct site *s = NULL;
 	uint64_t rng = seed;
@@ -97,8 +113,8 @@ static unsigned rounds_run(
 		if (!s) {
 			cut_end();
 			s = site_new(pool, dice(&rng));
-			nx_pool_fault_nosync(s->pool, nosync);
-			cut_nosync(nosync);
+			nx_pool_fault_nosync(s->pool, (lose & LOSE_POOL) != 0);
+			cut_nosync((lose & LOSE_FILES) != 0);
 		}
 		if (!round_run(s, &rng)) {
 			bad++;
@@ -117,7 +133,7 @@ static void expect_safe(const char *pool, uint64_t rounds)
 	uint64_t seed = number_from("NX_CRASH_SEED", 1);
 	char why[SITE_WHY];
 
-	if (rounds_run(pool, rounds, seed, false, why)) {
+	if (rounds_run(pool, rounds, seed, 0, why)) {
 		print_error("seed %llu, %s %s\n", (unsigned long long)seed, pool, why);
 		fail();
 	}
@@ -135,13 +151,45 @@ static void test_so_it_does_in_local_files(void **state)
 	expect_safe("fault:dir:", number_from("NX_CRASH_ROUNDS", 50) / 5);
 }
 
-/* The test of the test: where syncs do nothing, it must see what is lost. */
-static void test_without_syncs_it_does_not(void **state)
+/* The test of the test: where syncs do nothing, it must see what is lost, of packs and of the other
+ * files each. */
+static void expect_lost(const char *pool, unsigned lose)
 {
 	char why[SITE_WHY];
 
+	assert_int_equal(rounds_run(pool, 20, 1, lose, why), 1);
+}
+
+static void test_without_syncs_it_does_not(void **state)
+{
 	(void)state;
-	assert_int_equal(rounds_run("fault:mem:", 20, 1, true, why), 1);
+	expect_lost("fault:mem:", LOSE_POOL | LOSE_FILES);
+}
+
+static void test_without_syncs_of_packs_it_does_not(void **state)
+{
+	(void)state;
+	expect_lost("fault:mem:", LOSE_POOL);
+}
+
+static void test_without_syncs_of_other_files_it_does_not(void **state)
+{
+	(void)state;
+	expect_lost("fault:mem:", LOSE_FILES);
+}
+
+static void test_without_syncs_of_packs_it_does_not_in_local_files(void **state)
+{
+	(void)state;
+	expect_lost("fault:dir:", LOSE_POOL);
+}
+
+static int told(void **state)
+{
+	(void)state;
+	(void)printf(
+		"# cuts=%u\n# kills=%u\n# starts-cut=%u\n", done.cuts, done.kills, done.starts_cut);
+	return 0;
 }
 
 int main(void)
@@ -150,7 +198,10 @@ int main(void)
 		cmocka_unit_test(test_what_was_acknowledged_survives_a_power_cut),
 		cmocka_unit_test(test_so_it_does_in_local_files),
 		cmocka_unit_test(test_without_syncs_it_does_not),
+		cmocka_unit_test(test_without_syncs_of_packs_it_does_not),
+		cmocka_unit_test(test_without_syncs_of_other_files_it_does_not),
+		cmocka_unit_test(test_without_syncs_of_packs_it_does_not_in_local_files),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, NULL, told);
 }

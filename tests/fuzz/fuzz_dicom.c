@@ -167,14 +167,19 @@ static void split_check(const struct trace *t, const char *ts)
 static void write_check(struct nx_slice stream, const char *ts)
 {
 	NX_AUTO(nx_arena) *arena = nx_arena_new(MEMORY_MAX, 0);
+	NX_AUTO_DONE(nx_buf) json;
 	NX_AUTO_DONE(nx_buf) a;
 	NX_AUTO_DONE(nx_buf) b;
 	struct nx_dataset *ds, *again;
 
+	nx_buf_init(&json, MEMORY_MAX, 0);
 	nx_buf_init(&a, MEMORY_MAX, 0);
 	nx_buf_init(&b, MEMORY_MAX, 0);
-	if (nx_dataset_parse(stream, ts, UINT32_MAX, arena, &ds, NULL) ||
-		nx_dataset_write(ds, NULL, &a, NULL, NULL, NULL))
+	if (nx_dataset_parse(stream, ts, UINT32_MAX, arena, &ds, NULL))
+		return;
+	if (to_json(ds, &json, arena) == NX_OK)
+		FUZZ_CHECK(json.len >= 2 && json.data[0] == '{' && json.data[json.len - 1] == '}');
+	if (nx_dataset_write(ds, NULL, &a, NULL, NULL, NULL))
 		return;
 	if (a.len == 0)
 		return;

@@ -67,5 +67,6 @@ int main(int argc, char **argv)
 		return EXIT_FAILURE;
 	}
 	mock.hash_off = argc < 3;
+	mock.last_off = true;
 	return serve(&mock, (uint16_t)strtoul(argv[1], NULL, 10));
 }

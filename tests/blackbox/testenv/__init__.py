@@ -3,7 +3,9 @@ from . import phantom
 from .corpus import Corpus
 from .dcmtk import Dcmtk
 from .loader import Loader
-from .narthex import Narthex
+from .narthex import Narthex, find_binary, find_release
 from .process import Deadline, Process, ProcessError
+from .rawscu import RawScu
 
-__all__ = ["Corpus", "Dcmtk", "Deadline", "Loader", "Narthex", "Process", "ProcessError", "phantom"]
+__all__ = ["Corpus", "Dcmtk", "Deadline", "Loader", "Narthex", "Process", "ProcessError", "RawScu", "find_binary",
+           "find_release", "phantom"]

@@ -29,5 +29,11 @@ class Corpus:
             found = [found[i * len(found) // most] for i in range(most)]
         return found
 
+    def everything(self):
+        """Every file, DICOM or not: what a door must take or refuse."""
+        folders = [self.pydicom / name for name in ("test_files", "charset_files", "palettes")]
+        return [path for folder in folders + ([self.large] if self.large else [])
+                for path in sorted(folder.rglob("*")) if path.is_file() and path.suffix not in (".py", ".pyc")]
+
     def pydicom_file(self, name):
         return self.pydicom / "test_files" / name

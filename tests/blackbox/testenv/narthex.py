@@ -33,6 +33,11 @@ def find_binary(build=None):
     return (folder if folder.is_absolute() else ROOT / folder) / BINARY
 
 
+def find_release():
+    """The release build's program: in NX_RELEASE, or where `make` puts it.  NX_RELEASE is what `make check` built."""
+    return find_binary(os.environ.get("NX_RELEASE") or ROOT / "build/release")
+
+
 def merge(base, changes):
     """`changes` over `base`, deep in mappings; a value of None removes its key."""
     merged = dict(base)

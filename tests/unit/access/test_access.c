@@ -157,16 +157,16 @@ static void test_ae_titles_are_an_allow_list(void **state)
 }
 
 /* Every role and permission: V verify, S store, Q query, R read, D delete, d de-identify, L
- * release, l lease, E erase, a audit, A admin, M monitor; '-' denied. */
-static const char perm_letters[] = "?PVSQRDdLlEaAM";
+ * release, l lease, E erase, a audit, A admin, M monitor, q quarantine; '-' denied. */
+static const char perm_letters[] = "?PVSQRDdLlEaAMq";
 static const struct {
 	const char *role;
 	const char *may;
 } table[] = {
-	{"admin", "PVSQRDdLlEaAM"},
+	{"admin", "PVSQRDdLlEaAMq"},
 	{"modality", "PVS"},
 	{"reader", "PQR"},
-	{"steward", "PQRDdLl"},
+	{"steward", "PQRDdLlq"},
 	{"auditor", "PaM"},
 	{"monitor", "PM"},
 	{"trainer", "Pl"},

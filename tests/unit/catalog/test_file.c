@@ -199,6 +199,51 @@ static void test_a_newer_schema_is_refused(void **state)
 	assert_rc(nx_cat_open(&opts, &cat, &fx->err), NX_E_VERSION);
 }
 
+static nx_rc quarantine_look(void *payload, const void *row, struct nx_err *err)
+{
+	(void)err;
+	*(struct nx_quarantine_row *)payload = *(const struct nx_quarantine_row *)row;
+	return NX_OK;
+}
+
+/* A catalog as version 1 of the schema made it is brought up to date, with what is in it. */
+static void test_an_older_schema_is_brought_up_to_date(void **state)
+{
+	struct fixture *fx = *state;
+	struct nx_cat_opts opts = {.path = fx->path, .key = &fx->key};
+	struct nx_quarantine_row row = {.id = 7, .source = "s", .size = 5, .item = 3, .subject = 4};
+	struct nx_quarantine_row got;
+	struct nx_study study;
+	uint64_t n, bytes;
+	struct nx_op op;
+
+	fill(fx, 1, 100);
+	assert_ok(nx_sql_exec(fx->cat->writer->db,
+			  "DROP INDEX quarantine_subject;"
+			  "ALTER TABLE quarantine DROP COLUMN patient;"
+			  "ALTER TABLE quarantine DROP COLUMN subject;"
+			  "ALTER TABLE quarantine DROP COLUMN item;"
+			  "INSERT INTO quarantine(id, source, size) VALUES (6, 'old', 4);"
+			  "PRAGMA user_version = 1",
+			  &fx->err),
+		&fx->err);
+	fx->cat = nx_cat_free(fx->cat);
+	assert_ok(nx_cat_open(&opts, &fx->cat, &fx->err), &fx->err);
+	assert_ok(nx_cat_study(fx->cat, 1, "1.2.826.100", fx->arena, &study, &fx->err), &fx->err);
+	assert_ok(
+		nx_cat_quarantine(fx->cat, 0, 0, 0, 1, quarantine_look, &got, &fx->err), &fx->err);
+	assert_i64(got.id, 6);
+	assert_i64(got.subject, 0);
+	assert_rc(nx_op_put_quarantine(&row, fx->arena, &op), NX_OK);
+	assert_ok(nx_cat_apply(fx->cat, nx_cat_watermark(fx->cat) + 1, &op, 1, &fx->err), &fx->err);
+	assert_ok(
+		nx_cat_quarantine(fx->cat, 6, 0, 0, 1, quarantine_look, &got, &fx->err), &fx->err);
+	assert_i64(got.subject, 4);
+	assert_ok(nx_cat_quarantine_totals(fx->cat, 0, &n, &bytes, &fx->err), &fx->err);
+	assert_u64(n, 2);
+	assert_u64(bytes, 9);
+}
+
 static void test_backup_under_another_key(void **state)
 {
 	struct fixture *fx = *state;
@@ -412,6 +457,7 @@ int main(void)
 		FX(test_swapped_pages_are_corrupt),
 		FX(test_foreign_and_future_files_are_refused),
 		FX(test_a_newer_schema_is_refused),
+		FX(test_an_older_schema_is_brought_up_to_date),
 		FX(test_backup_under_another_key),
 		FX(test_a_kill_leaves_whole_groups_and_their_watermark),
 		FX(test_a_torn_log_ends_at_its_last_whole_group),

@@ -88,7 +88,7 @@ static void test_our_own_trouble_is_to_be_tried_again(void **state)
 	dw_report_done(&report);
 }
 
-static void test_kept_aside_is_a_warning_without_url(void **state)
+static void test_kept_aside_is_a_failure_with_its_number(void **state)
 {
 	struct nx_ingest_result aside = good;
 	struct dw_report report;
@@ -96,10 +96,19 @@ static void test_kept_aside_is_a_warning_without_url(void **state)
 
 	(void)state;
 	aside.outcome = NX_INGEST_QUARANTINED;
+	aside.reason = NX_REASON_OTHER_CLASS;
+	aside.quarantine = 12;
+	(void)snprintf(aside.note, sizeof(aside.note), "quarantine 12: other-class");
 	dw_report_init(&report);
-	dw_report_stored(&report, "http://h/dw", &aside);
-	assert_int_equal(dw_report_status(&report), 202);
+	dw_report_quarantined(&report, &aside);
+	assert_int_equal(dw_report_status(&report), 409);
 	assert_null(strstr(format(&report, &out), "/instances/"));
+	assert_non_null(
+		strstr((const char *)out.data, "\"00081197\":{\"vr\":\"US\",\"Value\":[43264]}"));
+	assert_non_null(
+		strstr((const char *)out.data, "\"00091001\":{\"vr\":\"LO\",\"Value\":[\"12\"]}"));
+	dw_report_stored(&report, "http://h/dw", &good);
+	assert_int_equal(dw_report_status(&report), 202);
 	dw_report_done(&report);
 }
 
@@ -127,7 +136,7 @@ int main(void)
 		cmocka_unit_test(test_failures_are_by_uid_or_among_the_others),
 		cmocka_unit_test(test_another_study_has_its_reason),
 		cmocka_unit_test(test_our_own_trouble_is_to_be_tried_again),
-		cmocka_unit_test(test_kept_aside_is_a_warning_without_url),
+		cmocka_unit_test(test_kept_aside_is_a_failure_with_its_number),
 		cmocka_unit_test(test_two_studies_have_no_common_url),
 	};
 

@@ -26,6 +26,13 @@ static bool mem_draining(void *transport)
 	return mem->drains && mem->in.n < mem->drain_before;
 }
 
+static void mem_settled(void *transport)
+{
+	struct mem_io *mem = transport;
+
+	mem->settled = true;
+}
+
 static nx_rc mem_wait(void *transport, struct nx_err *err)
 {
 	const struct mem_io *mem = transport;
@@ -75,6 +82,7 @@ struct nx_dimse_io mem_io(struct mem_io *mem)
 		.writev = mem_writev,
 		.deadline = mem_deadline,
 		.draining = mem_draining,
+		.settled = mem_settled,
 	};
 
 	return (struct nx_dimse_io){.ops = &ops, .transport = mem, .peer = "memory"};

@@ -19,6 +19,7 @@ struct mem_io {
 	nx_rc end;           /* after the last byte: NX_E_CLOSED or NX_E_TIMEOUT */
 	size_t drain_before; /* the listener drains once fewer bytes than this are left */
 	bool drains;
+	bool settled;         /* the association said that it knows its peer */
 	unsigned writes_good; /* writes before one fails; 0: all good */
 	unsigned writes;
 	struct nx_buf out;

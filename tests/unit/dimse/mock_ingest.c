@@ -45,7 +45,7 @@ nx_rc nx_ingest_begin(struct nx_ingest *ingest, const struct nx_ingest_opts *opt
 	job->mock = mock;
 	job->hash = 0xcbf29ce484222325u;
 	mock->live++;
-	if (!mock->hash_off)
+	if (!mock->last_off)
 		remember(mock, opts);
 	*ret_job = job;
 	return NX_OK;
@@ -91,8 +91,16 @@ nx_rc nx_ingest_wait(struct nx_ingest_job *job, struct nx_ingest_result *ret, st
 	mock->bytes += job->bytes;
 	mock->hash += job->hash;
 	*ret = (struct nx_ingest_result){
-		.outcome = mock->outcome ? mock->outcome : NX_INGEST_STORED, .quarantine = 7};
+		.outcome = mock->outcome ? mock->outcome : NX_INGEST_STORED,
+		.quarantine = 7,
+		.reason = NX_REASON_OTHER_CLASS,
+		.note = "quarantine 7: other-class"};
 	return NX_OK;
+}
+
+unsigned nx_reason_dimse(int64_t reason)
+{
+	return reason == NX_REASON_OTHER_CLASS ? 0xA900 : 0xC000;
 }
 
 struct nx_ingest_job *nx_ingest_job_free(struct nx_ingest_job *job)

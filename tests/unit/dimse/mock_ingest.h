@@ -29,6 +29,7 @@ struct mock_ingest {
 	nx_rc fail_wait;
 	enum nx_ingest_outcome outcome; /* 0: stored */
 	bool hash_off;
+	bool last_off; /* several associations */
 
 	char last_ts[NX_LIMIT_UID + 1];
 	char last_sop_class[NX_LIMIT_UID + 1];

@@ -186,13 +186,13 @@ static void test_failures_have_their_status_and_the_association_survives(void **
 	}
 }
 
-static void test_duplicates_and_versions_succeed_and_quarantine_warns(void **state)
+static void test_duplicates_and_versions_succeed_and_quarantine_fails(void **state)
 {
 	static const struct {
 		enum nx_ingest_outcome outcome;
 		uint16_t status;
 	} cases[] = {{NX_INGEST_STORED, 0}, {NX_INGEST_DUPLICATE, 0}, {NX_INGEST_VERSION, 0},
-		{NX_INGEST_QUARANTINED, 0xb007}};
+		{NX_INGEST_QUARANTINED, 0xa900}};
 	struct peer *peer = *state;
 	struct peer_answers got;
 
@@ -206,7 +206,7 @@ static void test_duplicates_and_versions_succeed_and_quarantine_warns(void **sta
 		peer_answers(peer, &got);
 		assert_int_equal(got.rsp[0].status, cases[i].status);
 	}
-	assert_string_equal(got.rsp[0].comment, "kept in quarantine as number 7");
+	assert_string_equal(got.rsp[0].comment, "quarantine 7: other-class");
 }
 
 static void test_requests_that_cannot_be_served_are_answered(void **state)
@@ -761,7 +761,7 @@ int main(void)
 		T(test_data_set_arrives_whole_however_it_is_cut),
 		T(test_command_and_data_in_one_pdu),
 		T(test_failures_have_their_status_and_the_association_survives),
-		T(test_duplicates_and_versions_succeed_and_quarantine_warns),
+		T(test_duplicates_and_versions_succeed_and_quarantine_fails),
 		T(test_requests_that_cannot_be_served_are_answered),
 		T(test_hostile_pdus_are_aborted_by_the_book),
 		T(test_commands_that_cannot_be_answered_abort),

@@ -142,11 +142,10 @@ static nx_rc authorize(
 	return nx_err_set(err, NX_E_UNAUTHENTICATED, "no token");
 }
 
-static int start(struct fixture *fx, const char *unix_path)
+static struct nx_http_opts opts_of(struct fixture *fx)
 {
-	const struct nx_http_opts opts = {.name = "test",
+	return (struct nx_http_opts){.name = "test",
 		.address = "127.0.0.1",
-		.unix_path = unix_path,
 		.max_conns = 300,
 		.header_us = 700 * 1000,
 		.idle_us = 5 * 1000 * 1000,
@@ -155,18 +154,18 @@ static int start(struct fixture *fx, const char *unix_path)
 		.n_tables = 1,
 		.authorize = authorize,
 		.context = fx};
-
-	assert_ok(nx_http_start(&opts, &fx->server, &fx->err), &fx->err);
-	return 0;
 }
 
 static int setup(void **state)
 {
 	struct fixture *fx = calloc(1, sizeof(*fx));
+	struct nx_http_opts opts;
 
 	assert_non_null(fx);
 	*state = fx;
-	return start(fx, NULL);
+	opts = opts_of(fx);
+	assert_ok(nx_http_start(&opts, &fx->server, &fx->err), &fx->err);
+	return 0;
 }
 
 static int teardown(void **state)
@@ -538,6 +537,66 @@ static void test_many_idle_connections_leave_room_for_one_more(void **state)
 		nx_conn_free(conns[i]);
 }
 
+/* A server of few connections and much patience. */
+static void restart_small(struct fixture *fx, unsigned per_peer)
+{
+	struct nx_http_opts opts = opts_of(fx);
+
+	nx_http_stop(fx->server, 0);
+	opts.max_conns = 16;
+	opts.max_per_peer = per_peer;
+	opts.header_us = opts.idle_us = FX_TIMEOUT_US;
+	opts.min_rate = 1;
+	assert_ok(nx_http_start(&opts, &fx->server, &fx->err), &fx->err);
+}
+
+static void test_a_crowd_that_says_nothing_makes_room(void **state)
+{
+	enum {
+		N = 40
+	};
+	struct fixture *fx = *state;
+	struct nx_conn *conns[N], *busy, *late;
+	struct reply reply;
+	int64_t begin;
+	char c;
+
+	restart_small(fx, 0);
+	busy = fx_dial(fx);
+	fx_send(busy,
+		"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n"
+		"Expect: 100-continue\r\n\r\n");
+	assert_true(fx_head(busy, &reply) && reply.status == 100);
+	for (int i = 0; i < N; i++)
+		conns[i] = fx_dial(fx);
+	begin = nx_mono_us();
+	late = fx_dial(fx);
+	assert_int_equal(fx_status(late, "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n"), 200);
+	assert_true(nx_mono_us() - begin < FX_TIMEOUT_US / 2);
+	assert_rc(nx_conn_read(conns[0], &c, 1, NULL), NX_E_CLOSED);
+	assert_int_equal(fx_status(busy, "abcd"), 200); /* it has a request: it stays */
+	for (int i = 0; i < N; i++)
+		nx_conn_free(conns[i]);
+	nx_conn_free(busy);
+	nx_conn_free(late);
+}
+
+static void test_one_address_has_its_share(void **state)
+{
+	struct fixture *fx = *state;
+	struct nx_conn *conns[3];
+	char c;
+
+	restart_small(fx, 2);
+	for (int i = 0; i < 3; i++)
+		conns[i] = fx_dial(fx);
+	assert_int_equal(fx_status(conns[0], "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n"), 200);
+	assert_int_equal(fx_status(conns[1], "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n"), 200);
+	assert_rc(nx_conn_read(conns[2], &c, 1, NULL), NX_E_CLOSED);
+	for (int i = 0; i < 3; i++)
+		nx_conn_free(conns[i]);
+}
+
 #define HTTP_TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
@@ -563,6 +622,8 @@ int main(void)
 		HTTP_TEST(test_long_targets_and_heads_are_refused),
 		HTTP_TEST(test_dripped_head_is_cut),
 		HTTP_TEST(test_many_idle_connections_leave_room_for_one_more),
+		HTTP_TEST(test_a_crowd_that_says_nothing_makes_room),
+		HTTP_TEST(test_one_address_has_its_share),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -18,6 +18,7 @@ static void echo(struct nx_conn *conn, void *payload)
 	size_t n;
 
 	(void)payload;
+	nx_conn_settled(conn);
 	while (!nx_conn_wait(conn, NULL) && !nx_conn_read_some(conn, buf, sizeof(buf), &n, NULL))
 		if (nx_conn_write(conn, buf, n, NULL))
 			break;
@@ -165,6 +166,40 @@ static void test_limits_refuse_in_total_and_per_address(void **state)
 	}
 }
 
+/* Settles when it has been spoken to. */
+static void shy(struct nx_conn *conn, void *payload)
+{
+	char c;
+
+	if (!nx_conn_read(conn, &c, 1, NULL) && !nx_conn_write(conn, &c, 1, NULL))
+		echo(conn, payload);
+}
+
+static void test_a_full_listener_cuts_the_oldest_that_has_not_settled(void **state)
+{
+	struct nx_listener *listener = start("127.0.0.1", shy, 3, 0);
+	NX_AUTO(nx_conn) *settled = dial(listener, "127.0.0.1");
+	NX_AUTO(nx_conn) *oldest = NULL;
+	NX_AUTO(nx_conn) *older = NULL;
+	NX_AUTO(nx_conn) *newest = NULL;
+	char c = 'a';
+
+	(void)state;
+	assert_rc(nx_conn_write(settled, &c, 1, NULL), NX_OK);
+	assert_rc(nx_conn_read(settled, &c, 1, NULL), NX_OK);
+	assert_echo(settled);
+	oldest = dial(listener, "127.0.0.1");
+	older = dial(listener, "127.0.0.1");
+	newest = dial(listener, "127.0.0.1");
+	assert_rc(nx_conn_read(oldest, &c, 1, NULL), NX_E_CLOSED);
+	for (struct nx_conn **one = (struct nx_conn *[]){older, newest, NULL}; *one; one++) {
+		assert_rc(nx_conn_write(*one, &c, 1, NULL), NX_OK);
+		assert_rc(nx_conn_read(*one, &c, 1, NULL), NX_OK);
+	}
+	assert_echo(settled);
+	nx_listener_stop(listener, TIMEOUT_US);
+}
+
 static void test_place_is_free_again_after_a_connection_ends(void **state)
 {
 	struct nx_listener *listener = start("127.0.0.1", echo, 1, 0);
@@ -263,6 +298,7 @@ int main(void)
 		cmocka_unit_test(test_write_ends_at_deadline),
 		cmocka_unit_test(test_peer_gone_is_closed),
 		cmocka_unit_test(test_limits_refuse_in_total_and_per_address),
+		cmocka_unit_test(test_a_full_listener_cuts_the_oldest_that_has_not_settled),
 		cmocka_unit_test(test_place_is_free_again_after_a_connection_ends),
 		cmocka_unit_test(test_drain_ends_idle_connections_at_once),
 		cmocka_unit_test(test_stop_cuts_what_outlives_the_grace),

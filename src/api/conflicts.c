@@ -1,0 +1,66 @@
+#include "api/stream.h"
+#include "catalog/catalog.h"
+#include "retrieve/retrieve.h"
+
+nx_rc api_conflicts_list(struct nx_http_req *req, struct nx_err *err)
+{
+	NX_AUTO_DONE(nx_buf) buf = {0};
+	uint64_t after = 0, limit = 0;
+	nx_rc rc = api_query_number(req, "after", 0, &after, err);
+
+	api_reply_init(&buf);
+	if (!rc)
+		rc = api_query_number(req, "limit", 0, &limit, err);
+	if (!rc)
+		rc = nx_retrieve_conflicts(api_of(req)->retrieve, api_who_of(req),
+			nx_http_query(req, "collection"),
+			after < INT64_MAX ? (int64_t)after : INT64_MAX,
+			limit < UINT32_MAX ? (unsigned)limit : 0, &buf, err);
+	return api_reply_rc(req, rc, &buf, err);
+}
+
+nx_rc api_conflict_show(struct nx_http_req *req, struct nx_err *err)
+{
+	NX_AUTO_DONE(nx_buf) buf = {0};
+	int64_t number = 0;
+	nx_rc rc = api_param_number(req, "number", &number, err);
+
+	api_reply_init(&buf);
+	if (!rc)
+		rc = nx_retrieve_conflict(
+			api_of(req)->retrieve, api_who_of(req), number, &buf, err);
+	return api_reply_rc(req, rc, &buf, err);
+}
+
+static nx_rc version_read(
+	void *source, uint64_t off, void *p, size_t n, size_t *ret_n, struct nx_err *err)
+{
+	return nx_object_read(source, off, p, n, ret_n, err);
+}
+
+static void version_close(void *source)
+{
+	nx_object_free(source);
+}
+
+nx_rc api_conflict_get(struct nx_http_req *req, struct nx_err *err)
+{
+	struct api_item item = {
+		.read = version_read, .close = version_close, .media_type = "application/dicom"};
+	struct nx_object *object = NULL;
+	int64_t number = 0, version = 0;
+	nx_rc rc = api_param_number(req, "number", &number, err);
+
+	if (!rc)
+		rc = api_param_number(req, "version", &version, err);
+	if (!rc)
+		rc = nx_retrieve_conflict_version(
+			api_of(req)->retrieve, api_who_of(req), number, version, &object, err);
+	if (rc)
+		return rc;
+	item.source = object;
+	item.size = (uint64_t)nx_object_item(object)->size;
+	item.modified_us = nx_object_item(object)->received_us;
+	nx_object_etag(object, item.etag);
+	return api_reply_item(req, &item, err);
+}

@@ -1,0 +1,189 @@
+"""A DICOM peer on bare sockets: what DCMTK will not send (streams without end, broken PDUs) comes from here."""
+import dataclasses
+import socket
+import ssl
+import struct
+
+APPLICATION = "1.2.840.10008.3.1.1.1"
+VERIFICATION = "1.2.840.10008.1.1"
+IMPLICIT_LE = "1.2.840.10008.1.2"
+ASSOCIATE_RQ, ASSOCIATE_AC, ASSOCIATE_RJ, P_DATA, RELEASE_RQ, RELEASE_RP, ABORT = range(1, 8)
+C_STORE_RQ, C_ECHO_RQ = 0x0001, 0x0030
+NO_DATASET = 0x0101
+
+
+class PeerError(AssertionError):
+    """The server refused, or said what it must not."""
+
+
+@dataclasses.dataclass
+class Response:
+    status: int
+    comment: str
+    offending: str  # tags, as they came
+
+
+def connect(port, source="127.0.0.1", seconds=60, ca=None, host="127.0.0.1"):
+    """A TCP connection from the loopback address `source`; with TLS when `ca` is given."""
+    sock = socket.create_connection((host, port), timeout=seconds, source_address=(source, 0))
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if not ca:
+        return sock
+    context = ssl.create_default_context(cafile=str(ca))
+    return context.wrap_socket(sock, server_hostname="127.0.0.1")
+
+
+def pdu(kind, body, length=None):
+    return struct.pack(">BBI", kind, 0, len(body) if length is None else length) + body
+
+
+def item(kind, body):
+    return struct.pack(">BBH", kind, 0, len(body)) + body
+
+
+def associate_rq(contexts, aet="TESTENV", aec="NARTHEX", max_pdu=262144):
+    """PS3.8 9.3.2; `contexts` are (abstract syntax, [transfer syntaxes]) and get the ids 1, 3, 5..."""
+    body = struct.pack(">HH16s16s32x", 1, 0, aec.ljust(16).encode(), aet.ljust(16).encode())
+    body += item(0x10, APPLICATION.encode())
+    for n, (abstract, syntaxes) in enumerate(contexts):
+        body += item(0x20, bytes((2 * n + 1, 0, 0, 0)) + item(0x30, abstract.encode()) +
+                     b"".join(item(0x40, uid.encode()) for uid in syntaxes))
+    return pdu(ASSOCIATE_RQ, body + item(0x50, item(0x51, struct.pack(">I", max_pdu)) + item(0x52, b"2.25.1")))
+
+
+def element(tag, value):
+    """Implicit VR little endian, as command sets are (PS3.7 6.3.1)."""
+    if isinstance(value, int):
+        value = struct.pack("<H", value)
+    elif isinstance(value, str):
+        value = value.encode() + b"\0" * (len(value) & 1)
+    return struct.pack("<HHI", tag >> 16, tag & 0xFFFF, len(value)) + value
+
+
+def command(field, sop_class, message_id, dataset, sop_instance=None):
+    body = element(0x00000002, sop_class) + element(0x00000100, field) + element(0x00000110, message_id)
+    if sop_instance:
+        body += element(0x00000700, 0)
+    body += element(0x00000800, 1 if dataset else NO_DATASET)
+    if sop_instance:
+        body += element(0x00001000, sop_instance)
+    return element(0x00000000, struct.pack("<I", len(body))) + body
+
+
+def pdv(context, flags, data):
+    return pdu(P_DATA, struct.pack(">IBB", len(data) + 2, context, flags) + data)
+
+
+def fragments(chunks, most):
+    """The same bytes in pieces of `most`; a fragment has an even number of bytes (PS3.8 9.3.5.1)."""
+    held = bytearray()
+    for chunk in chunks:
+        held += chunk
+        while len(held) >= most:
+            yield bytes(held[:most])
+            del held[:most]
+    if held:
+        yield bytes(held)
+
+
+class Association:
+    """One association; leaving the block releases it, an error in the block drops the connection."""
+
+    def __init__(self, port, contexts, aet="TESTENV", aec="NARTHEX", **transport):
+        self.sock = connect(port, **transport)
+        self.contexts = list(contexts)
+        self.message_id = 0
+        self.sock.sendall(associate_rq(self.contexts, aet, aec))
+        kind, body = self.receive()
+        if kind != ASSOCIATE_AC:
+            self.sock.close()
+            raise PeerError(f"no association: PDU {kind}, {body[:4].hex()}")
+        self._accepted(body)
+
+    def _accepted(self, body):
+        """(abstract syntax, transfer syntax) -> id of what was accepted, and the size of PDU the server takes."""
+        self.accepted, self.max_pdu, at = {}, 16384, 68
+        while at + 4 <= len(body):
+            kind, size = body[at], struct.unpack_from(">H", body, at + 2)[0]
+            value = body[at + 4:at + 4 + size]
+            if kind == 0x21 and value[2] == 0:
+                syntax = value[8:8 + struct.unpack_from(">H", value, 6)[0]].decode()
+                self.accepted[(self.contexts[value[0] // 2][0], syntax)] = value[0]
+            elif kind == 0x50:
+                self.max_pdu = struct.unpack_from(">I", value, 4)[0] or self.max_pdu
+            at += 4 + size
+
+    def receive(self):
+        """The next PDU: its type and its body; (None, b"") when the server has closed."""
+        head = self._exactly(6)
+        if head is None:
+            return None, b""
+        kind, _, size = struct.unpack(">BBI", head)
+        return kind, self._exactly(size) or b""
+
+    def _exactly(self, n):
+        data = b""
+        while len(data) < n:
+            more = self.sock.recv(n - len(data))
+            if not more:
+                return None
+            data += more
+        return data
+
+    def response(self):
+        kind, body = self.receive()
+        if kind != P_DATA:
+            raise PeerError(f"no response: PDU {kind}, {body[:4].hex()}")
+        values, at, data = {}, 0, body[6:]
+        while at + 8 <= len(data):
+            group, number, size = struct.unpack_from("<HHI", data, at)
+            values[(group << 16) | number] = data[at + 8:at + 8 + size]
+            at += 8 + size
+        return Response(struct.unpack("<H", values[0x00000900])[0],
+                        values.get(0x00000902, b"").decode("ascii", "replace").strip(),
+                        values.get(0x00000901, b"").hex())
+
+    def _context(self, sop_class, syntax):
+        context = self.accepted.get((sop_class, syntax))
+        if context is None:
+            raise PeerError(f"presentation context not accepted: {sop_class} in {syntax}")
+        return context
+
+    def echo(self):
+        self.message_id += 1
+        context = self._context(VERIFICATION, IMPLICIT_LE)
+        self.sock.sendall(pdv(context, 3, command(C_ECHO_RQ, VERIFICATION, self.message_id, False)))
+        return self.response()
+
+    def store(self, sop_class, sop_instance, syntax, chunks):
+        """C-STORE a data set that comes in pieces of any size."""
+        self.message_id = self.message_id % 65535 + 1
+        context = self._context(sop_class, syntax)
+        self.sock.sendall(pdv(context, 3, command(C_STORE_RQ, sop_class, self.message_id, True, sop_instance)))
+        for piece in fragments(chunks, (self.max_pdu - 6) & ~1):
+            head = struct.pack(">BBIIBB", P_DATA, 0, len(piece) + 6, len(piece) + 2, context, 0)
+            self.sock.sendall(head + piece)
+        self.sock.sendall(pdv(context, 2, b""))
+        return self.response()
+
+    def release(self):
+        self.sock.sendall(pdu(RELEASE_RQ, bytes(4)))
+        kind, _ = self.receive()
+        self.sock.close()
+        if kind != RELEASE_RP:
+            raise PeerError(f"no release: PDU {kind}")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, value, trace):
+        if kind is None:
+            self.release()
+        else:
+            self.sock.close()
+
+
+def echo(port, seconds=60, **transport):
+    """One association with one C-ECHO, its status."""
+    with Association(port, [(VERIFICATION, [IMPLICIT_LE])], seconds=seconds, **transport) as association:
+        return association.echo().status
