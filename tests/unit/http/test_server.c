@@ -448,6 +448,9 @@ static void test_malformed_heads_are_refused_and_closed(void **state)
 		"GET /hello HTTP/1.1\r\n\r\n",
 		"GET /hello HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n",
 		"GET /hello HTTP/1.1\r\nHost: x\r\nB(d: 1\r\n\r\n",
+		"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n 0\r\n\r\nabcdefghij",
+		"GET /hello HTTP/1.1\r\nX: a\r\n\tb\r\nHost: x\r\n\r\n",
+		"GET /hello HTTP/1.1\r\nHost: x\r\nX:\r\n b\r\n\r\n",
 		"POST /echo HTTP/1.1\r\nHost: x\r\nExpect: magic\r\nContent-Length: 1\r\n\r\na",
 	};
 	struct fixture *fx = *state;
@@ -461,6 +464,17 @@ static void test_malformed_heads_are_refused_and_closed(void **state)
 		assert_int_equal(status, 400);
 		assert_true(fx_closed(conn));
 	}
+}
+
+static void test_white_space_around_values_is_no_fault(void **state)
+{
+	struct fixture *fx = *state;
+	NX_AUTO(nx_conn) *conn = fx_dial(fx);
+
+	assert_int_equal(fx_status(conn,
+				 "GET /hello HTTP/1.1\r\nHost:x  \r\nA: \t b c \t\r\nE:\r\n"
+				 "F:  \r\nG: h\r\n\r\n"),
+		200);
 }
 
 static void test_bad_targets_are_refused(void **state)
@@ -618,6 +632,7 @@ int main(void)
 		HTTP_TEST(test_stream_sends_all_and_is_done_once),
 		HTTP_TEST(test_failing_stream_is_cut_short),
 		HTTP_TEST(test_malformed_heads_are_refused_and_closed),
+		HTTP_TEST(test_white_space_around_values_is_no_fault),
 		HTTP_TEST(test_bad_targets_are_refused),
 		HTTP_TEST(test_long_targets_and_heads_are_refused),
 		HTTP_TEST(test_dripped_head_is_cut),
