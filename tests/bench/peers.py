@@ -180,7 +180,8 @@ class Ours(Peer):
             self.server.stop(seconds=120)
 
     def note_peak(self):
-        RECORD.peak_rss = max(RECORD.peak_rss, self.server.process.peak_rss_bytes())
+        if self.server.process.alive:
+            RECORD.peak_rss = max(RECORD.peak_rss, self.server.process.peak_rss_bytes())
 
     def status(self):
         answer = self.server.session().get(self.server.url("/api/v1/status", "management"), timeout=120)
