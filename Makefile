@@ -23,9 +23,10 @@ $(RELEASE)/build.ninja:
 build: $(RELEASE)/build.ninja
 	@ninja -C $(RELEASE) -j $(JOBS) --quiet
 
+# What only the demo needs is installed while the build runs.
 demo:
-	@tools/install-deps demo
-	@$(MAKE) --no-print-directory build
+	@tools/install-deps build
+	@tools/install-deps demo & built=0; $(MAKE) --no-print-directory build || built=$$?; wait $$! && exit $$built
 	@tools/demo
 
 check:

@@ -2,6 +2,7 @@
 #include "lifecycle/admin.h"
 #include "api/api_priv.h"
 #include "base/clock.h"
+#include "lifecycle/works.h"
 
 /* ---- AE titles ---- */
 
@@ -128,10 +129,16 @@ nx_rc api_keys_get(struct nx_http_req *req, struct nx_err *err)
 nx_rc api_keys_rotate(struct nx_http_req *req, struct nx_err *err)
 {
 	NX_AUTO_DONE(nx_buf) buf = {0};
+	const struct nx_api *api = api_of(req);
+	struct nx_progress *work;
 	uint32_t rotated = 0;
-	nx_rc rc = nx_admin_keys_rotate(
-		api_of(req)->admin, api_who_of(req), nx_http_query(req, "domain"), &rotated, err);
+	nx_rc rc = nx_works_begin(api->works, "rotate", "domains", &work, err);
 
+	if (rc)
+		return rc;
+	rc = nx_admin_keys_rotate(
+		api->admin, api_who_of(req), nx_http_query(req, "domain"), work, &rotated, err);
+	nx_works_end(api->works, work);
 	api_reply_init(&buf);
 	nx_buf_printf(&buf, "{\"rotated\":%u}", rotated);
 	return api_reply_rc(req, rc, &buf, err);
@@ -155,9 +162,15 @@ nx_rc api_keys_passphrase(struct nx_http_req *req, struct nx_err *err)
 nx_rc api_scrub_run(struct nx_http_req *req, struct nx_err *err)
 {
 	NX_AUTO_DONE(nx_buf) buf = {0};
+	const struct nx_api *api = api_of(req);
+	struct nx_progress *work;
 	uint64_t bad = 0;
+	nx_rc rc = nx_works_begin(api->works, "scrub", "items", &work, err);
 
+	if (rc)
+		return rc;
 	api_reply_init(&buf);
-	return api_reply_rc(req,
-		nx_admin_scrub(api_of(req)->admin, api_who_of(req), &buf, &bad, err), &buf, err);
+	rc = nx_admin_scrub(api->admin, api_who_of(req), work, &buf, &bad, err);
+	nx_works_end(api->works, work);
+	return api_reply_rc(req, rc, &buf, err);
 }

@@ -142,3 +142,18 @@ nx_rc api_subject_parse(const char *text, uint64_t *ret, struct nx_err *err)
 	*ret = strtoull(text, NULL, 16);
 	return *ret ? NX_OK : nx_err_set(err, NX_E_INVAL, "there is no subject 0");
 }
+
+nx_rc api_folder_take(
+	struct nx_http_req *req, json_t **ret_body, const char **ret_folder, struct nx_err *err)
+{
+	nx_rc rc;
+
+	if (!nx_http_is_unix(req))
+		return nx_err_set(err, NX_E_DENIED, "denied: on the site's own socket only");
+	rc = api_body_json(req, ret_body, err);
+	if (!rc)
+		rc = api_member_text(*ret_body, "folder", true, ret_folder, err);
+	if (!rc && (*ret_folder)[0] != '/')
+		rc = nx_err_set(err, NX_E_INVAL, "folder is not an absolute path");
+	return rc;
+}

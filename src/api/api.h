@@ -17,6 +17,7 @@ struct nx_ingest;
 struct nx_releases;
 struct nx_report;
 struct nx_retrieve;
+struct nx_works;
 
 #define NX_API_PREFIX "/api/v1"
 
@@ -32,6 +33,7 @@ struct nx_api {
 	const char *site;           /* its name */
 	const char *const *files;   /* configuration and certificates, for backups */
 	size_t n_files;
+	struct nx_works *works;
 };
 
 /* To add a resource, add rows and a file by its noun; mounted under NX_API_PREFIX. */

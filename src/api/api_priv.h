@@ -41,6 +41,10 @@ NX_NODISCARD nx_rc api_body_json(struct nx_http_req *req, json_t **ret, struct n
 /* A text member: NULL where it is absent and not `required`; valid while the object lives. */
 NX_NODISCARD nx_rc api_member_text(
 	const json_t *body, const char *name, bool required, const char **ret, struct nx_err *err);
+/* {"folder"}, absolute.  The server writes there as its user: only for those who are that user
+ * already, on the site's own socket. */
+NX_NODISCARD nx_rc api_folder_take(
+	struct nx_http_req *req, json_t **ret_body, const char **ret_folder, struct nx_err *err);
 /* A number in the query string; `def` where it is absent. */
 NX_NODISCARD nx_rc api_query_number(
 	struct nx_http_req *req, const char *name, uint64_t def, uint64_t *ret, struct nx_err *err);
@@ -56,6 +60,7 @@ NX_NODISCARD nx_rc api_subject_parse(const char *text, uint64_t *ret, struct nx_
 /* ---- handlers, by the file they are in ---- */
 
 nx_rc api_status_get(struct nx_http_req *req, struct nx_err *err);
+nx_rc api_works_list(struct nx_http_req *req, struct nx_err *err);
 nx_rc api_openapi_get(struct nx_http_req *req, struct nx_err *err);
 
 nx_rc api_collections_list(struct nx_http_req *req, struct nx_err *err);
@@ -84,6 +89,7 @@ nx_rc api_token_revoke(struct nx_http_req *req, struct nx_err *err);
 nx_rc api_keys_get(struct nx_http_req *req, struct nx_err *err);
 nx_rc api_keys_rotate(struct nx_http_req *req, struct nx_err *err);
 nx_rc api_keys_passphrase(struct nx_http_req *req, struct nx_err *err);
+nx_rc api_keys_place_add(struct nx_http_req *req, struct nx_err *err);
 nx_rc api_scrub_run(struct nx_http_req *req, struct nx_err *err);
 
 nx_rc api_quarantine_list(struct nx_http_req *req, struct nx_err *err);
@@ -108,6 +114,7 @@ nx_rc api_lease_read(struct nx_http_req *req, struct nx_err *err);
 nx_rc api_lease_end(struct nx_http_req *req, struct nx_err *err);
 
 nx_rc api_erasures_create(struct nx_http_req *req, struct nx_err *err);
+nx_rc api_erasures_check(struct nx_http_req *req, struct nx_err *err);
 nx_rc api_who_saw(struct nx_http_req *req, struct nx_err *err);
 nx_rc api_backups_create(struct nx_http_req *req, struct nx_err *err);
 

@@ -1,5 +1,6 @@
 #include "api/api_priv.h"
 #include "lifecycle/backup.h"
+#include "lifecycle/works.h"
 
 static nx_rc result_reply(
 	struct nx_http_req *req, const struct nx_backup_result *made, struct nx_err *err)
@@ -21,8 +22,19 @@ static nx_rc result_reply(
 	return api_reply_json(req, 201, &buf, err);
 }
 
-/* {"folder"}.  Writes to the server's disk as its user: for those only who are that user already.
- */
+static nx_rc backup_run(struct nx_http_req *req, struct nx_backup_opts *opts,
+	struct nx_backup_result *made, struct nx_err *err)
+{
+	const struct nx_api *api = api_of(req);
+	nx_rc rc = nx_works_begin(api->works, "backup", "bytes", &opts->progress, err);
+
+	if (rc)
+		return rc;
+	rc = nx_backup_run(api->archive, api_who_of(req), opts, made, err);
+	nx_works_end(api->works, opts->progress);
+	return rc;
+}
+
 nx_rc api_backups_create(struct nx_http_req *req, struct nx_err *err)
 {
 	const struct nx_api *api = api_of(req);
@@ -30,19 +42,24 @@ nx_rc api_backups_create(struct nx_http_req *req, struct nx_err *err)
 		.site = api->site, .files = api->files, .n_files = api->n_files};
 	struct nx_backup_result made;
 	json_t *body = NULL;
-	nx_rc rc;
+	nx_rc rc = api_folder_take(req, &body, &opts.dir, err);
 
-	if (!nx_http_is_unix(req))
-		return nx_err_set(err, NX_E_DENIED, "denied: on the site's own socket only");
-	rc = api_body_json(req, &body, err);
 	if (!rc)
-		rc = api_member_text(body, "folder", true, &opts.dir, err);
-	if (!rc && opts.dir[0] != '/')
-		rc = nx_err_set(err, NX_E_INVAL, "folder is not an absolute path");
-	if (!rc)
-		rc = nx_backup_run(api->archive, api_who_of(req), &opts, &made, err);
+		rc = backup_run(req, &opts, &made, err);
 	if (!rc)
 		rc = result_reply(req, &made, err);
 	json_decref(body);
 	return rc;
+}
+
+nx_rc api_keys_place_add(struct nx_http_req *req, struct nx_err *err)
+{
+	const char *folder = NULL;
+	json_t *body = NULL;
+	nx_rc rc = api_folder_take(req, &body, &folder, err);
+
+	if (!rc)
+		rc = nx_backup_keys(api_of(req)->archive, api_who_of(req), folder, err);
+	json_decref(body);
+	return rc ? rc : api_reply_empty(req, 201);
 }

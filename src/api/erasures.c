@@ -35,3 +35,18 @@ nx_rc api_erasures_create(struct nx_http_req *req, struct nx_err *err)
 	json_decref(body);
 	return rc ? rc : api_reply_json(req, 201, &buf, err);
 }
+
+/* {"certificate"}: its text, as it was given out. */
+nx_rc api_erasures_check(struct nx_http_req *req, struct nx_err *err)
+{
+	const char *text = NULL;
+	json_t *body = NULL;
+	nx_rc rc = api_body_json(req, &body, err);
+
+	if (!rc)
+		rc = api_member_text(body, "certificate", true, &text, err);
+	if (!rc)
+		rc = nx_lifecycle_certificate_check(api_of(req)->archive, text, err);
+	json_decref(body);
+	return rc ? rc : api_reply_empty(req, 204);
+}

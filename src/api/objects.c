@@ -78,6 +78,8 @@ static nx_rc put_opts(
 		.collection = nx_http_param(req, "collection"),
 		.key = nx_http_param(req, "key"),
 		.media_type = type ? type : "",
+		.patient_id = nx_http_query(req, "patient"),
+		.issuer = nx_http_query(req, "issuer"),
 		.size = nx_http_body_length(req),
 		.if_none_match_any = none && strcmp(none, "*") == 0};
 	if (none && !opts->if_none_match_any)
@@ -100,6 +102,8 @@ static nx_rc put_reply(
 	nx_json_kv_str(&json, "etag", etag);
 	nx_json_kv_uint(&json, "size", result->size);
 	nx_json_kv_int(&json, "version", result->version);
+	if (result->subject)
+		nx_json_kv_id(&json, "subject", result->subject);
 	nx_json_object_end(&json);
 	return api_reply_json(req, result->outcome == NX_INGEST_STORED ? 201 : 200, &buf, err);
 }

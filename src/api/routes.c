@@ -7,6 +7,8 @@
 const struct nx_route nx_api_routes[] = {
 	{"GET", "/status", NX_PERM_MONITOR, NX_ACTION_VERIFY, api_status_get,
 		"What the site holds and does"},
+	{"GET", "/works", NX_PERM_MONITOR, NX_ACTION_VERIFY, api_works_list,
+		"The long works that are at hand, and how far they are"},
 	{"GET", "/openapi.json", NX_PERM_QUERY, NX_ACTION_VERIFY, api_openapi_get,
 		"This interface as an OpenAPI document"},
 
@@ -71,6 +73,8 @@ const struct nx_route nx_api_routes[] = {
 
 	{"POST", "/erasures", NX_PERM_ERASE, NX_ACTION_ERASE, api_erasures_create,
 		"Erase a subject; the answer is the certificate"},
+	{"POST", "/erasures/check", NX_PERM_AUDIT, NX_ACTION_VERIFY, api_erasures_check,
+		"Is a certificate of erasure this site's, and unchanged"},
 	{"GET", "/who-saw", NX_PERM_AUDIT, NX_ACTION_LEDGER_READ, api_who_saw,
 		"Who saw a patient or study, or what somebody saw"},
 	{"POST", "/backups", NX_PERM_ADMIN, NX_ACTION_BACKUP, api_backups_create,
@@ -95,6 +99,8 @@ const struct nx_route nx_api_routes[] = {
 		"New keys for one domain or all"},
 	{"POST", "/keys/passphrase", NX_PERM_ADMIN, NX_ACTION_CONFIG_CHANGE, api_keys_passphrase,
 		"A new passphrase for the key store"},
+	{"POST", "/keys/places", NX_PERM_ADMIN, NX_ACTION_CONFIG_CHANGE, api_keys_place_add,
+		"A further key place in a folder of the server"},
 	{"POST", "/scrub", NX_PERM_ADMIN, NX_ACTION_SCRUB, api_scrub_run,
 		"Authenticate every stored byte"},
 

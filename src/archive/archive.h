@@ -32,6 +32,7 @@ struct nx_keys;
 struct nx_ledger;
 struct nx_op;
 struct nx_pool;
+struct nx_progress;
 struct nx_quarantine_row;
 struct nx_series;
 struct nx_study;
@@ -181,8 +182,11 @@ struct nx_aside {
  * change takes. */
 struct nx_put {
 	const struct nx_collection *collection;
-	uint64_t subject; /* 0: found or made by (issuer, patient id) of study; with neither, no
-			     subject */
+	uint64_t subject; /* 0: found or made by (issuer, patient id) of study, or of an object */
+	/* An object's; NULL: it stays with the subject it has, or has none.  NX_E_CONFLICT when the
+	 * object that is there is another's. */
+	const char *patient_id;
+	const char *issuer;
 	const struct nx_study *study;   /* ids and counters are ignored; NULL: not DICOM */
 	const struct nx_series *series; /* likewise */
 	/* Not NULL: into quarantine; series is NULL, study too unless it has a patient id: then
@@ -257,10 +261,11 @@ struct nx_scrub_result {
 	uint64_t bad;    /* extents that did not authenticate */
 	uint64_t erased; /* items without a key */
 };
-/* Authenticate every extent of every item; `bad_fn` (may be NULL) hears of each failure. */
+/* Authenticate every extent of every item; `bad_fn` (may be NULL) hears of each failure, `progress`
+ * (may be NULL) counts items. */
 NX_NODISCARD nx_rc nx_archive_scrub(struct nx_archive *archive,
 	void (*bad_fn)(void *payload, int64_t item, const struct nx_err *why), void *payload,
-	struct nx_scrub_result *ret, struct nx_err *err);
+	struct nx_progress *progress, struct nx_scrub_result *ret, struct nx_err *err);
 
 /* ---- copies ---- */
 

@@ -111,12 +111,9 @@ static nx_rc subject_cache(struct nx_archive *a, struct group *g, struct nx_slic
 
 /* (issuer, patient id) of the domain; a blank id is a subject of its own per study (DESIGN of
  * subjects). */
-static nx_rc subject_find(
-	struct nx_archive *a, struct group *g, struct target *t, struct nx_err *err)
+static nx_rc subject_find(struct nx_archive *a, struct group *g, struct target *t,
+	const char *issuer, const char *pid, struct nx_err *err)
 {
-	const struct nx_study *study = t->put->study;
-	const char *issuer = or_empty(study->issuer);
-	const char *pid = study->patient_id;
 	NX_AUTO_DONE(nx_buf) buf;
 	char blank[NX_LIMIT_UID + 16];
 	struct nx_slice key;
@@ -125,7 +122,7 @@ static nx_rc subject_find(
 
 	nx_buf_init(&buf, KEY_MAX, NX_BUF_WIPE);
 	if (!pid || !pid[0]) {
-		(void)snprintf(blank, sizeof(blank), "\x01study:%s", or_empty(study->uid));
+		(void)snprintf(blank, sizeof(blank), "\x01study:%s", or_empty(t->put->study->uid));
 		pid = blank;
 	}
 	key = key_make(&buf, t->domain, issuer, pid);
@@ -147,16 +144,53 @@ static nx_rc subject_find(
 	return rc ? rc : subject_cache(a, g, key, t->subject, err);
 }
 
+/* No put moves an object that is there to another subject, nor from none to one: who read it under
+ * the old one would be in no accounting of the new one. */
+static nx_rc owner_keep(
+	struct nx_archive *a, struct target *t, const struct nx_item *there, struct nx_err *err)
+{
+	const struct nx_put *put = t->put;
+	uint64_t named = (uint64_t)there->subject;
+	nx_rc rc = NX_OK;
+
+	if (put->patient_id)
+		rc = nx_cat_subject_find(
+			a->cat, t->domain, or_empty(put->issuer), put->patient_id, &named, err);
+	if (rc == NX_E_NOENT || (!rc && named != (uint64_t)there->subject))
+		return nx_err_set(err, NX_E_CONFLICT,
+			"the object belongs to another subject or to none; delete it first");
+	t->subject = (uint64_t)there->subject;
+	return rc ? rc : subject_key_make(a, t, err);
+}
+
+static nx_rc object_subject(
+	struct nx_archive *a, struct group *g, struct target *t, struct nx_err *err)
+{
+	const struct nx_put *put = t->put;
+	struct nx_item there;
+	nx_rc rc =
+		nx_cat_object(a->cat, put->collection->id, put->item->name, g->arena, &there, err);
+
+	if (!rc)
+		return owner_keep(a, t, &there, err);
+	if (rc != NX_E_NOENT)
+		return rc;
+	if (put->patient_id)
+		return subject_find(a, g, t, or_empty(put->issuer), put->patient_id, err);
+	return subject_key_make(a, t, err);
+}
+
 static nx_rc subject_resolve(
 	struct nx_archive *a, struct group *g, struct target *t, struct nx_err *err)
 {
 	const struct nx_put *put = t->put;
 
-	if (put->subject || !put->study) {
-		t->subject = put->subject;
+	t->subject = put->subject;
+	if (put->subject)
 		return subject_key_make(a, t, err);
-	}
-	return subject_find(a, g, t, err);
+	if (!put->study)
+		return object_subject(a, g, t, err);
+	return subject_find(a, g, t, or_empty(put->study->issuer), put->study->patient_id, err);
 }
 
 /* ---- study and series ---- */
@@ -629,7 +663,8 @@ static nx_rc prepare_aside(
 	nx_rc rc = aside_room(a, g, put, err);
 
 	if (!rc && put->study)
-		rc = subject_find(a, g, &patient, err);
+		rc = subject_find(
+			a, g, &patient, or_empty(put->study->issuer), put->study->patient_id, err);
 	t.subject = subject_id_new();
 	if (!rc)
 		rc = nx_keys_subject_new(a->keys, t.domain, t.subject, &t.key, err);

@@ -1,5 +1,7 @@
 #include "archive/archive_priv.h"
 
+#include "base/progress.h"
+
 enum {
 	SCRUB_PAGE = 256,
 	SCRUB_ARENA_MAX = 512 * 1024 * 1024
@@ -10,6 +12,7 @@ struct scrub {
 	struct nx_arena *arena;
 	void (*bad_fn)(void *payload, int64_t item, const struct nx_err *why);
 	void *payload;
+	struct nx_progress *progress;
 	struct nx_scrub_result *result;
 	int64_t last;
 	uint64_t seen;
@@ -54,9 +57,10 @@ static nx_rc item_check(void *payload, const void *row, struct nx_err *err)
 	const struct nx_item *item = row;
 	struct nx_recipe *recipe;
 	struct nx_err why = {.rc = NX_OK};
-	nx_rc rc;
+	nx_rc rc = nx_progress_add(s->progress, 1, err);
 
-	(void)err;
+	if (rc)
+		return rc;
 	s->last = item->id;
 	s->seen++;
 	s->result->items++;
@@ -77,17 +81,26 @@ static nx_rc item_check(void *payload, const void *row, struct nx_err *err)
 
 nx_rc nx_archive_scrub(struct nx_archive *archive,
 	void (*bad_fn)(void *payload, int64_t item, const struct nx_err *why), void *payload,
-	struct nx_scrub_result *ret, struct nx_err *err)
+	struct nx_progress *progress, struct nx_scrub_result *ret, struct nx_err *err)
 {
 	NX_AUTO(nx_arena) *arena = nx_arena_new(SCRUB_ARENA_MAX, NX_ARENA_WIPE);
-	struct scrub s = {
-		.a = archive, .arena = arena, .bad_fn = bad_fn, .payload = payload, .result = ret};
+	struct scrub s = {.a = archive,
+		.arena = arena,
+		.bad_fn = bad_fn,
+		.payload = payload,
+		.progress = progress,
+		.result = ret};
+	struct nx_cat_counts counts;
 	nx_rc rc;
 
 	if (!arena)
 		return nx_err_set(err, NX_E_NOMEM, "no memory to scrub");
 	*ret = (struct nx_scrub_result){.items = 0};
 	nx_archive_barrier(archive);
+	rc = nx_cat_counts(archive->cat, &counts, err);
+	if (rc)
+		return rc;
+	nx_progress_total(progress, counts.items);
 	do {
 		s.seen = 0;
 		rc = nx_cat_items_all(archive->cat, s.last, SCRUB_PAGE, item_check, &s, err);

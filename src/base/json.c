@@ -250,3 +250,11 @@ void nx_json_kv_hex(struct nx_json *json, const char *key, const void *p, size_t
 	nx_json_key(json, key);
 	nx_json_hex(json, p, n);
 }
+
+void nx_json_kv_id(struct nx_json *json, const char *key, uint64_t id)
+{
+	char text[17];
+
+	(void)snprintf(text, sizeof(text), "%016" PRIx64, id);
+	nx_json_kv_str(json, key, text);
+}

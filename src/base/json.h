@@ -52,6 +52,8 @@ void nx_json_kv_str(struct nx_json *json, const char *key, const char *s);
 void nx_json_kv_int(struct nx_json *json, const char *key, int64_t v);
 void nx_json_kv_uint(struct nx_json *json, const char *key, uint64_t v);
 void nx_json_kv_bool(struct nx_json *json, const char *key, bool v);
+/* Sixteen hexadecimal digits: a subject, as every answer names it. */
+void nx_json_kv_id(struct nx_json *json, const char *key, uint64_t id);
 void nx_json_kv_hex(struct nx_json *json, const char *key, const void *p, size_t n);
 
 #endif

@@ -39,6 +39,7 @@
 /* Names. */
 #define NX_LIMIT_NAME       64u   /* collection, project, principal, domain */
 #define NX_LIMIT_OBJECT_KEY 1024u /* S3: at most 1024 bytes of UTF-8 */
+#define NX_LIMIT_PATIENT_ID 256u  /* 64 characters of UTF-8 (PS3.5 6.2, LO) */
 #define NX_LIMIT_UID        64u   /* PS3.5 9.1 */
 #define NX_LIMIT_ERR_TEXT   256u
 

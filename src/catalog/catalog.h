@@ -399,8 +399,6 @@ struct nx_conflict_row { /* a second object under a name that was taken */
 
 /* ---- look-ups; NX_E_NOENT when there is none ---- */
 
-NX_NODISCARD nx_rc nx_cat_kv_get(struct nx_cat *cat, const char *key, struct nx_arena *arena,
-	struct nx_slice *ret, struct nx_err *err);
 NX_NODISCARD nx_rc nx_cat_collection(struct nx_cat *cat, const char *name, struct nx_arena *arena,
 	struct nx_collection *ret, struct nx_err *err);
 NX_NODISCARD nx_rc nx_cat_collection_by_id(struct nx_cat *cat, int64_t id, struct nx_arena *arena,
@@ -415,6 +413,9 @@ NX_NODISCARD nx_rc nx_cat_series(struct nx_cat *cat, int64_t study, const char *
 	struct nx_arena *arena, struct nx_series *ret, struct nx_err *err);
 NX_NODISCARD nx_rc nx_cat_series_by_id(struct nx_cat *cat, int64_t id, struct nx_arena *arena,
 	struct nx_series *ret, struct nx_err *err);
+/* The live object of a name, whoever it belongs to. */
+NX_NODISCARD nx_rc nx_cat_object(struct nx_cat *cat, int64_t collection, const char *name,
+	struct nx_arena *arena, struct nx_item *ret, struct nx_err *err);
 /* The latest version whatever its state, of a subject in a collection (index on (collection,
  * subject, name)). */
 NX_NODISCARD nx_rc nx_cat_item_latest(struct nx_cat *cat, int64_t collection, uint64_t subject,
@@ -562,26 +563,16 @@ NX_NODISCARD nx_rc nx_op_put_principal(
 	const struct nx_principal_row *row, struct nx_arena *arena, struct nx_op *ret);
 NX_NODISCARD nx_rc nx_op_put_ae(
 	const struct nx_ae_row *row, struct nx_arena *arena, struct nx_op *ret);
-NX_NODISCARD nx_rc nx_op_put_kv(
-	const struct nx_kv_row *row, struct nx_arena *arena, struct nx_op *ret);
 NX_NODISCARD nx_rc nx_op_put_event(
 	const struct nx_event_row *row, struct nx_arena *arena, struct nx_op *ret);
 NX_NODISCARD nx_rc nx_op_put_quarantine(
 	const struct nx_quarantine_row *row, struct nx_arena *arena, struct nx_op *ret);
 NX_NODISCARD nx_rc nx_op_put_tag(
 	const struct nx_tag_row *row, struct nx_arena *arena, struct nx_op *ret);
-NX_NODISCARD nx_rc nx_op_put_forget(
-	const struct nx_forget_row *row, struct nx_arena *arena, struct nx_op *ret);
 NX_NODISCARD nx_rc nx_op_put_release(
 	const struct nx_release_row *row, struct nx_arena *arena, struct nx_op *ret);
-NX_NODISCARD nx_rc nx_op_put_release_item(
-	const struct nx_release_item_row *row, struct nx_arena *arena, struct nx_op *ret);
 NX_NODISCARD nx_rc nx_op_put_lease(
 	const struct nx_lease_row *row, struct nx_arena *arena, struct nx_op *ret);
-NX_NODISCARD nx_rc nx_op_put_job(
-	const struct nx_job_row *row, struct nx_arena *arena, struct nx_op *ret);
-NX_NODISCARD nx_rc nx_op_put_vault(
-	const struct nx_vault_row *row, struct nx_arena *arena, struct nx_op *ret);
 NX_NODISCARD nx_rc nx_op_put_conflict(
 	const struct nx_conflict_row *row, struct nx_arena *arena, struct nx_op *ret);
 /* The struct of a generic row (nx_cat_rows, nx_op_parse) of that table; `ret_row` is the struct

@@ -18,6 +18,9 @@ static const struct {
 	[CAT_S_ITEM_LATEST] = {NX_T_ITEM,
 		"WHERE subject = ?2 AND collection = ?1 AND nx_hash(name) = nx_hash(?3) "
 		"AND name = ?3 ORDER BY version DESC LIMIT 1"},
+	[CAT_S_OBJECT] = {NX_T_ITEM,
+		"WHERE collection = ?1 AND series = 0 AND name = ?2 AND state = 1 "
+		"ORDER BY version DESC LIMIT 1"},
 	[CAT_S_ITEM_ID] = {NX_T_ITEM, "WHERE id = ?1"},
 	/* series > 0 is what lets SQLite use the partial index */
 	[CAT_S_ITEM_IN_SERIES] = {NX_T_ITEM,
@@ -149,17 +152,6 @@ static nx_rc lookup(struct nx_cat *cat, enum cat_stmt which, const struct nx_val
 		sizeof((const struct nx_val[]){__VA_ARGS__}) / sizeof(struct nx_val), arena, ret, \
 		err)
 
-nx_rc nx_cat_kv_get(struct nx_cat *cat, const char *key, struct nx_arena *arena,
-	struct nx_slice *ret, struct nx_err *err)
-{
-	struct nx_kv_row row;
-	nx_rc rc = LOOKUP(CAT_S_KV, &row, nx_val_text(key));
-
-	if (!rc)
-		*ret = row.value;
-	return rc;
-}
-
 nx_rc nx_cat_collection(struct nx_cat *cat, const char *name, struct nx_arena *arena,
 	struct nx_collection *ret, struct nx_err *err)
 {
@@ -210,6 +202,12 @@ nx_rc nx_cat_series_by_id(struct nx_cat *cat, int64_t id, struct nx_arena *arena
 	struct nx_series *ret, struct nx_err *err)
 {
 	return LOOKUP(CAT_S_SERIES_ID, ret, nx_val_int(id));
+}
+
+nx_rc nx_cat_object(struct nx_cat *cat, int64_t collection, const char *name,
+	struct nx_arena *arena, struct nx_item *ret, struct nx_err *err)
+{
+	return LOOKUP(CAT_S_OBJECT, ret, nx_val_int(collection), nx_val_text(name));
 }
 
 nx_rc nx_cat_item_latest(struct nx_cat *cat, int64_t collection, uint64_t subject, const char *name,

@@ -6,6 +6,7 @@
 #include "base/limits.h"
 #include "cli/cli_priv.h"
 #include "cli/client.h"
+#include "cli/progress.h"
 #include "server/passphrase.h"
 
 static void cell_print(const json_t *value, int width)
@@ -17,20 +18,30 @@ static void cell_print(const json_t *value, int width)
 			"%-*s  ", width, json_is_string(value) ? json_string_value(value) : "-");
 }
 
-void cli_table(const json_t *rows, const struct cli_column *columns)
+void cli_titles(const struct cli_column *columns)
+{
+	for (const struct cli_column *c = columns; c->title; c++)
+		(void)printf("%-*s  ", c->width, c->title);
+	(void)printf("\n");
+}
+
+void cli_rows(const json_t *rows, const struct cli_column *columns)
 {
 	const json_t *row;
 	size_t i;
 
-	for (const struct cli_column *c = columns; c->title; c++)
-		(void)printf("%-*s  ", c->width, c->title);
-	(void)printf("\n");
 	json_array_foreach(rows, i, row)
 	{
 		for (const struct cli_column *c = columns; c->title; c++)
 			cell_print(json_object_get(row, c->key), c->width);
 		(void)printf("\n");
 	}
+}
+
+void cli_table(const json_t *rows, const struct cli_column *columns)
+{
+	cli_titles(columns);
+	cli_rows(rows, columns);
 }
 
 nx_rc cli_ask(const struct cli_args *args, const char *method, char *path, json_t *body,
@@ -47,10 +58,31 @@ nx_rc cli_ask(const struct cli_args *args, const char *method, char *path, json_
 	return rc;
 }
 
+nx_rc cli_ask_long(const struct cli_args *args, const char *work, char *path, json_t *body,
+	json_t **ret, struct nx_err *err)
+{
+	struct cli_watch *watch = cli_watch_server(args, work);
+	nx_rc rc = cli_ask(args, "POST", path, body, ret, err);
+
+	cli_watch_end(watch);
+	if (rc && cli_interrupted())
+		return nx_err_set(err, rc, "interrupted; the server goes on with it");
+	return rc;
+}
+
 void cli_json(json_t *json)
 {
 	(void)json_dumpf(json, stdout, JSON_INDENT(2));
 	(void)printf("\n");
+}
+
+void cli_answer(const struct cli_args *args, json_t *json, void (*print)(const json_t *json))
+{
+	if (cli_has(args, "json"))
+		cli_json(json);
+	else
+		print(json);
+	json_decref(json);
 }
 
 nx_rc cli_list(const struct cli_args *args, const char *path, const char *name,
@@ -164,19 +196,38 @@ nx_rc cmd_key_status(const struct cli_args *args, struct nx_err *err)
 	return cli_list(args, "/keys", "domains", columns, err);
 }
 
+static void rotated_print(const json_t *json)
+{
+	(void)printf("%lld domains have a new key\n",
+		(long long)json_integer_value(json_object_get(json, "rotated")));
+}
+
 nx_rc cmd_key_rotate(const struct cli_args *args, struct nx_err *err)
 {
 	char *path = args->n_words ? nx_client_path("/keys/rotate?domain=%s", args->words[0])
 				   : strdup("/keys/rotate");
 	json_t *json = NULL;
-	nx_rc rc = cli_ask(args, "POST", path, NULL, &json, err);
+	nx_rc rc = cli_ask_long(args, "rotate", path, NULL, &json, err);
 
-	if (rc)
-		return rc;
-	(void)printf("%lld domains have a new key\n",
-		(long long)json_integer_value(json_object_get(json, "rotated")));
-	json_decref(json);
-	return NX_OK;
+	if (!rc)
+		cli_answer(args, json, rotated_print);
+	return rc;
+}
+
+nx_rc cmd_key_place(const struct cli_args *args, struct nx_err *err)
+{
+	NX_AUTO_MEM char *folder = cli_absolute(args->words[0]);
+	nx_rc rc;
+
+	if (!folder)
+		return nx_err_errno(err, "working folder");
+	rc = cli_ask(args, "POST", strdup("/keys/places"), json_pack("{s:s}", "folder", folder),
+		NULL, err);
+	if (!rc)
+		(void)fprintf(stderr,
+			"Now add it to keys.places in narthex.yaml, before the site starts again: a "
+			"place that is\nnot named there falls behind, and erasures do not reach it.\n");
+	return rc;
 }
 
 nx_rc cmd_key_passphrase(const struct cli_args *args, struct nx_err *err)
@@ -194,24 +245,35 @@ nx_rc cmd_key_passphrase(const struct cli_args *args, struct nx_err *err)
 		json_pack("{s:s%}", "passphrase", secret->data, secret->n), NULL, err);
 }
 
+static void scrub_print(const json_t *json)
+{
+	const json_t *failure;
+	char bytes[16];
+	size_t i;
+
+	(void)printf("%lld items, %lld extents, %s: %lld bad\n",
+		(long long)json_integer_value(json_object_get(json, "items")),
+		(long long)json_integer_value(json_object_get(json, "extents")),
+		cli_bytes((uint64_t)json_integer_value(json_object_get(json, "bytes")), bytes),
+		(long long)json_integer_value(json_object_get(json, "bad")));
+	json_array_foreach(json_object_get(json, "failures"), i, failure)
+	{
+		(void)printf("item %lld: %s\n",
+			(long long)json_integer_value(json_object_get(failure, "item")),
+			json_string_value(json_object_get(failure, "message")));
+	}
+}
+
 nx_rc cmd_scrub(const struct cli_args *args, struct nx_err *err)
 {
 	json_t *json = NULL;
 	int64_t bad;
-	nx_rc rc = cli_ask(args, "POST", strdup("/scrub"), NULL, &json, err);
+	nx_rc rc = cli_ask_long(args, "scrub", strdup("/scrub"), NULL, &json, err);
 
 	if (rc)
 		return rc;
 	bad = json_integer_value(json_object_get(json, "bad"));
-	if (cli_has(args, "json"))
-		cli_json(json);
-	else
-		(void)printf("%lld items, %lld extents, %lld bytes: %lld bad\n",
-			(long long)json_integer_value(json_object_get(json, "items")),
-			(long long)json_integer_value(json_object_get(json, "extents")),
-			(long long)json_integer_value(json_object_get(json, "bytes")),
-			(long long)bad);
-	json_decref(json);
+	cli_answer(args, json, scrub_print);
 	return bad ? nx_err_set(err, NX_E_CORRUPT, "stored bytes did not authenticate") : NX_OK;
 }
 
@@ -243,17 +305,20 @@ static char *ledger_path(const struct cli_args *args, const char *what)
 	return cli_query(args, what, keys, NX_ARRAY_LEN(keys));
 }
 
+static void verified_print(const json_t *json)
+{
+	(void)printf("%lld entries, all in order\n",
+		(long long)json_integer_value(json_object_get(json, "entries")));
+}
+
 nx_rc cmd_ledger_verify(const struct cli_args *args, struct nx_err *err)
 {
 	json_t *json = NULL;
 	nx_rc rc = cli_ask(args, "GET", strdup("/ledger/verify"), NULL, &json, err);
 
-	if (rc)
-		return rc;
-	(void)printf("%lld entries, all in order\n",
-		(long long)json_integer_value(json_object_get(json, "entries")));
-	json_decref(json);
-	return NX_OK;
+	if (!rc)
+		cli_answer(args, json, verified_print);
+	return rc;
 }
 
 nx_rc cmd_ledger_search(const struct cli_args *args, struct nx_err *err)

@@ -59,10 +59,23 @@ static int cmd_match(const struct cli_cmd *cmd, int argc, char **argv)
 	return argc > 2 && strcmp(cmd->verb, argv[2]) == 0 ? 2 : 0;
 }
 
-static nx_rc usage(struct nx_err *err, const char *what, const char *word)
+/* `cmd` NULL: none was recognised. */
+static nx_rc usage(
+	struct nx_err *err, const struct cli_cmd *cmd, const char *what, const char *word)
 {
-	return nx_err_set(err, NX_E_INVAL, "%s%s%s; see narthex --help", what, word ? ": " : "",
-		word ? word : "");
+	return nx_err_set(err, NX_E_INVAL, "%s%s%s; see narthex help%s%s%s%s", what,
+		word ? ": " : "", word ? word : "", cmd ? " " : "", cmd ? cmd->noun : "",
+		cmd && cmd->verb ? " " : "", cmd && cmd->verb ? cmd->verb : "");
+}
+
+static nx_rc option_add(
+	struct cli_args *args, const struct cli_opt *opt, const char *value, struct nx_err *err)
+{
+	if (args->n_values == CLI_VALUES_MAX)
+		return usage(err, args->cmd, "too many options", NULL);
+	args->values[args->n_values].opt = opt;
+	args->values[args->n_values++].value = value;
+	return NX_OK;
 }
 
 static nx_rc option_take(struct cli_args *args, int argc, char **argv, int *at, struct nx_err *err)
@@ -73,19 +86,15 @@ static nx_rc option_take(struct cli_args *args, int argc, char **argv, int *at, 
 	const char *value = name[n] ? name + n + 1 : NULL;
 
 	if (!opt)
-		return usage(err, "no such option", argv[*at]);
+		return usage(err, args->cmd, "no such option", argv[*at]);
 	if (!opt->arg && value)
-		return usage(err, "the option takes no value", argv[*at]);
+		return usage(err, args->cmd, "the option takes no value", argv[*at]);
 	if (opt->arg && !value) {
 		if (++*at >= argc)
-			return usage(err, "the option needs a value", argv[*at - 1]);
+			return usage(err, args->cmd, "the option needs a value", argv[*at - 1]);
 		value = argv[*at];
 	}
-	if (args->n_values == CLI_VALUES_MAX)
-		return usage(err, "too many options", NULL);
-	args->values[args->n_values].opt = opt;
-	args->values[args->n_values++].value = value ? value : "";
-	return NX_OK;
+	return option_add(args, opt, value ? value : "", err);
 }
 
 static nx_rc rest_take(struct cli_args *args, int argc, char **argv, int at, struct nx_err *err)
@@ -96,14 +105,35 @@ static nx_rc rest_take(struct cli_args *args, int argc, char **argv, int at, str
 	for (; at < argc && !rc; at++) {
 		if (!words_only && strcmp(argv[at], "--") == 0)
 			words_only = true;
+		else if (!words_only && strcmp(argv[at], "-h") == 0)
+			rc = option_add(args, opt_find(args->cmd, "help", 4), "", err);
 		else if (!words_only && strncmp(argv[at], "--", 2) == 0)
 			rc = option_take(args, argc, argv, &at, err);
+		else if (!words_only && argv[at][0] == '-' && argv[at][1])
+			rc = usage(err, args->cmd, "no such option", argv[at]);
 		else if (args->n_words == CLI_WORDS_MAX)
-			rc = usage(err, "too many arguments", NULL);
+			rc = usage(err, args->cmd, "too many arguments", NULL);
 		else
 			args->words[args->n_words++] = argv[at];
 	}
 	return rc;
+}
+
+bool cli_is_noun(const char *word)
+{
+	for (const struct cli_cmd *cmd = cli_cmds; cmd->noun; cmd++)
+		if (strcmp(cmd->noun, word) == 0)
+			return true;
+	return false;
+}
+
+/* A noun alone has verbs to choose from. */
+static nx_rc no_such(int argc, char **argv, struct nx_err *err)
+{
+	if (argc > 1 && cli_is_noun(argv[1]))
+		return nx_err_set(
+			err, NX_E_INVAL, "%s what?  See narthex help %s", argv[1], argv[1]);
+	return usage(err, NULL, "no such command", argc > 1 ? argv[1] : NULL);
 }
 
 nx_rc cli_parse(int argc, char **argv, struct cli_args *ret, bool *ret_help, struct nx_err *err)
@@ -115,16 +145,16 @@ nx_rc cli_parse(int argc, char **argv, struct cli_args *ret, bool *ret_help, str
 	for (; cmd->noun && !(words = cmd_match(cmd, argc, argv)); cmd++)
 		;
 	if (!cmd->noun)
-		return usage(err, "no such command", argc > 1 ? argv[1] : NULL);
+		return no_such(argc, argv, err);
 	*ret = (struct cli_args){.cmd = cmd};
 	rc = rest_take(ret, argc, argv, 1 + words, err);
 	if (rc)
 		return rc;
 	*ret_help = cli_has(ret, "help");
 	if (!*ret_help && (int)ret->n_words < cmd->min_args)
-		return usage(err, "an argument is missing", cmd->args);
+		return usage(err, cmd, "an argument is missing", cmd->args);
 	if (!*ret_help && cmd->max_args >= 0 && (int)ret->n_words > cmd->max_args)
-		return usage(err, "one argument too many", ret->words[cmd->max_args]);
+		return usage(err, cmd, "one argument too many", ret->words[cmd->max_args]);
 	return NX_OK;
 }
 
@@ -180,6 +210,13 @@ nx_rc cli_need(const struct cli_args *args, const char *name, const char **ret, 
 		return nx_err_set(err, NX_E_INVAL, "--%s is missing", name);
 	*ret = value;
 	return NX_OK;
+}
+
+const char *cli_collection(const struct cli_args *args, const char *def)
+{
+	const char *name = cli_get(args, "collection");
+
+	return name ? name : def;
 }
 
 nx_rc cli_site(const struct cli_args *args, const char **ret, struct nx_err *err)

@@ -6,6 +6,7 @@
 
 #include "cli/cli_priv.h"
 #include "cli/client.h"
+#include "cli/progress.h"
 #include "lifecycle/backup.h"
 #include "server/passphrase.h"
 #include "server/site.h"
@@ -19,8 +20,8 @@ nx_rc cmd_backup(const struct cli_args *args, struct nx_err *err)
 
 	if (!folder)
 		return nx_err_errno(err, "working folder");
-	rc = cli_ask(
-		args, "POST", strdup("/backups"), json_pack("{s:s}", "folder", folder), &json, err);
+	rc = cli_ask_long(args, "backup", strdup("/backups"), json_pack("{s:s}", "folder", folder),
+		&json, err);
 	if (rc)
 		return rc;
 	if (cli_has(args, "json"))
@@ -83,6 +84,8 @@ nx_rc cmd_restore(const struct cli_args *args, struct nx_err *err)
 	NX_AUTO(nx_secret) *secret = NULL;
 	NX_AUTO_MEM char *text = NULL;
 	struct nx_restore_result done;
+	struct nx_progress work = {0};
+	struct cli_watch *watch;
 	nx_rc rc = cli_site(args, &spec.dir, err);
 
 	if (!rc)
@@ -98,8 +101,12 @@ nx_rc cmd_restore(const struct cli_args *args, struct nx_err *err)
 	if (rc)
 		return rc;
 	spec.passphrase = secret;
+	spec.progress = &work;
+	watch = cli_watch_local("restore", "steps", &work);
 	rc = nx_site_restore(&spec, &done, err);
-	if (!rc)
-		restored_print(args, spec.dir, &done);
-	return rc;
+	cli_watch_end(watch);
+	if (rc)
+		return nx_err_prefix(err, rc, "not restored");
+	restored_print(args, spec.dir, &done);
+	return NX_OK;
 }

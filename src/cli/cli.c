@@ -2,13 +2,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/buf.h"
 #include "cli/cli_priv.h"
+#include "cli/progress.h"
 #include "crypto/crypto.h"
 
 /* The exit status of every code; docs and scripts rely on it. */
@@ -29,6 +30,20 @@ static const struct {
 	{NX_E_CONFLICT, EXIT_CONFLICT},
 	{NX_E_PRECONDITION, EXIT_CONFLICT},
 	{NX_E_BUSY, EXIT_BUSY},
+};
+
+const struct cli_status cli_statuses[] = {
+	{EXIT_OK, "done"},
+	{EXIT_FAILED, "failed, or done in part: the text says what"},
+	{EXIT_USAGE, "wrong usage, or a value that is not allowed"},
+	{EXIT_NOENT, "not found, or erased"},
+	{EXIT_DENIED, "denied: no permission, wrong token, wrong passphrase"},
+	{EXIT_INTEGRITY, "stored bytes, ledger or certificate are not what they were"},
+	{EXIT_UNREACHABLE, "the server cannot be reached, or did not answer in time"},
+	{EXIT_CONFLICT, "something else is there already, or a condition does not hold"},
+	{EXIT_BUSY, "busy: another process has the site, or there are too many"},
+	{EXIT_INTERRUPTED, "interrupted; nothing is left half done"},
+	{0, NULL},
 };
 
 int cli_exit_of(nx_rc rc)
@@ -86,18 +101,29 @@ const char *cli_bytes(uint64_t n, char ret[16])
 	return ret;
 }
 
+/* What is made in a site is its owner's alone, whoever makes the file. */
+static nx_rc cmd_run(const struct cli_args *args, struct nx_err *err)
+{
+	if (args->cmd->flags & CLI_SITE)
+		(void)umask(077);
+	return args->cmd->run(args, err);
+}
+
 int nx_cli_main(int argc, char **argv)
 {
+	static char version[] = "version";
 	struct nx_err err = {0};
 	struct cli_args *args;
 	bool help = false;
 	nx_rc rc;
 
-	if (argc < 2 || strcmp(argv[1], "--help") == 0) {
-		cli_help();
+	if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+		cli_help(NULL);
 		return argc < 2 ? EXIT_USAGE : EXIT_OK;
 	}
-	(void)signal(SIGPIPE, SIG_IGN);
+	if (strcmp(argv[1], "--version") == 0)
+		argv[1] = version;
+	cli_signals();
 	args = calloc(1, sizeof(*args));
 	rc = args ? nx_crypto_init(&err) : nx_err_set(&err, NX_E_NOMEM, "no memory");
 	if (!rc)
@@ -105,9 +131,9 @@ int nx_cli_main(int argc, char **argv)
 	if (!rc && help)
 		cli_cmd_help(args->cmd);
 	else if (!rc)
-		rc = args->cmd->run(args, &err);
+		rc = cmd_run(args, &err);
 	if (rc)
 		(void)fprintf(stderr, "narthex: %s\n", nx_err_text(&err));
 	free(args);
-	return cli_exit_of(rc);
+	return rc && cli_interrupted() ? EXIT_INTERRUPTED : cli_exit_of(rc);
 }

@@ -33,6 +33,7 @@ enum cli_exit {
 	EXIT_UNREACHABLE = 6,
 	EXIT_CONFLICT = 7,
 	EXIT_BUSY = 8,
+	EXIT_INTERRUPTED = 130, /* as a shell says it: 128 + SIGINT */
 };
 
 struct cli_opt {
@@ -86,13 +87,24 @@ NX_NODISCARD nx_rc cli_number(const struct cli_args *args, const char *name, int
 /* An option that must be there. */
 NX_NODISCARD nx_rc cli_need(
 	const struct cli_args *args, const char *name, const char **ret, struct nx_err *err);
+/* --collection, else `def`. */
+const char *cli_collection(const struct cli_args *args, const char *def);
 /* --site, else NARTHEX_SITE. */
 NX_NODISCARD nx_rc cli_site(const struct cli_args *args, const char **ret, struct nx_err *err);
 
 NX_NODISCARD nx_rc cli_parse(
 	int argc, char **argv, struct cli_args *ret, bool *ret_help, struct nx_err *err);
+/* Is it the first word of a command? */
+bool cli_is_noun(const char *word);
 /* The i-th option that commands of these flags share; NULL past the end. */
 const struct cli_opt *cli_opt_shared(const struct cli_cmd *cmd, size_t i);
+
+/* What each exit status means; ends with {0, NULL}. */
+struct cli_status {
+	int status;
+	const char *meaning;
+};
+extern const struct cli_status cli_statuses[];
 
 /* Exit status and wire name of a code. */
 int cli_exit_of(nx_rc rc);
@@ -100,7 +112,8 @@ nx_rc cli_rc_parse(const char *wire);
 
 /* ---- printing ---- */
 
-void cli_help(void);
+/* All commands, or those of a noun. */
+void cli_help(const char *noun);
 void cli_cmd_help(const struct cli_cmd *cmd);
 void cli_man(struct nx_buf *out);
 void cli_completion(struct nx_buf *out);
@@ -128,9 +141,11 @@ nx_rc cmd_lease_open(const struct cli_args *args, struct nx_err *err);
 nx_rc cmd_lease_read(const struct cli_args *args, struct nx_err *err);
 nx_rc cmd_lease_end(const struct cli_args *args, struct nx_err *err);
 nx_rc cmd_erase(const struct cli_args *args, struct nx_err *err);
+nx_rc cmd_certificate_check(const struct cli_args *args, struct nx_err *err);
 nx_rc cmd_who_saw(const struct cli_args *args, struct nx_err *err);
 nx_rc cmd_version(const struct cli_args *args, struct nx_err *err);
 nx_rc cmd_help(const struct cli_args *args, struct nx_err *err);
+nx_rc cmd_bench(const struct cli_args *args, struct nx_err *err);
 nx_rc cmd_doctor(const struct cli_args *args, struct nx_err *err);
 nx_rc cmd_status(const struct cli_args *args, struct nx_err *err);
 nx_rc cmd_collection_list(const struct cli_args *args, struct nx_err *err);
@@ -144,6 +159,7 @@ nx_rc cmd_token_revoke(const struct cli_args *args, struct nx_err *err);
 nx_rc cmd_key_status(const struct cli_args *args, struct nx_err *err);
 nx_rc cmd_key_rotate(const struct cli_args *args, struct nx_err *err);
 nx_rc cmd_key_passphrase(const struct cli_args *args, struct nx_err *err);
+nx_rc cmd_key_place(const struct cli_args *args, struct nx_err *err);
 nx_rc cmd_scrub(const struct cli_args *args, struct nx_err *err);
 nx_rc cmd_ledger_verify(const struct cli_args *args, struct nx_err *err);
 nx_rc cmd_ledger_search(const struct cli_args *args, struct nx_err *err);

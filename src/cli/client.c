@@ -12,6 +12,7 @@
 #include "base/buf.h"
 #include "base/limits.h"
 #include "cli/cli_priv.h"
+#include "cli/progress.h"
 
 enum {
 	URL_LEN = 16384,
@@ -28,11 +29,13 @@ struct nx_client {
 	char base[4096]; /* scheme, host, prefix */
 	char why[CURL_ERROR_SIZE];
 	char bearer[TOKEN_LEN + 32];
+	struct cli_bar *bar; /* NULL: none is shown */
 };
 
 /* One exchange: what goes out, and where what comes goes. */
 struct exchange {
 	CURL *curl;
+	struct cli_bar *bar;
 	int in_fd;  /* -1: none */
 	int out_fd; /* -1: into `answer` */
 	int errnum; /* of in_fd or out_fd */
@@ -142,6 +145,11 @@ struct nx_client *nx_client_free(struct nx_client *client)
 	return NULL;
 }
 
+void nx_client_show(struct nx_client *client, struct cli_bar *bar)
+{
+	client->bar = bar;
+}
+
 /* ---- paths ---- */
 
 static void encode(struct nx_buf *out, const char *s, bool keep_slash)
@@ -217,6 +225,18 @@ static size_t on_write(char *p, size_t size, size_t n, void *payload)
 	return size * n;
 }
 
+static int on_progress(
+	void *payload, curl_off_t down_total, curl_off_t down, curl_off_t up_total, curl_off_t up)
+{
+	struct exchange *x = payload;
+	bool sends = x->in_fd >= 0;
+
+	if (x->bar)
+		cli_bar_set(x->bar, x->bar->before + (uint64_t)(sends ? up : down),
+			x->bar->total ? x->bar->total : (uint64_t)(sends ? up_total : down_total));
+	return cli_interrupted();
+}
+
 /* {"error":{"code","message"}} */
 static nx_rc refusal(const struct exchange *x, long status, struct nx_err *err)
 {
@@ -239,6 +259,8 @@ static nx_rc exchange_result(
 	long status = 0;
 
 	(void)curl_easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, &status);
+	if (code != CURLE_OK && cli_interrupted())
+		return nx_err_set(err, NX_E_CLOSED, "interrupted");
 	if (x->errnum) {
 		errno = x->errnum;
 		return nx_err_errno(err, "local file");
@@ -269,6 +291,9 @@ static bool handle_set(struct nx_client *c, struct exchange *x, const char *meth
 		curl_easy_setopt(h, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_S) == CURLE_OK &&
 		curl_easy_setopt(h, CURLOPT_BUFFERSIZE, (long)BUFFER_LEN) == CURLE_OK &&
 		curl_easy_setopt(h, CURLOPT_UPLOAD_BUFFERSIZE, (long)BUFFER_LEN) == CURLE_OK &&
+		curl_easy_setopt(h, CURLOPT_NOPROGRESS, 0L) == CURLE_OK &&
+		curl_easy_setopt(h, CURLOPT_XFERINFOFUNCTION, on_progress) == CURLE_OK &&
+		curl_easy_setopt(h, CURLOPT_XFERINFODATA, x) == CURLE_OK &&
 		curl_easy_setopt(h, CURLOPT_WRITEFUNCTION, on_write) == CURLE_OK &&
 		curl_easy_setopt(h, CURLOPT_WRITEDATA, x) == CURLE_OK;
 }
@@ -333,6 +358,7 @@ static nx_rc exchange_run(
 	CURLcode code;
 
 	x->curl = c->curl;
+	x->bar = c->bar;
 	handle_clear(c);
 	ok = ok && (x->in_fd < 0 || upload_set(c, x, r->size));
 	ok = ok && (!r->body || body_set(c, r->body));

@@ -15,6 +15,7 @@
 #include "base/err.h"
 
 struct cli_args;
+struct cli_bar;
 struct nx_buf;
 struct nx_client;
 
@@ -22,6 +23,9 @@ NX_NODISCARD nx_rc nx_client_new(
 	const struct cli_args *args, struct nx_client **ret_client, struct nx_err *err);
 struct nx_client *nx_client_free(struct nx_client *client);
 NX_DEFINE_AUTO(nx_client);
+
+/* What goes up or down from now on moves this bar; NULL: none. */
+void nx_client_show(struct nx_client *client, struct cli_bar *bar);
 
 /* "/collections/%s/objects/%s": each %s is percent-encoded as one segment, each %S keeps its
  * slashes.  From the heap. */
@@ -47,7 +51,9 @@ struct cli_column {
 	const char *key;
 	int width;
 };
-void cli_table(const json_t *rows, const struct cli_column *columns);
+void cli_titles(const struct cli_column *columns);
+void cli_rows(const json_t *rows, const struct cli_column *columns);
+void cli_table(const json_t *rows, const struct cli_column *columns); /* both */
 void cli_json(json_t *json);
 /* GET `path`; print the array under `name` as a table, or all of it as JSON. */
 NX_NODISCARD nx_rc cli_list(const struct cli_args *args, const char *path, const char *name,
@@ -65,9 +71,17 @@ NX_NODISCARD nx_rc cli_download(
 /* The same with a client of its own; takes `path`. */
 NX_NODISCARD nx_rc cli_fetch(
 	const struct cli_args *args, char *path, const char *to, struct nx_err *err);
+/* An object into a file or to standard output. */
+NX_NODISCARD nx_rc cli_object_get(
+	const struct cli_args *args, struct nx_client *client, struct nx_err *err);
 /* One exchange with a client of its own; takes `path` (from the heap; NULL: no memory) and `body`.
  */
 NX_NODISCARD nx_rc cli_ask(const struct cli_args *args, const char *method, char *path,
 	json_t *body, json_t **ret, struct nx_err *err);
+/* The same of a long work of that name, with a bar; the server goes on when we do not wait. */
+NX_NODISCARD nx_rc cli_ask_long(const struct cli_args *args, const char *work, char *path,
+	json_t *body, json_t **ret, struct nx_err *err);
+/* Prints as JSON with --json, else calls `print`; takes `json`. */
+void cli_answer(const struct cli_args *args, json_t *json, void (*print)(const json_t *json));
 
 #endif

@@ -80,12 +80,20 @@ static const struct cli_opt get_opts[] = {
 static const struct cli_opt put_opts[] = {
 	{"collection", "NAME", "Which collection; else curated"},
 	{"type", "MEDIA", "Media type; else application/octet-stream"},
+	{"patient", "ID", "Whom it is about: it is in their accounting and goes with an erasure"},
+	{"issuer", "NAME", "Who gave out the id; else nobody in particular"},
 	{0},
 };
 
 static const struct cli_opt ls_opts[] = {
 	{"collection", "NAME", "Which collection; else curated"},
 	{"after", "KEY", "Keys past this one"},
+	{"limit", "N", "Most objects; else all"},
+	{0},
+};
+
+static const struct cli_opt bench_opts[] = {
+	{"mib", "N", "How much to write and read in each measurement; else 256"},
 	{0},
 };
 
@@ -210,9 +218,13 @@ const struct cli_cmd cli_cmds[] = {
 		find_opts, 1, -1, CLI_SERVER, cmd_find},
 	{"get", NULL, "STUDY|KEY PLACE", "Fetch a study into a folder, or an object into a file",
 		NULL, get_opts, 2, 2, CLI_SERVER, cmd_get},
-	{"put", NULL, "FILE KEY", "Store a file as an object", NULL, put_opts, 2, 2, CLI_SERVER,
-		cmd_put},
-	{"ls", NULL, "[PREFIX]", "List objects", NULL, ls_opts, 0, 1, CLI_SERVER, cmd_ls},
+	{"put", NULL, "FILE KEY", "Store a file as an object; - is standard input",
+		"A patient id counts in the key domain of the collection, so --patient needs "
+		"--collection.\nWithout --patient a new version belongs to whom the old one "
+		"belongs to.",
+		put_opts, 2, 2, CLI_SERVER, cmd_put},
+	{"ls", NULL, "[PREFIX]", "List objects, in order of their keys", NULL, ls_opts, 0, 1,
+		CLI_SERVER, cmd_ls},
 	{"rm", NULL, "KEY", "Delete an object", NULL, collection_opts, 1, 1, CLI_SERVER, cmd_rm},
 	{"quarantine", "list", "", "List what was storable but wrong, and is kept aside", NULL,
 		quarantine_opts, 0, 0, CLI_SERVER, cmd_quarantine_list},
@@ -256,6 +268,8 @@ const struct cli_cmd cli_cmds[] = {
 		"Destroys the keys of all that this site holds of the patient, in all collections "
 		"and in every\nbackup.  It cannot be undone.",
 		erase_opts, 0, 0, CLI_SERVER, cmd_erase},
+	{"certificate", "check", "FILE", "Is a certificate of erasure this site's, and unchanged",
+		NULL, NULL, 1, 1, CLI_SERVER, cmd_certificate_check},
 	{"who-saw", NULL, "", "Who saw a patient or a study, or what somebody saw",
 		"One of --patient, --study, --subject, --user.  The question is in the ledger, too.",
 		who_saw_opts, 0, 0, CLI_SERVER, cmd_who_saw},
@@ -286,6 +300,9 @@ const struct cli_cmd cli_cmds[] = {
 		cmd_key_status},
 	{"key", "rotate", "[DOMAIN]", "New keys for a domain, or for all", NULL, NULL, 0, 1,
 		CLI_SERVER, cmd_key_rotate},
+	{"key", "place", "FOLDER", "A further key place in a folder of the server",
+		"It is kept in step from then on.  Name it in keys.places of narthex.yaml, too.",
+		NULL, 1, 1, CLI_SERVER, cmd_key_place},
 	{"key", "passphrase", "", "A new passphrase for the key store", NULL, NULL, 0, 0,
 		CLI_SERVER | CLI_SECRET, cmd_key_passphrase},
 	{"ledger", "search", "", "Search the ledger", NULL, search_opts, 0, 0, CLI_SERVER,
@@ -300,14 +317,21 @@ const struct cli_cmd cli_cmds[] = {
 		1, 1, CLI_SERVER, cmd_ledger_export},
 	{"scrub", NULL, "", "Authenticate every stored byte", NULL, NULL, 0, 0, CLI_SERVER,
 		cmd_scrub},
-	{"fsck", NULL, "", "Check a site that is not served: catalog, bytes, ledger", NULL,
-		fsck_opts, 0, 0, CLI_SITE | CLI_SECRET, cmd_fsck},
-	{"doctor", NULL, "", "Check the machine and the site's folders", NULL, NULL, 0, 0, CLI_SITE,
-		cmd_doctor},
+	{"fsck", NULL, "", "Check a site that is not served: catalog, bytes, ledger",
+		"After a crash it is not needed: the site opens by itself.", fsck_opts, 0, 0,
+		CLI_SITE | CLI_SECRET, cmd_fsck},
+	{"doctor", NULL, "", "Check the machine and the set-up of a site",
+		"Every check says what to do about it.  Ends with 1 when one of them is bad.", NULL,
+		0, 0, CLI_SITE, cmd_doctor},
+	{"bench", NULL, "", "Measure processor and disk as this site uses them",
+		"Writes only into a temporary folder of the pool, and removes it.  Run it on an "
+		"idle machine.",
+		bench_opts, 0, 0, CLI_SITE, cmd_bench},
 	{"config", NULL, "", "The configuration in force, or all keys", NULL, config_opts, 0, 0,
 		CLI_SITE, cmd_config},
 	{"version", NULL, "", "Version and implementation of cryptography", NULL, NULL, 0, 0, 0,
 		cmd_version},
-	{"help", NULL, "", "All commands, or the man page", NULL, help_opts, 0, 0, 0, cmd_help},
+	{"help", NULL, "[COMMAND [VERB]]", "What a command takes, all commands, or the man page",
+		NULL, help_opts, 0, 2, 0, cmd_help},
 	{0},
 };

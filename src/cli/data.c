@@ -1,26 +1,20 @@
-/* Commands over data: find, get, put, ls, rm. */
-#include <errno.h>
+/* narthex find, get: studies, series, instances. */
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/buf.h"
 #include "base/file.h"
 #include "base/limits.h"
 #include "cli/cli_priv.h"
 #include "cli/client.h"
+#include "cli/progress.h"
 
 enum {
-	PATH_LEN = 4096
+	PATH_LEN = 4096,
+	PAGE = 1000
 };
-
-static const char *collection_of(const struct cli_args *args, const char *def)
-{
-	const char *name = cli_get(args, "collection");
-
-	return name ? name : def;
-}
 
 /* ---- find ---- */
 
@@ -62,7 +56,7 @@ static nx_rc find_path(
 	char *pair, *at;
 
 	nx_buf_init(&buf, 64 * NX_KIB, NX_BUF_WIPE);
-	pair = nx_client_path("/collections/%s/%s?limit=%s", collection_of(args, "clinical"),
+	pair = nx_client_path("/collections/%s/%s?limit=%s", cli_collection(args, "clinical"),
 		level->plural, limit ? limit : "1000");
 	nx_buf_put_str(&buf, pair ? pair : "");
 	free(pair);
@@ -90,7 +84,8 @@ nx_rc cmd_find(const struct cli_args *args, struct nx_err *err)
 	nx_rc rc;
 
 	if (!level)
-		return nx_err_set(err, NX_E_INVAL, "level is none of study, series, instance");
+		return nx_err_set(err, NX_E_INVAL, "level is none of study, series, instance: %s",
+			args->words[0]);
 	rc = find_path(args, level, &path, err);
 	if (!rc)
 		rc = cli_ask(args, "GET", path, NULL, &json, err);
@@ -117,16 +112,18 @@ nx_rc cli_download(struct nx_client *client, const char *path, const char *to, s
 
 	if (strcmp(to, "-") == 0)
 		return nx_client_download(client, path, STDOUT_FILENO, &bytes, err);
+	if (strcmp(to, "-") == 0)
+		return nx_client_download(client, path, STDOUT_FILENO, &bytes, err);
 	if ((size_t)snprintf(part, sizeof(part), "%s.part", to) >= sizeof(part))
 		return nx_err_set(err, NX_E_INVAL, "path of the file is too long");
 	fd = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	if (fd < 0)
-		return nx_err_errno(err, "make the file");
+		return nx_err_errno(err, "make %s", part);
 	rc = nx_client_download(client, path, fd, &bytes, err);
 	if (close(fd) < 0 && !rc)
-		rc = nx_err_errno(err, "write the file");
+		rc = nx_err_errno(err, "write %s", part);
 	if (!rc && rename(part, to) < 0)
-		rc = nx_err_errno(err, "name the file");
+		rc = nx_err_errno(err, "name %s", to);
 	if (rc)
 		(void)unlink(part);
 	return rc;
@@ -145,133 +142,122 @@ static bool uid_plain(const char *uid)
 	return uid[0] && uid[0] != '.' && strspn(uid, "0123456789.") == strlen(uid);
 }
 
-static nx_rc instance_get(const struct cli_args *args, struct nx_client *client, const json_t *row,
-	struct nx_err *err)
+/* What is asked for, and how much of it there is. */
+struct getting {
+	const struct cli_args *args;
+	struct nx_client *client;
+	struct cli_bar bar;
+	json_t *rows;
+	uint64_t n; /* fetched */
+};
+
+static bool wanted(const struct getting *g, const json_t *row)
+{
+	const char *series = cli_get(g->args, "series"), *instance = cli_get(g->args, "instance");
+
+	return (!series || strcmp(series, text_of(row, "SeriesInstanceUID")) == 0) &&
+		(!instance || strcmp(instance, text_of(row, "SOPInstanceUID")) == 0);
+}
+
+static nx_rc instance_get(struct getting *g, const json_t *row, struct nx_err *err)
 {
 	const char *study = text_of(row, "StudyInstanceUID");
 	const char *series = text_of(row, "SeriesInstanceUID");
 	const char *instance = text_of(row, "SOPInstanceUID");
 	NX_AUTO_MEM char *path = nx_client_path("/collections/%s/studies/%s/series/%s/instances/%s",
-		collection_of(args, "clinical"), study, series, instance);
+		cli_collection(g->args, "clinical"), study, series, instance);
 	char dir[PATH_LEN], to[PATH_LEN];
 	nx_rc rc;
 
 	if (!uid_plain(study) || !uid_plain(series) || !uid_plain(instance))
 		return nx_err_set(err, NX_E_MALFORMED, "the answer has a UID that is none");
-	if ((size_t)snprintf(dir, sizeof(dir), "%s/%s/%s", args->words[1], study, series) >=
+	if ((size_t)snprintf(dir, sizeof(dir), "%s/%s/%s", g->args->words[1], study, series) >=
 			sizeof(dir) ||
 		(size_t)snprintf(to, sizeof(to), "%s/%s.dcm", dir, instance) >= sizeof(to) || !path)
 		return nx_err_set(err, NX_E_INVAL, "path of the folder is too long");
 	rc = nx_mkdirs(dir, err);
-	return rc ? rc : cli_download(client, path, to, err);
+	return rc ? rc : cli_download(g->client, path, to, err);
+}
+
+/* One page of the study's instances; those that are wanted are kept. */
+static nx_rc page_take(struct getting *g, unsigned offset, size_t *ret_n, struct nx_err *err)
+{
+	NX_AUTO_MEM char *path = nx_client_path("/collections/%s/instances?StudyInstanceUID=%s",
+		cli_collection(g->args, "clinical"), g->args->words[0]);
+	NX_AUTO_MEM char *query = NULL;
+	json_t *json = NULL, *row;
+	size_t i;
+	nx_rc rc;
+
+	if (!path || asprintf(&query, "%s&limit=%d&offset=%u", path, PAGE, offset) < 0)
+		return nx_err_set(err, NX_E_NOMEM, "no memory for a path");
+	rc = nx_client_json(g->client, "GET", query, NULL, &json, err);
+	*ret_n = json_array_size(json_object_get(json, "instances"));
+	json_array_foreach(json_object_get(json, "instances"), i, row)
+	{
+		if (!wanted(g, row))
+			continue;
+		g->bar.total += (uint64_t)json_integer_value(json_object_get(row, "size"));
+		if (json_array_append(g->rows, row))
+			rc = nx_err_set(err, NX_E_NOMEM, "no memory for the list of instances");
+	}
+	json_decref(json);
+	return rc;
+}
+
+static nx_rc rows_get(struct getting *g, struct nx_err *err)
+{
+	const json_t *row;
+	nx_rc rc = NX_OK;
+	size_t i;
+
+	json_array_foreach(g->rows, i, row)
+	{
+		rc = instance_get(g, row, err);
+		if (rc)
+			return rc;
+		g->n++;
+		g->bar.before += (uint64_t)json_integer_value(json_object_get(row, "size"));
+	}
+	return g->n ? NX_OK
+		    : nx_err_set(err, NX_E_NOENT, "no such study, series or instance in %s",
+			      cli_collection(g->args, "clinical"));
 }
 
 static nx_rc study_get(const struct cli_args *args, struct nx_client *client, struct nx_err *err)
 {
-	const char *series = cli_get(args, "series"), *instance = cli_get(args, "instance");
-	NX_AUTO_MEM char *path = nx_client_path("/collections/%s/instances?StudyInstanceUID=%s",
-		collection_of(args, "clinical"), args->words[0]);
-	const json_t *row, *rows;
-	json_t *json = NULL;
-	bool progress = isatty(STDERR_FILENO);
-	size_t i, n = 0;
-	nx_rc rc = path ? nx_client_json(client, "GET", path, NULL, &json, err)
-			: nx_err_set(err, NX_E_NOMEM, "no memory for a path");
+	struct getting g = {.args = args, .client = client, .rows = json_array()};
+	size_t n = PAGE;
+	char bytes[16];
+	nx_rc rc = NX_OK;
 
-	rows = json_object_get(json, "instances");
-	json_array_foreach(rows, i, row)
-	{
-		if ((series && strcmp(series, text_of(row, "SeriesInstanceUID")) != 0) ||
-			(instance && strcmp(instance, text_of(row, "SOPInstanceUID")) != 0))
-			continue;
-		rc = instance_get(args, client, row, err);
-		if (rc)
-			break;
-		n++;
-		if (progress)
-			(void)fprintf(stderr, "\r%zu of %zu ", n, json_array_size(rows));
-	}
-	if (progress && n)
-		(void)fprintf(stderr, "\n");
-	if (!rc && json_is_true(json_object_get(json, "more")))
-		rc = nx_err_set(
-			err, NX_E_LIMIT, "the study has more instances than one query gives");
-	if (!rc && n == 0)
-		rc = nx_err_set(err, NX_E_NOENT, "no such instance");
-	json_decref(json);
-	return rc;
+	cli_bar_begin(&g.bar, "get", "bytes");
+	for (unsigned offset = 0; n == PAGE && !rc; offset += PAGE)
+		rc = page_take(&g, offset, &n, err);
+	nx_client_show(client, &g.bar);
+	if (!rc)
+		rc = rows_get(&g, err);
+	nx_client_show(client, NULL);
+	cli_bar_end(&g.bar);
+	json_decref(g.rows);
+	if (rc)
+		return rc;
+	if (cli_has(args, "json"))
+		(void)printf(
+			"{\"instances\":%" PRIu64 ",\"bytes\":%" PRIu64 "}\n", g.n, g.bar.before);
+	else
+		(void)printf("%" PRIu64 " instances, %s, in %s\n", g.n,
+			cli_bytes(g.bar.before, bytes), args->words[1]);
+	return NX_OK;
 }
 
 nx_rc cmd_get(const struct cli_args *args, struct nx_err *err)
 {
 	NX_AUTO(nx_client) *client = NULL;
-	NX_AUTO_MEM char *path = NULL;
 	nx_rc rc = nx_client_new(args, &client, err);
 
 	if (rc)
 		return rc;
-	if (!cli_has(args, "object"))
-		return study_get(args, client, err);
-	path = nx_client_path(
-		"/collections/%s/objects/%S", collection_of(args, "curated"), args->words[0]);
-	if (!path)
-		return nx_err_set(err, NX_E_NOMEM, "no memory for a path");
-	return cli_download(client, path, args->words[1], err);
-}
-
-/* ---- objects ---- */
-
-nx_rc cmd_put(const struct cli_args *args, struct nx_err *err)
-{
-	const char *type = cli_get(args, "type"), *file = args->words[0];
-	NX_AUTO_FD fd =
-		strcmp(file, "-") == 0 ? dup(STDIN_FILENO) : open(file, O_RDONLY | O_CLOEXEC);
-	NX_AUTO_MEM char *path = nx_client_path(
-		"/collections/%s/objects/%S", collection_of(args, "curated"), args->words[1]);
-	NX_AUTO(nx_client) *client = NULL;
-	json_t *json = NULL;
-	struct stat st;
-	nx_rc rc;
-
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return nx_err_errno(err, "open the file");
-	rc = path ? nx_client_new(args, &client, err)
-		  : nx_err_set(err, NX_E_NOMEM, "no memory for a path");
-	if (!rc)
-		rc = nx_client_upload(client, "PUT", path, type ? type : "application/octet-stream",
-			fd, S_ISREG(st.st_mode) ? (uint64_t)st.st_size : UINT64_MAX, &json, err);
-	if (!rc && cli_has(args, "json"))
-		cli_json(json);
-	json_decref(json);
-	return rc;
-}
-
-nx_rc cmd_ls(const struct cli_args *args, struct nx_err *err)
-{
-	static const struct cli_column columns[] = {
-		{"BYTES", "size", 14}, {"MODIFIED", "modified", 27}, {"KEY", "key", 1}, {0}};
-	const char *after = cli_get(args, "after");
-	json_t *json = NULL;
-	nx_rc rc = cli_ask(args, "GET",
-		nx_client_path(after ? "/collections/%s/objects?prefix=%s&after=%s"
-				     : "/collections/%s/objects?prefix=%s",
-			collection_of(args, "curated"), args->n_words ? args->words[0] : "", after),
-		NULL, &json, err);
-
-	if (rc)
-		return rc;
-	if (cli_has(args, "json"))
-		cli_json(json);
-	else
-		cli_table(json_object_get(json, "objects"), columns);
-	json_decref(json);
-	return NX_OK;
-}
-
-nx_rc cmd_rm(const struct cli_args *args, struct nx_err *err)
-{
-	return cli_ask(args, "DELETE",
-		nx_client_path("/collections/%s/objects/%S", collection_of(args, "curated"),
-			args->words[0]),
-		NULL, NULL, err);
+	return cli_has(args, "object") ? cli_object_get(args, client, err)
+				       : study_get(args, client, err);
 }

@@ -1,9 +1,11 @@
 /* narthex erase: a patient's data, for good; the answer is a certificate. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/file.h"
 #include "base/limits.h"
 #include "cli/cli_priv.h"
 #include "cli/client.h"
@@ -64,11 +66,34 @@ nx_rc cmd_erase(const struct cli_args *args, struct nx_err *err)
 	json_decref(body);
 	if (rc)
 		return rc;
-	nx_buf_put_str(&buf, "\n");
 	if (!file)
 		return cli_print(&buf, err);
 	rc = cli_file_write(file, nx_buf_slice(&buf), err);
 	if (rc && cli_print(&buf, NULL)) /* the erasure is done: its certificate goes somewhere */
 		return nx_err_prefix(err, rc, "erased, but the certificate is lost");
+	return rc;
+}
+
+/* One line with its end: editors and terminals add to that, or take it away. */
+nx_rc cmd_certificate_check(const struct cli_args *args, struct nx_err *err)
+{
+	NX_AUTO_DONE(nx_buf) buf;
+	json_t *body = NULL;
+	nx_rc rc;
+
+	nx_buf_init(&buf, NX_MIB, 0);
+	rc = nx_file_read(AT_FDCWD, args->words[0], &buf, err);
+	if (rc)
+		return nx_err_prefix(err, rc, "%s", args->words[0]);
+	while (buf.len && (buf.data[buf.len - 1] == '\n' || buf.data[buf.len - 1] == '\r'))
+		buf.len--;
+	nx_buf_put_str(&buf, "\n");
+	body = json_pack("{s:s%}", "certificate", (const char *)buf.data, buf.len);
+	if (!body)
+		return nx_err_set(err, NX_E_CORRUPT, "not a signed statement");
+	rc = cli_ask(args, "POST", strdup("/erasures/check"), body, NULL, err);
+	if (!rc)
+		(void)printf(cli_has(args, "json") ? "{\"valid\":true}\n"
+						   : "this site signed it, and it is unchanged\n");
 	return rc;
 }

@@ -24,16 +24,35 @@ static const char *option(const struct cli_opt *opt, char ret[TITLE_LEN])
 	return ret;
 }
 
-void cli_help(void)
+/* Where a command finds what was not said. */
+static const struct {
+	const char *name;
+	const char *meaning;
+} environment[] = {
+	{"NARTHEX_SITE", "The site, where --site is not given"},
+	{"NARTHEX_TOKEN", "Bearer token for --url, where --token-file is not given"},
+	{"NARTHEX_PASSPHRASE",
+		"Passphrase of the key store; a file or a systemd credential is better"},
+	{"NARTHEX_<SECTION>_<KEY>", "A key of the configuration, over narthex.yaml"},
+};
+
+void cli_help(const char *noun)
 {
 	char text[TITLE_LEN];
 
-	(void)printf("narthex: storage for clinical AI\n\nnarthex COMMAND [--help]\n\n");
+	(void)printf("narthex: storage for clinical AI\n\nnarthex COMMAND [OPTION...]\n\n");
 	for (const struct cli_cmd *cmd = cli_cmds; cmd->noun; cmd++)
-		(void)printf("  %-*s  %s\n", COLUMN + 12, title(cmd, text), cmd->help);
-	(void)printf(
-		"\nExit status: 0 done, 1 failed, 2 usage, 3 not found, 4 denied, 5 integrity,\n"
-		"6 unreachable, 7 conflict, 8 busy.\n");
+		if (!noun || strcmp(noun, cmd->noun) == 0)
+			(void)printf("  %-*s  %s\n", COLUMN + 12, title(cmd, text), cmd->help);
+	(void)printf("\nWhat a command takes: narthex help COMMAND\n");
+	if (noun)
+		return;
+	(void)printf("\nExit status:\n");
+	for (const struct cli_status *s = cli_statuses; s->meaning; s++)
+		(void)printf("  %3d  %s\n", s->status, s->meaning);
+	(void)printf("\nEnvironment:\n");
+	for (size_t i = 0; i < NX_ARRAY_LEN(environment); i++)
+		(void)printf("  %-*s  %s\n", COLUMN, environment[i].name, environment[i].meaning);
 }
 
 static void opts_print(const struct cli_cmd *cmd)
@@ -114,12 +133,22 @@ void cli_man(struct nx_buf *out)
 	nx_buf_put_str(out, ".SH OPTIONS OF MANY COMMANDS\n");
 	for (size_t i = 0; (opt = cli_opt_shared(&all, i)); i++)
 		roff_opt(out, opt);
+	nx_buf_put_str(out, ".SH EXIT STATUS\nThese do not change from release to release.\n");
+	for (const struct cli_status *s = cli_statuses; s->meaning; s++) {
+		nx_buf_printf(out, ".TP\n.B %d\n", s->status);
+		roff(out, s->meaning);
+		nx_buf_put_str(out, ".\n");
+	}
+	nx_buf_put_str(out, ".SH ENVIRONMENT\n");
+	for (size_t i = 0; i < NX_ARRAY_LEN(environment); i++) {
+		nx_buf_printf(out, ".TP\n.B %s\n", environment[i].name);
+		roff(out, environment[i].meaning);
+		nx_buf_put_str(out, ".\n");
+	}
 	nx_buf_put_str(out,
-		".SH EXIT STATUS\n0 done, 1 failed, 2 usage, 3 not found, 4 denied, "
-		"5 integrity, 6 unreachable, 7 conflict, 8 busy.\n"
-		".SH ENVIRONMENT\n.TP\n.B NARTHEX_SITE\nThe site.\n.TP\n.B NARTHEX_TOKEN\n"
-		"Bearer token for \\-\\-url.\n.TP\n.B NARTHEX_PASSPHRASE\n"
-		"Passphrase of the key store; a file or a systemd credential is better.\n");
+		".SH FILES\n.TP\n.I SITE/narthex.yaml\nThe configuration; see narthex config "
+		"\\-\\-reference.\n.TP\n.I SITE/run/narthex.sock\nWhere commands reach a served "
+		"site.\n.SH SEE ALSO\nThe pages in docs/howto of the sources.\n");
 }
 
 /* ---- completion for bash ---- */
@@ -165,16 +194,36 @@ void cli_completion(struct nx_buf *out)
 		"complete -o filenames -F _narthex narthex\n");
 }
 
+/* narthex help NOUN [VERB] */
+static nx_rc topic_help(const struct cli_args *args, struct nx_err *err)
+{
+	const char *noun = args->words[0], *verb = args->n_words > 1 ? args->words[1] : NULL;
+
+	for (const struct cli_cmd *cmd = cli_cmds; cmd->noun; cmd++)
+		if (strcmp(cmd->noun, noun) == 0 &&
+			(cmd->verb && verb ? strcmp(cmd->verb, verb) == 0 : !cmd->verb && !verb)) {
+			cli_cmd_help(cmd);
+			return NX_OK;
+		}
+	if (!cli_is_noun(noun) || verb)
+		return nx_err_set(err, NX_E_INVAL, "no such command: %s%s%s", noun, verb ? " " : "",
+			verb ? verb : "");
+	cli_help(noun);
+	return NX_OK;
+}
+
 nx_rc cmd_help(const struct cli_args *args, struct nx_err *err)
 {
 	NX_AUTO_DONE(nx_buf) buf;
 
 	nx_buf_init(&buf, NX_MIB, 0);
+	if (args->n_words)
+		return topic_help(args, err);
 	if (cli_has(args, "man"))
 		cli_man(&buf);
 	else if (cli_has(args, "completion"))
 		cli_completion(&buf);
 	else
-		cli_help();
+		cli_help(NULL);
 	return cli_print(&buf, err);
 }

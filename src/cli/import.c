@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "cli/cli_priv.h"
 #include "cli/client.h"
+#include "cli/progress.h"
 
 enum {
 	WORKERS_MAX = 64,
@@ -37,11 +38,19 @@ static void progress_show(struct import *im, bool end)
 	if (!im->progress || (!end && now - im->shown_us < PROGRESS_US))
 		return;
 	im->shown_us = now;
-	(void)fprintf(stderr, "\r%llu files, %s, %llu failed ",
+	(void)fprintf(stderr, "\r\033[K");
+	if (end)
+		return;
+	(void)fprintf(stderr, "import   %llu files, %s, %llu failed",
 		(unsigned long long)(im->stored + im->duplicates + im->versions + im->quarantined),
 		cli_bytes(im->bytes, bytes), (unsigned long long)im->failed);
-	if (end)
-		(void)fprintf(stderr, "\n");
+}
+
+/* Caller holds the lock. */
+static void complain(struct import *im, const char *file, const char *why)
+{
+	(void)fprintf(stderr, "%s%s: %s\n", im->progress ? "\r\033[K" : "", file, why);
+	im->failed++;
 }
 
 /* The next regular file; from the heap.  NULL at the end. */
@@ -51,12 +60,12 @@ static char *next_file(struct import *im)
 	FTSENT *entry;
 
 	(void)pthread_mutex_lock(&im->lock);
-	while (!path && !im->first.rc && (entry = fts_read(im->walk))) {
+	while (!path && !im->first.rc && !cli_interrupted() && (entry = fts_read(im->walk))) {
 		if (entry->fts_info == FTS_F)
 			path = strdup(entry->fts_path);
 		else if (entry->fts_info == FTS_NS || entry->fts_info == FTS_ERR ||
 			entry->fts_info == FTS_DNR)
-			im->failed++;
+			complain(im, entry->fts_path, strerror(entry->fts_errno));
 	}
 	(void)pthread_mutex_unlock(&im->lock);
 	return path;
@@ -87,36 +96,44 @@ static void count(struct import *im, const char *file, const json_t *answer, uin
 	(void)pthread_mutex_unlock(&im->lock);
 }
 
-static void fail(struct import *im, const char *file, const struct nx_err *why)
+/* With these every further file would fail the same way; a file that is gone is only one. */
+static bool is_fatal(const struct nx_err *why, bool local)
 {
-	/* With these every further file would fail the same way. */
-	bool fatal = why->rc == NX_E_CLOSED || why->rc == NX_E_DENIED ||
-		why->rc == NX_E_UNAUTHENTICATED || why->rc == NX_E_NOSPACE;
+	return why->rc == NX_E_CLOSED || why->rc == NX_E_DENIED ||
+		why->rc == NX_E_UNAUTHENTICATED || why->rc == NX_E_NOSPACE ||
+		(why->rc == NX_E_NOENT && !local);
+}
 
+static void fail(struct import *im, const char *file, const struct nx_err *why, bool local)
+{
 	(void)pthread_mutex_lock(&im->lock);
-	(void)fprintf(stderr, "%s%s: %s\n", im->progress ? "\r" : "", file, nx_err_text(why));
-	im->failed++;
-	if (fatal && !im->first.rc)
+	if (!im->first.rc && !cli_interrupted())
+		complain(im, file, nx_err_text(why));
+	if (is_fatal(why, local) && !im->first.rc)
 		im->first = *why;
 	(void)pthread_mutex_unlock(&im->lock);
 }
 
-static nx_rc file_send(
-	struct import *im, struct nx_client *client, const char *file, struct nx_err *err)
+static void file_send(struct import *im, struct nx_client *client, const char *file)
 {
 	NX_AUTO_FD fd = open(file, O_RDONLY | O_CLOEXEC);
+	struct nx_err err = {0};
 	json_t *answer = NULL;
 	struct stat st;
 	nx_rc rc;
 
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return nx_err_errno(err, "open");
+	if (fd < 0 || fstat(fd, &st) < 0) {
+		(void)nx_err_errno(&err, "open");
+		fail(im, file, &err, true);
+		return;
+	}
 	rc = nx_client_upload(client, "POST", im->path, "application/dicom", fd,
-		(uint64_t)st.st_size, &answer, err);
-	if (!rc)
+		(uint64_t)st.st_size, &answer, &err);
+	if (rc)
+		fail(im, file, &err, false);
+	else
 		count(im, file, answer, (uint64_t)st.st_size);
 	json_decref(answer);
-	return rc;
 }
 
 static void *worker(void *payload)
@@ -127,13 +144,11 @@ static void *worker(void *payload)
 	char *file;
 
 	if (nx_client_new(im->args, &client, &err)) {
-		fail(im, "connection", &err);
+		fail(im, "connection", &err, false);
 		return NULL;
 	}
 	while ((file = next_file(im))) {
-		err = (struct nx_err){0};
-		if (file_send(im, client, file, &err))
-			fail(im, file, &err);
+		file_send(im, client, file);
 		free(file);
 	}
 	return NULL;
@@ -174,6 +189,8 @@ static nx_rc import_end(struct import *im, struct nx_err *err)
 {
 	progress_show(im, true);
 	result_print(im);
+	if (cli_interrupted())
+		return nx_err_set(err, NX_E_CLOSED, "interrupted; run it again to go on");
 	if (im->first.rc) {
 		*err = im->first;
 		return err->rc;

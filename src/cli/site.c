@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/limits.h"
 #include "cli/cli_priv.h"
+#include "cli/progress.h"
 #include "crypto/crypto.h"
 #include "server/config.h"
 #include "server/passphrase.h"
@@ -90,6 +91,8 @@ nx_rc cmd_serve(const struct cli_args *args, struct nx_err *err)
 	if (rc || cli_has(args, "check-config"))
 		return rc;
 	rc = passphrase_read(args, false, &passphrase, err);
+	if (!rc)
+		rc = cli_interrupt_check(err);
 	return rc ? rc : nx_serve(site, passphrase, cli_get(args, "ready-file"), err);
 }
 

@@ -244,14 +244,12 @@ static nx_rc vault_study(const struct study_copy *c, struct nx_change *change, s
 {
 	NX_AUTO_DONE(nx_buf) value;
 	struct nx_json json;
-	char subject[17];
 	nx_rc rc;
 
-	(void)snprintf(subject, sizeof(subject), "%016llx", (unsigned long long)c->subject.subject);
 	nx_buf_init(&value, DETAIL_MAX / 2, NX_BUF_WIPE);
 	nx_json_init(&json, &value);
 	nx_json_object_begin(&json);
-	nx_json_kv_str(&json, "subject", subject);
+	nx_json_kv_id(&json, "subject", c->subject.subject);
 	nx_json_kv_int(&json, "shift_days", c->subject.shift_days);
 	nx_json_object_end(&json);
 	rc = nx_buf_check(&value, err);
@@ -263,7 +261,7 @@ static nx_rc vault_study(const struct study_copy *c, struct nx_change *change, s
 	nx_buf_clear(&value);
 	nx_json_init(&json, &value);
 	nx_json_object_begin(&json);
-	nx_json_kv_str(&json, "subject", subject);
+	nx_json_kv_id(&json, "subject", c->subject.subject);
 	nx_json_kv_str(&json, "collection", c->from.name);
 	nx_json_kv_str(&json, "study", c->source.uid);
 	nx_json_object_end(&json);

@@ -154,7 +154,6 @@ bool nx_dicom_failure(const struct nx_dicom_parser *parser, struct nx_dicom_fail
  * at of that comes behind.
  */
 void nx_dicom_kept(const struct nx_dicom_parser *parser, struct nx_slice ret[2]);
-bool nx_dicom_stopped(const struct nx_dicom_parser *parser);       /* at stop_before */
 const char *nx_dicom_ts_uid(const struct nx_dicom_parser *parser); /* "" before it is known */
 /* Where a data set is known to begin (after the meta group). */
 uint64_t nx_dicom_dataset_offset(const struct nx_dicom_parser *parser);

@@ -105,7 +105,6 @@ bool nx_binary_int(const struct nx_elem *elem, size_t i, int64_t *ret);
  */
 NX_NODISCARD nx_rc nx_dicom_feed_hole(
 	struct nx_dicom_parser *parser, uint64_t n, struct nx_err *err);
-uint64_t nx_dicom_pos(const struct nx_dicom_parser *parser);
 /* The byte order of the element last announced. */
 bool nx_dicom_big_endian(const struct nx_dicom_parser *parser);
 

@@ -631,19 +631,9 @@ void nx_dicom_kept(const struct nx_dicom_parser *ps, struct nx_slice ret[2])
 	}
 }
 
-uint64_t nx_dicom_pos(const struct nx_dicom_parser *ps)
-{
-	return ps->pos + ps->hold_n + ps->start_n;
-}
-
 bool nx_dicom_big_endian(const struct nx_dicom_parser *ps)
 {
 	return ps->syn.big_endian;
-}
-
-bool nx_dicom_stopped(const struct nx_dicom_parser *ps)
-{
-	return ps->stopped;
 }
 
 const char *nx_dicom_ts_uid(const struct nx_dicom_parser *ps)

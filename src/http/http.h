@@ -30,9 +30,6 @@ const char *nx_http_method(const struct nx_http_req *req);
 const char *nx_http_path(const struct nx_http_req *req); /* percent-decoded; no "..", no NUL */
 const char *nx_http_query_string(const struct nx_http_req *req); /* raw, without '?'; "" if none */
 const char *nx_http_header(const struct nx_http_req *req, const char *name); /* first; NULL */
-/* Every header field in the order sent. */
-typedef void (*nx_http_header_fn)(void *payload, const char *name, const char *value);
-void nx_http_headers_each(const struct nx_http_req *req, nx_http_header_fn fn, void *payload);
 /* i-th query parameter, decoded; false past the end. */
 bool nx_http_query_at(
 	const struct nx_http_req *req, size_t i, const char **ret_key, const char **ret_value);
@@ -121,6 +118,9 @@ struct nx_http_opts {
 	const char *address;   /* or */
 	uint16_t port;         /* 0: any */
 	const char *unix_path; /* when set, a Unix socket instead */
+	/* When set, the socket of this server, which may then stop: nobody is refused in between.
+	 */
+	const struct nx_http_server *inherit;
 	const struct nx_tls_opts
 		*tls; /* NULL: plain (loopback and Unix only; the server app decides) */
 	unsigned max_conns;

@@ -405,30 +405,6 @@ const char *nx_http_header(const struct nx_http_req *req, const char *name)
 	return MHD_lookup_connection_value(req->conn, MHD_HEADER_KIND, name);
 }
 
-struct header_each {
-	nx_http_header_fn fn;
-	void *payload;
-};
-
-static enum MHD_Result header_one(void *cls, enum MHD_ValueKind kind, const char *key, size_t key_n,
-	const char *value, size_t value_n)
-{
-	const struct header_each *each = cls;
-
-	(void)kind;
-	(void)key_n;
-	(void)value_n;
-	each->fn(each->payload, key, value ? value : "");
-	return MHD_YES;
-}
-
-void nx_http_headers_each(const struct nx_http_req *req, nx_http_header_fn fn, void *payload)
-{
-	struct header_each each = {fn, payload};
-
-	(void)MHD_get_connection_values_n(req->conn, MHD_HEADER_KIND, header_one, &each);
-}
-
 bool nx_http_query_at(
 	const struct nx_http_req *req, size_t i, const char **ret_key, const char **ret_value)
 {

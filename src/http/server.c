@@ -338,6 +338,11 @@ static nx_rc listen_open(struct nx_http_server *server, struct nx_err *err)
 {
 	const struct nx_http_opts *opts = &server->opts;
 
+	if (opts->inherit) {
+		server->port = opts->inherit->port;
+		server->fd = fcntl(opts->inherit->fd, F_DUPFD_CLOEXEC, 0);
+		return server->fd < 0 ? nx_err_errno(err, "socket of the listener") : NX_OK;
+	}
 	if (!opts->unix_path)
 		return nx_listen_socket(opts->address, opts->port, &server->fd, &server->port, err);
 	server->unix_path = strdup(opts->unix_path);

@@ -294,6 +294,7 @@ static void result_fill(struct nx_ingest_job *job)
 	};
 
 	job->result.outcome = job->reason ? NX_INGEST_QUARANTINED : outcomes[job->put.outcome];
+	job->result.subject = job->put.ret_subject;
 	job->result.item = job->put.ret_item;
 	job->result.version = job->put.ret_version;
 	nx_hex_format(job->put.ret_digest, 32, job->result.key_digest);

@@ -65,6 +65,7 @@ struct nx_ingest_result {
 	char study[NX_LIMIT_UID + 1];
 	char series[NX_LIMIT_UID + 1];
 	char key_digest[65]; /* objects: ETag */
+	uint64_t subject;    /* 0: none */
 	int64_t item;
 	int64_t version;
 	uint64_t size;
@@ -112,6 +113,8 @@ struct nx_object_opts {
 	const char *collection;
 	const char *key;        /* 1-1024 bytes of UTF-8 without control characters */
 	const char *media_type; /* "" : application/octet-stream */
+	const char *patient_id; /* whom it is about; NULL: as the object that is there, or nobody */
+	const char *issuer;     /* of patient_id; NULL: nobody in particular */
 	uint64_t size;          /* UINT64_MAX: not known */
 	const char *if_match;   /* ETag that must be there; NULL: any */
 	bool if_none_match_any; /* "If-None-Match: *": must not exist */

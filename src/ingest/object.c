@@ -17,6 +17,44 @@ static nx_rc key_check(const char *key, struct nx_err *err)
 	return NX_OK;
 }
 
+/* VR LO (PS3.5 6.2), as patient ids that come in DICOM are: found again only when they are alike.
+ */
+static nx_rc identifier_check(const char *text, const char *what, struct nx_err *err)
+{
+	size_t n = strlen(text);
+
+	if (n == 0 || n > NX_LIMIT_PATIENT_ID || text[0] == ' ' || text[n - 1] == ' ')
+		return nx_err_set(err, NX_E_INVAL,
+			"%s is not 1 to %d bytes without spaces around them", what,
+			NX_LIMIT_PATIENT_ID);
+	for (size_t i = 0; i < n; i++)
+		if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f || text[i] == '\\')
+			return nx_err_set(
+				err, NX_E_INVAL, "%s has a control character or backslash", what);
+	return NX_OK;
+}
+
+static nx_rc patient_take(
+	struct nx_ingest_job *job, const struct nx_object_opts *opts, struct nx_err *err)
+{
+	const char *issuer = opts->issuer ? opts->issuer : "";
+	nx_rc rc = NX_OK;
+
+	if (!opts->patient_id)
+		return issuer[0] ? nx_err_set(err, NX_E_INVAL, "an issuer without a patient id")
+				 : NX_OK;
+	rc = identifier_check(opts->patient_id, "patient id", err);
+	if (!rc && issuer[0])
+		rc = identifier_check(issuer, "issuer of the patient id", err);
+	if (rc)
+		return rc;
+	job->put.patient_id = nx_arena_str(job->arena, opts->patient_id, strlen(opts->patient_id));
+	job->put.issuer = nx_arena_str(job->arena, issuer, strlen(issuer));
+	return job->put.patient_id && job->put.issuer
+		? NX_OK
+		: nx_err_set(err, NX_E_NOMEM, "no memory for an object");
+}
+
 nx_rc nx_ingest_object(struct nx_ingest *ingest, const struct nx_object_opts *opts,
 	struct nx_ingest_job **ret_job, struct nx_err *err)
 {
@@ -41,6 +79,8 @@ nx_rc nx_ingest_object(struct nx_ingest *ingest, const struct nx_object_opts *op
 		return nx_err_set(err, NX_E_NOMEM, "no memory for an object");
 	job->put.if_none_match_any = opts->if_none_match_any;
 	rc = job_keep(job, opts->if_match, &job->put.if_match, err);
+	if (!rc)
+		rc = patient_take(job, opts, err);
 	if (rc)
 		return rc;
 	*ret_job = NX_STEAL(job);

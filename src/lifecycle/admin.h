@@ -20,6 +20,7 @@ struct nx_admin;
 struct nx_archive;
 struct nx_buf;
 struct nx_principal;
+struct nx_progress;
 
 /* `environment` ("prod") goes before the sensitivity in a domain's name; `on_conflict` is what new
  * collections get.  Both borrowed. */
@@ -84,7 +85,8 @@ NX_NODISCARD nx_rc nx_admin_keys(struct nx_admin *admin, const struct nx_princip
 	struct nx_buf *out, struct nx_err *err);
 /* A domain by name, or all of them (NULL). */
 NX_NODISCARD nx_rc nx_admin_keys_rotate(struct nx_admin *admin, const struct nx_principal *who,
-	const char *domain, uint32_t *ret_rotated, struct nx_err *err);
+	const char *domain, struct nx_progress *progress, uint32_t *ret_rotated,
+	struct nx_err *err);
 NX_NODISCARD nx_rc nx_admin_keys_passphrase(struct nx_admin *admin, const struct nx_principal *who,
 	struct nx_slice passphrase, struct nx_err *err);
 
@@ -93,6 +95,6 @@ NX_NODISCARD nx_rc nx_admin_keys_passphrase(struct nx_admin *admin, const struct
 /* {"items","extents","bytes","bad","erased","failures":[{"item","code","message"}]} (the first 100
  * failures).  Each failure is in the ledger. */
 NX_NODISCARD nx_rc nx_admin_scrub(struct nx_admin *admin, const struct nx_principal *who,
-	struct nx_buf *out, uint64_t *ret_bad, struct nx_err *err);
+	struct nx_progress *progress, struct nx_buf *out, uint64_t *ret_bad, struct nx_err *err);
 
 #endif

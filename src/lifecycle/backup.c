@@ -25,6 +25,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/map.h"
+#include "base/progress.h"
 #include "catalog/catalog.h"
 #include "keys/keys.h"
 #include "store/pool.h"
@@ -212,6 +213,8 @@ static nx_rc pack_pour(struct backup *b, uint64_t pack, uint64_t len, int *fd,
 			nx_sha256_update(sha, chunk, n);
 		if (!rc && fd)
 			rc = sink_fd(fd, chunk, n, off, err);
+		if (!rc)
+			rc = nx_progress_add(b->opts->progress, n, err);
 	}
 	if (chunk)
 		nx_aligned_put(chunk, BACKUP_CHUNK);
@@ -235,7 +238,9 @@ static nx_rc pack_kept(struct backup *b, uint64_t pack, const struct nx_pack_cut
 		(uint64_t)st.st_size != cut->len)
 		return NX_OK;
 	memcpy(sha, old->sha, sizeof(sha));
-	if (!cut->final)
+	if (cut->final)
+		rc = nx_progress_add(b->opts->progress, cut->len, err);
+	else
 		rc = pack_pour(b, pack, cut->len, NULL, sha, err);
 	*ret = !rc && memcmp(sha, old->sha, sizeof(sha)) == 0;
 	if (*ret)
@@ -273,6 +278,7 @@ static nx_rc pack_write(struct backup *b, uint64_t pack, uint64_t len, struct nx
 struct pack_walk {
 	struct backup *b;
 	struct nx_err *err;
+	uint64_t total;
 };
 
 static nx_rc pack_copy(void *payload, nx_pack_id pack)
@@ -303,11 +309,24 @@ static nx_rc dir_make(int dir_fd, const char *name, struct nx_err *err)
 	return NX_OK;
 }
 
+static nx_rc pack_measure(void *payload, nx_pack_id pack)
+{
+	struct pack_walk *w = payload;
+	uint64_t size;
+	nx_rc rc = nx_pool_size(nx_archive_pool(w->b->archive), pack, &size, w->err);
+
+	w->total += rc ? 0 : size;
+	return rc;
+}
+
 static nx_rc packs_copy(struct backup *b, struct nx_err *err)
 {
-	struct pack_walk walk = {b, err};
+	struct pack_walk walk = {b, err, 0};
 	nx_rc rc = dir_make(b->dir_fd, "packs", err);
 
+	if (!rc)
+		rc = nx_pool_list(nx_archive_pool(b->archive), pack_measure, &walk, err);
+	nx_progress_total(b->opts->progress, walk.total);
 	if (!rc)
 		rc = nx_pool_list(nx_archive_pool(b->archive), pack_copy, &walk, err);
 	return rc ? rc : dir_sync(b->dir_fd, "packs", err);

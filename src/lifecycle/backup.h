@@ -21,6 +21,7 @@ struct nx_key;
 struct nx_keys;
 struct nx_keys_opts;
 struct nx_principal;
+struct nx_progress;
 
 enum {
 	NX_BACKUP_ID_LEN = 32 /* hexadecimal digits */
@@ -32,6 +33,7 @@ struct nx_backup_opts {
 	const struct nx_key *cat_key; /* NULL: the site key "catalog" */
 	const char *const *files;     /* configuration, certificates: taken along, sealed */
 	size_t n_files;
+	struct nx_progress *progress; /* bytes of packs; NULL */
 };
 
 struct nx_backup_result {
@@ -75,8 +77,9 @@ struct nx_restore_opts {
 	const struct nx_key *cat_key; /* NULL: the site key "catalog" */
 	const char *pool_uri;
 	const char *ledger_dir;
-	const char *files_dir; /* for the configuration files; NULL: leave them */
-	const char *origin;    /* of the ledger */
+	const char *files_dir;        /* for the configuration files; NULL: leave them */
+	const char *origin;           /* of the ledger */
+	struct nx_progress *progress; /* files; NULL */
 };
 
 struct nx_restore_result {

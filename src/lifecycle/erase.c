@@ -152,16 +152,15 @@ static void ledger_put(struct erasure *e, const struct proof *p, struct nx_json 
 
 static void statement_put(struct erasure *e, const struct proof *p, struct nx_buf *out)
 {
-	char subject[17], when[NX_TIME_TEXT];
+	char when[NX_TIME_TEXT];
 	struct nx_json json;
 
-	(void)snprintf(subject, sizeof(subject), "%016llx", (unsigned long long)e->result.subject);
 	nx_time_format(e->time_us, when);
 	nx_json_init(&json, out);
 	nx_json_object_begin(&json);
 	nx_json_kv_str(&json, "format", certificate_context);
 	nx_json_kv_str(&json, "site", e->spec->site);
-	nx_json_kv_str(&json, "subject", subject);
+	nx_json_kv_id(&json, "subject", e->result.subject);
 	nx_json_kv_str(&json, "time", when);
 	nx_json_kv_str(&json, "reason", e->spec->reason);
 	nx_json_kv_uint(&json, "items", e->result.items);

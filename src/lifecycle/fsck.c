@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "base/arena.h"
+#include "base/progress.h"
 #include "catalog/catalog.h"
 #include "lifecycle/trail_priv.h"
 #include "store/extent.h"
@@ -40,6 +41,7 @@ struct fsck {
 	struct nx_archive *archive;
 	const struct nx_principal *who;
 	bool repair;
+	struct nx_progress *progress; /* items; may be NULL */
 	struct nx_fsck_report *report;
 	struct nx_arena *arena; /* reset per row */
 	struct numbers refs;    /* blob ids, once per recipe that names them */
@@ -269,6 +271,9 @@ static nx_rc item_check(void *payload, const void *row, struct nx_err *err)
 
 	row_begin(f, item->id);
 	f->report->items++;
+	rc = nx_progress_add(f->progress, 1, err);
+	if (rc)
+		return rc;
 	rc = nx_archive_recipe(f->archive, item, f->arena, &recipe, &why);
 	if (rc == NX_E_ERASED)
 		f->report->erased++;
@@ -515,10 +520,16 @@ static void fsck_done(struct fsck *f)
 }
 
 nx_rc nx_fsck(struct nx_archive *archive, const struct nx_principal *who, bool repair_too,
-	struct nx_fsck_report *ret, struct nx_buf *out, struct nx_err *err)
+	struct nx_progress *progress, struct nx_fsck_report *ret, struct nx_buf *out,
+	struct nx_err *err)
 {
 	struct nx_fsck_report report = {.items = 0};
-	struct fsck f = {.archive = archive, .who = who, .repair = repair_too, .report = &report};
+	struct fsck f = {.archive = archive,
+		.who = who,
+		.repair = repair_too,
+		.progress = progress,
+		.report = &report};
+	struct nx_cat_counts counts;
 	nx_rc rc = trail_guard(archive, who, NX_PERM_ADMIN, NULL, "fsck", err);
 
 	if (rc)
@@ -528,7 +539,11 @@ nx_rc nx_fsck(struct nx_archive *archive, const struct nx_principal *who, bool r
 	nx_json_init(&f.json, &f.findings);
 	nx_json_array_begin(&f.json);
 	nx_archive_barrier(archive);
-	rc = f.arena ? passes(&f, err) : nx_err_set(err, NX_E_NOMEM, "no memory to check");
+	rc = nx_cat_counts(nx_archive_cat(archive), &counts, err);
+	if (!rc)
+		nx_progress_total(progress, counts.items);
+	if (!rc)
+		rc = f.arena ? passes(&f, err) : nx_err_set(err, NX_E_NOMEM, "no memory to check");
 	nx_json_array_end(&f.json);
 	if (!rc)
 		rc = nx_buf_check(&f.findings, err);

@@ -18,6 +18,7 @@
 struct nx_archive;
 struct nx_buf;
 struct nx_principal;
+struct nx_progress;
 
 struct nx_fsck_report {
 	uint64_t items;
@@ -47,6 +48,7 @@ bool nx_fsck_sound(const struct nx_fsck_report *report);
  * 100 findings.
  */
 NX_NODISCARD nx_rc nx_fsck(struct nx_archive *archive, const struct nx_principal *who, bool repair,
-	struct nx_fsck_report *ret, struct nx_buf *out, struct nx_err *err);
+	struct nx_progress *progress, struct nx_fsck_report *ret, struct nx_buf *out,
+	struct nx_err *err);
 
 #endif

@@ -1,5 +1,6 @@
 #include <string.h>
 
+#include "base/progress.h"
 #include "lifecycle/admin_priv.h"
 
 static nx_rc domains_json(
@@ -72,7 +73,7 @@ static nx_rc domain_rotate(struct nx_admin *admin, const struct nx_principal *wh
 }
 
 nx_rc nx_admin_keys_rotate(struct nx_admin *admin, const struct nx_principal *who,
-	const char *domain, uint32_t *ret_rotated, struct nx_err *err)
+	const char *domain, struct nx_progress *progress, uint32_t *ret_rotated, struct nx_err *err)
 {
 	struct nx_keys *keys = nx_archive_keys(admin->archive);
 	struct nx_keys_status st;
@@ -82,11 +83,14 @@ nx_rc nx_admin_keys_rotate(struct nx_admin *admin, const struct nx_principal *wh
 	if (rc)
 		return rc;
 	nx_keys_status(keys, &st);
+	nx_progress_total(progress, st.n_domains);
 	for (uint32_t i = 0; i < st.n_domains && !rc; i++) {
 		uint32_t id, version;
 		char name[64];
 
-		rc = nx_keys_domain_at(keys, i, &id, name, &version, err);
+		rc = nx_progress_add(progress, 1, err);
+		if (!rc)
+			rc = nx_keys_domain_at(keys, i, &id, name, &version, err);
 		if (rc || (domain && strcmp(domain, name) != 0))
 			continue;
 		rc = domain_rotate(admin, who, id, name, err);

@@ -14,6 +14,7 @@
 #include <sys/uio.h>
 
 #include "base/file.h"
+#include "base/progress.h"
 #include "catalog/catalog.h"
 #include "keys/keys.h"
 #include "store/pool.h"
@@ -249,6 +250,8 @@ static nx_rc lines_restore(struct restore *r, bool catalog, struct nx_err *err)
 		if (rc == NX_E_NOENT)
 			return NX_OK;
 		if (!rc)
+			rc = nx_progress_add(r->opts->progress, 1, err);
+		if (!rc)
 			rc = line_restore(r, &line, catalog, err);
 	}
 	return rc;
@@ -268,9 +271,20 @@ static nx_rc parent_sync(const char *path, struct nx_err *err)
 	return dir_sync(AT_FDCWD, dir, err);
 }
 
+/* Twice through the list: what the catalog needs first, then the catalog. */
 static nx_rc files_restore(struct restore *r, struct nx_err *err)
 {
-	nx_rc rc = lines_restore(r, false, err);
+	struct nx_slice rest = nx_buf_slice(&r->sums);
+	struct sums_line line;
+	uint64_t n = 0;
+	nx_rc rc;
+
+	while (!(rc = sums_next(&rest, &line, err)))
+		n++;
+	if (rc != NX_E_NOENT)
+		return rc;
+	nx_progress_total(r->opts->progress, 2 * n);
+	rc = lines_restore(r, false, err);
 
 	/* Many small files: one sync of the file system instead of one of every directory. */
 	if (!rc && syncfs(r->ledger_fd) < 0)

@@ -36,8 +36,8 @@ static void failed(void *payload, int64_t item, const struct nx_err *why)
 	nx_json_object_end(&run->json);
 }
 
-nx_rc nx_admin_scrub(struct nx_admin *admin, const struct nx_principal *who, struct nx_buf *out,
-	uint64_t *ret_bad, struct nx_err *err)
+nx_rc nx_admin_scrub(struct nx_admin *admin, const struct nx_principal *who,
+	struct nx_progress *progress, struct nx_buf *out, uint64_t *ret_bad, struct nx_err *err)
 {
 	const struct note note = {.action = NX_ACTION_SCRUB};
 	struct run run = {.admin = admin, .who = who};
@@ -52,7 +52,7 @@ nx_rc nx_admin_scrub(struct nx_admin *admin, const struct nx_principal *who, str
 	nx_json_object_begin(&run.json);
 	nx_json_key(&run.json, "failures");
 	nx_json_array_begin(&run.json);
-	rc = nx_archive_scrub(admin->archive, failed, &run, &result, err);
+	rc = nx_archive_scrub(admin->archive, failed, &run, progress, &result, err);
 	nx_json_array_end(&run.json);
 	nx_json_kv_uint(&run.json, "items", result.items);
 	nx_json_kv_uint(&run.json, "extents", result.extents);

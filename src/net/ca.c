@@ -312,3 +312,13 @@ nx_rc nx_tls_days_left(const char *pem_file, int *ret_days, struct nx_err *err)
 	*ret_days = (int)(days < 0 ? days - 1 : days);
 	return NX_OK;
 }
+
+nx_rc nx_tls_fits_host(const char *pem_file, const char *host, bool *ret, struct nx_err *err)
+{
+	NX_AUTO_DONE(pair) pair = {0};
+	nx_rc rc = crt_read(AT_FDCWD, pem_file, &pair.crt, err);
+
+	if (!rc)
+		*ret = gnutls_x509_crt_check_hostname(pair.crt, host) != 0;
+	return rc;
+}

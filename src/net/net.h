@@ -46,6 +46,10 @@ NX_NODISCARD nx_rc nx_tls_make_client(
 /* Days until the certificate in `pem_file` ends; negative when it has ended. */
 NX_NODISCARD nx_rc nx_tls_days_left(const char *pem_file, int *ret_days, struct nx_err *err);
 
+/* Would a client that calls `host` (a DNS name or an address) take it? */
+NX_NODISCARD nx_rc nx_tls_fits_host(
+	const char *pem_file, const char *host, bool *ret, struct nx_err *err);
+
 /* For libraries that do TLS by themselves (http): the GnuTLS priority string, and the subject CN of
  * the client certificate of a finished handshake, verified.  NX_E_NOENT: the client sent none;
  * NX_E_DENIED: not to be trusted. */

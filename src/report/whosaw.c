@@ -162,15 +162,12 @@ static nx_rc proof_put(struct answer *a, struct nx_buf *out, struct nx_err *err)
 
 static nx_rc answer_put(struct answer *a, struct nx_buf *out, struct nx_err *err)
 {
-	char subject[17];
 	nx_rc rc;
 
 	nx_json_init(&a->json, out);
 	nx_json_object_begin(&a->json);
-	if (a->subject) {
-		(void)snprintf(subject, sizeof(subject), "%016llx", (unsigned long long)a->subject);
-		nx_json_kv_str(&a->json, "subject", subject);
-	}
+	if (a->subject)
+		nx_json_kv_id(&a->json, "subject", a->subject);
 	nx_json_key(&a->json, "entries");
 	nx_json_array_begin(&a->json);
 	rc = nx_ledger_chain(nx_archive_ledger(a->archive), a->tag, entry_put, a, err);

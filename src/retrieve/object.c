@@ -23,11 +23,9 @@ static nx_rc object_find(
 	nx_rc rc;
 
 	nx_archive_barrier(r->archive);
-	rc = nx_cat_item_latest(
-		nx_archive_cat(r->archive), o->collection.id, 0, key, o->arena, &o->item, err);
-	if (!rc && o->item.state != NX_ITEM_LIVE)
-		rc = nx_err_set(err, NX_E_NOENT, "no such object");
-	return rc;
+	rc = nx_cat_object(
+		nx_archive_cat(r->archive), o->collection.id, key, o->arena, &o->item, err);
+	return rc == NX_E_NOENT ? nx_err_set(err, rc, "no such object") : rc;
 }
 
 static nx_rc object_open(struct nx_retrieve *r, const struct nx_principal *who,
@@ -160,7 +158,7 @@ nx_rc nx_retrieve_object_delete(struct nx_retrieve *retrieve, const struct nx_pr
 struct listing {
 	struct nx_archive *archive;
 	struct nx_json json;
-	unsigned n;
+	unsigned seen; /* rows, also of what is erased at this moment */
 	unsigned limit;
 	char last[NX_LIMIT_OBJECT_KEY + 1];
 	bool more;
@@ -175,18 +173,18 @@ static nx_rc list_row(void *payload, const void *row, struct nx_err *err)
 	char etag[72], when[NX_TIME_TEXT];
 	nx_rc rc;
 
-	if (l->n == l->limit) {
+	if (l->seen == l->limit) {
 		l->more = true;
 		return NX_OK;
 	}
+	l->seen++;
+	(void)snprintf(l->last, sizeof(l->last), "%s", item->name);
 	arena = nx_arena_new(OBJECT_ARENA_MAX, NX_ARENA_WIPE);
 	if (!arena)
 		return nx_err_set(err, NX_E_NOMEM, "no memory for a listing");
 	rc = nx_archive_recipe(l->archive, item, arena, &recipe, err);
 	if (rc)
 		return rc == NX_E_ERASED ? NX_OK : rc;
-	l->n++;
-	(void)snprintf(l->last, sizeof(l->last), "%s", item->name);
 	etag_format(recipe, etag);
 	nx_time_format(item->received_us, when);
 	nx_json_object_begin(&l->json);
@@ -195,6 +193,8 @@ static nx_rc list_row(void *payload, const void *row, struct nx_err *err)
 	nx_json_kv_str(&l->json, "type", item->type);
 	nx_json_kv_str(&l->json, "etag", etag);
 	nx_json_kv_str(&l->json, "modified", when);
+	if (item->subject)
+		nx_json_kv_id(&l->json, "subject", (uint64_t)item->subject);
 	nx_json_object_end(&l->json);
 	return NX_OK;
 }

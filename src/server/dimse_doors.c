@@ -1,5 +1,6 @@
 #include <stdio.h>
 
+#include "base/clock.h"
 #include "server/serve_priv.h"
 
 /* PS3.7 D.3.3.2: a UUID as a UID (PS3.5 B.2), the same in every release. */
@@ -86,11 +87,16 @@ nx_rc nx_dimse_listen(struct nx_server *server, struct nx_err *err)
 
 void nx_dimse_unlisten(struct nx_server *server)
 {
-	int64_t grace = nx_config_us(&server->site->config, NX_CFG_SERVER_STOP);
+	int64_t end = nx_mono_us() + nx_config_us(&server->site->config, NX_CFG_SERVER_STOP);
 
-	for (unsigned i = 0; i < NX_DIMSES; i++)
+	/* One after the other, within the same time. */
+	for (unsigned i = 0; i < NX_DIMSES; i++) {
+		int64_t left = end - nx_mono_us();
+
 		if (server->listeners[i])
-			server->listeners[i] = nx_listener_stop(server->listeners[i], grace);
+			server->listeners[i] =
+				nx_listener_stop(server->listeners[i], left > 0 ? left : 0);
+	}
 	server->dimse = nx_dimse_free(server->dimse);
 	server->tls = nx_tls_free(server->tls);
 }

@@ -59,6 +59,7 @@ static void door_init(struct nx_server *server, struct nx_door *door)
 		.site = nx_config_text(&site->config, NX_CFG_SITE_NAME),
 		.files = (const char *const *)site->files,
 		.n_files = site->n_files,
+		.works = site->works,
 	};
 	for (unsigned i = 0; i < NX_ARRAY_LEN(door->dicomweb); i++)
 		door->dicomweb[i] = (struct nx_dicomweb){
@@ -126,7 +127,6 @@ static nx_rc door_start(struct nx_door *door, const struct door_row *row, struct
 	struct nx_tls_opts tls;
 	nx_rc rc;
 
-	tables_bind(door, row);
 	http_opts(&site->config, &opts);
 	if (row->key < 0) {
 		rc = nx_site_path(site->dir, "run/narthex.sock", socket, err);
@@ -137,8 +137,7 @@ static nx_rc door_start(struct nx_door *door, const struct door_row *row, struct
 		rc = tls_paths(site, &paths, &tls, err);
 		opts.address = address;
 		opts.tls = &tls;
-		if (door->port)
-			opts.port = door->port; /* again, after a reload */
+		opts.inherit = door->old;
 	} else {
 		return NX_OK;
 	}
@@ -156,23 +155,67 @@ nx_rc nx_doors_open(struct nx_server *server, struct nx_err *err)
 
 	for (unsigned i = 0; i < NX_DOORS && !rc; i++) {
 		door_init(server, &server->doors[i]);
+		tables_bind(
+			&server->doors[i], &rows[i]); /* once: a reload has two that read them */
 		rc = door_start(&server->doors[i], &rows[i], err);
 	}
 	return rc;
 }
 
-static void door_stop(struct nx_door *door)
-{
-	int64_t grace = nx_config_us(&door->server->site->config, NX_CFG_SERVER_STOP);
+/* ---- stop ---- */
 
-	if (door->http)
-		door->http = nx_http_stop(door->http, grace);
+static void *old_stop(void *payload)
+{
+	struct nx_door *door = payload;
+
+	door->old = nx_http_stop(
+		door->old, nx_config_us(&door->server->site->config, NX_CFG_SERVER_STOP));
+	return NULL;
+}
+
+static void stop_wait(struct nx_door *door)
+{
+	if (door->stopping)
+		(void)pthread_join(door->stopper, NULL);
+	door->stopping = false;
+}
+
+/* Beside whoever goes on: what is in flight has its time. */
+static void stop_begin(struct nx_door *door)
+{
+	door->stopping = pthread_create(&door->stopper, NULL, old_stop, door) == 0;
+	if (!door->stopping)
+		(void)old_stop(door);
 }
 
 void nx_doors_close(struct nx_server *server)
 {
+	for (unsigned i = 0; i < NX_DOORS; i++) {
+		struct nx_door *door = &server->doors[i];
+
+		stop_wait(door);
+		door->old = NX_STEAL(door->http);
+		if (door->old)
+			stop_begin(door);
+	}
 	for (unsigned i = 0; i < NX_DOORS; i++)
-		door_stop(&server->doors[i]);
+		stop_wait(&server->doors[i]);
+}
+
+/* ---- reload ---- */
+
+static nx_rc door_reload(struct nx_door *door, const struct door_row *row, struct nx_err *err)
+{
+	nx_rc rc;
+
+	stop_wait(door); /* of the reload before this one */
+	door->old = NX_STEAL(door->http);
+	rc = door_start(door, row, err);
+	if (rc)
+		door->http = NX_STEAL(door->old); /* it goes on */
+	else
+		stop_begin(door);
+	return rc;
 }
 
 /* What does not load is found before anything is closed. */
@@ -188,8 +231,7 @@ nx_rc nx_doors_reload(struct nx_server *server, struct nx_err *err)
 	for (unsigned i = 0; i < NX_DOORS && !rc; i++) {
 		if (rows[i].key < 0 || !server->doors[i].http)
 			continue;
-		door_stop(&server->doors[i]);
-		rc = door_start(&server->doors[i], &rows[i], err);
+		rc = door_reload(&server->doors[i], &rows[i], err);
 	}
 	return rc;
 }

@@ -2,6 +2,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,6 +61,27 @@ static nx_rc file_read(const char *path, struct nx_secret **ret, struct nx_err *
 	return fd < 0 ? nx_err_errno(err, "passphrase file") : fd_read(fd, ret, err);
 }
 
+/* A signal that comes before the read ends it as one during the read does: it is blocked but while
+ * waiting. */
+static ssize_t line_read(int tty, const char *prompt, char *ret, size_t cap)
+{
+	struct pollfd poll = {.fd = tty, .events = POLLIN};
+	sigset_t signals, was;
+	ssize_t n;
+
+	(void)sigemptyset(&signals);
+	(void)sigaddset(&signals, SIGINT);
+	(void)sigaddset(&signals, SIGTERM);
+	(void)sigaddset(&signals, SIGHUP);
+	(void)pthread_sigmask(SIG_BLOCK, &signals, &was);
+	(void)dprintf(tty, "%s", prompt);
+	n = ppoll(&poll, 1, NULL, &was);
+	if (n >= 0)
+		n = read(tty, ret, cap);
+	(void)pthread_sigmask(SIG_SETMASK, &was, NULL);
+	return n;
+}
+
 /* One line from the terminal, without echo. */
 static nx_rc line_ask(int tty, const char *prompt, struct nx_secret **ret, struct nx_err *err)
 {
@@ -71,9 +94,9 @@ static nx_rc line_ask(int tty, const char *prompt, struct nx_secret **ret, struc
 		return nx_err_errno(err, "terminal");
 	quiet = was;
 	quiet.c_lflag &= ~(tcflag_t)(ECHO | ECHOE | ECHOK | ECHONL);
-	(void)dprintf(tty, "%s", prompt);
+	/* First quiet, then the prompt: what is typed at it is neither shown nor dropped. */
 	(void)tcsetattr(tty, TCSAFLUSH, &quiet);
-	n = read(tty, text, sizeof(text) - 1);
+	n = line_read(tty, prompt, text, sizeof(text) - 1);
 	(void)tcsetattr(tty, TCSAFLUSH, &was);
 	(void)dprintf(tty, "\n");
 	rc = n < 0 ? nx_err_errno(err, "terminal") : secret_take(text, (size_t)n, ret, err);

@@ -6,8 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
+#include <time.h>
 
 #include "base/buf.h"
 #include "base/file.h"
@@ -15,28 +14,11 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "lifecycle/admin.h"
+#include "lifecycle/works.h"
 #include "server/descriptors.h"
 #include "server/serve_priv.h"
 
 /* ---- those who wait for us ---- */
-
-void nx_notify(const char *state)
-{
-	const char *path = getenv("NOTIFY_SOCKET");
-	struct sockaddr_un to = {.sun_family = AF_UNIX};
-	NX_AUTO_FD fd = -1;
-	size_t n = path ? strlen(path) : 0;
-
-	if (n < 2 || n >= sizeof(to.sun_path))
-		return;
-	memcpy(to.sun_path, path, n);
-	if (to.sun_path[0] == '@')
-		to.sun_path[0] = '\0'; /* the abstract namespace */
-	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd >= 0)
-		(void)!sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&to,
-			(socklen_t)(offsetof(struct sockaddr_un, sun_path) + n));
-}
 
 static void ports_json(const struct nx_server *server, struct nx_json *json)
 {
@@ -96,26 +78,34 @@ static void signals_block(sigset_t *ret)
 static void reload(struct nx_server *server)
 {
 	struct nx_err err = {0};
-	nx_rc rc = server->tls ? nx_tls_reload(server->tls, &err) : NX_OK;
+	nx_rc rc;
 
+	nx_notify("RELOADING=1");
+	rc = server->tls ? nx_tls_reload(server->tls, &err) : NX_OK;
 	if (!rc)
 		rc = nx_doors_reload(server, &err);
 	if (rc)
 		nx_log_err(NX_LOG_ERROR, "server", "reload", &err);
 	else
 		nx_log(NX_LOG_INFO, "server", "reload", "certificates were read again");
+	nx_notify(rc ? "READY=1\nSTATUS=serving; the new certificates were refused, see the log"
+		     : "READY=1\nSTATUS=serving");
 }
 
+/* Also the heartbeat: it stops when this thread cannot go on. */
 static void wait_for_end(struct nx_server *server, const sigset_t *signals)
 {
-	int got;
+	const int64_t beat_us = nx_notify_interval_us();
+	const struct timespec beat = {beat_us / 1000000, beat_us % 1000000 * 1000};
 
 	for (;;) {
-		if (sigwait(signals, &got) != 0)
-			continue;
-		if (got != SIGHUP)
+		int got = sigtimedwait(signals, NULL, &beat);
+
+		if (got == SIGHUP)
+			reload(server);
+		else if (got > 0)
 			return;
-		reload(server);
+		nx_notify("WATCHDOG=1");
 	}
 }
 
@@ -158,9 +148,29 @@ static nx_rc server_start(struct nx_server *server, const char *ready_file, stru
 	if (rc)
 		return rc;
 	atomic_store(&server->ready, true);
-	nx_notify("READY=1");
+	nx_notify("READY=1\nSTATUS=serving");
 	nx_log(NX_LOG_INFO, "server", "ready", "the site is served");
 	return NX_OK;
+}
+
+static void *dimse_stop(void *payload)
+{
+	nx_dimse_unlisten(payload);
+	return NULL;
+}
+
+/* Side by side: all of them refuse what is new at once, and have the same time for what is there.
+ */
+static void listeners_stop(struct nx_server *server)
+{
+	pthread_t thread;
+	bool started = pthread_create(&thread, NULL, dimse_stop, server) == 0;
+
+	if (!started)
+		nx_dimse_unlisten(server);
+	nx_doors_close(server);
+	if (started)
+		(void)pthread_join(thread, NULL);
 }
 
 static void server_stop(struct nx_server *server)
@@ -168,9 +178,9 @@ static void server_stop(struct nx_server *server)
 	struct nx_err err;
 
 	atomic_store(&server->ready, false);
-	nx_notify("STOPPING=1");
-	nx_doors_close(server); /* first: /metrics looks at the DIMSE doors */
-	nx_dimse_unlisten(server);
+	nx_notify("STOPPING=1\nSTATUS=stopping: what is in flight is finished");
+	nx_works_stop(server->site->works);
+	listeners_stop(server);
 	if (server->auth && nx_admin_site_run(server->site->admin, false, &err))
 		nx_log_err(NX_LOG_ERROR, "server", "stop", &err);
 	server->auth = nx_auth_free(server->auth);
@@ -185,6 +195,7 @@ nx_rc nx_serve(const char *dir, const struct nx_secret *passphrase, const char *
 	nx_rc rc;
 
 	signals_block(&signals);
+	nx_notify("STATUS=opening the site");
 	rc = nx_site_open(dir, passphrase, false, &site, err);
 	if (rc)
 		return rc;

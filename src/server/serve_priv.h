@@ -8,6 +8,7 @@
 #ifndef NX_SERVER_SERVE_PRIV_H
 #define NX_SERVER_SERVE_PRIV_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "api/api.h"
@@ -37,6 +38,9 @@ struct nx_door {
 	} mount;
 	struct nx_server *server;
 	struct nx_http_server *http;
+	struct nx_http_server *old; /* before the reload: finishes what it has */
+	pthread_t stopper;          /* of whichever; joined when `stopping` */
+	bool stopping;
 	uint16_t port;
 	struct nx_dicomweb dicomweb[2]; /* the default collection's root, and one per collection */
 	struct nx_route_table tables[4];
@@ -63,7 +67,8 @@ NX_NODISCARD nx_rc nx_dimse_listen(struct nx_server *server, struct nx_err *err)
 void nx_dimse_unlisten(struct nx_server *server);
 NX_NODISCARD nx_rc nx_doors_open(struct nx_server *server, struct nx_err *err);
 void nx_doors_close(struct nx_server *server);
-/* The certificates anew, on the same ports; connections get the time to stop. */
+/* The certificates anew, on the same sockets: nobody is refused, and what is in flight is finished
+ * with the old ones. */
 NX_NODISCARD nx_rc nx_doors_reload(struct nx_server *server, struct nx_err *err);
 
 /* GET /livez, /readyz, /metrics. */
@@ -71,5 +76,7 @@ extern const struct nx_route nx_health_routes[];
 
 /* sd_notify(3): "READY=1", "STOPPING=1"; nothing without NOTIFY_SOCKET. */
 void nx_notify(const char *state);
+/* How often it wants "WATCHDOG=1". */
+int64_t nx_notify_interval_us(void);
 
 #endif

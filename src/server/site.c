@@ -17,6 +17,7 @@
 #include "ingest/ingest.h"
 #include "keys/keys.h"
 #include "lifecycle/admin.h"
+#include "lifecycle/works.h"
 #include "report/report.h"
 #include "retrieve/retrieve.h"
 #include "store/pool.h"
@@ -254,8 +255,9 @@ static nx_rc services_open(struct nx_site *site, struct nx_err *err)
 			nx_config_text(&site->config, NX_CFG_SITE_NAME), environment);
 	site->deid = nx_deid_new(site->archive);
 	site->releases = releases_new(site);
-	if (!site->ingest || !site->retrieve || !site->admin || !site->report || !site->deid ||
-		!site->releases)
+	site->works = nx_works_new();
+	if (!site->works || !site->ingest || !site->retrieve || !site->admin || !site->report ||
+		!site->deid || !site->releases)
 		return nx_err_set(err, NX_E_NOMEM, "no memory for the services");
 	return NX_OK;
 }
@@ -333,6 +335,7 @@ struct nx_site *nx_site_free(struct nx_site *site)
 {
 	if (!site)
 		return NULL;
+	nx_works_free(site->works);
 	nx_releases_free(site->releases);
 	nx_deid_free(site->deid);
 	nx_report_free(site->report);

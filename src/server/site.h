@@ -25,10 +25,12 @@ struct nx_deid;
 struct nx_ingest;
 struct nx_keys;
 struct nx_pool;
+struct nx_progress;
 struct nx_releases;
 struct nx_report;
 struct nx_restore_result;
 struct nx_retrieve;
+struct nx_works;
 
 enum {
 	NX_SITE_PATH = 4096,
@@ -54,6 +56,7 @@ struct nx_site {
 	struct nx_report *report;
 	struct nx_deid *deid;
 	struct nx_releases *releases;
+	struct nx_works *works;
 };
 
 /* Take the lock (NX_E_BUSY: another process has the site), open everything, replay.  `rebuild`: the
@@ -100,6 +103,7 @@ struct nx_site_restore_spec {
 	const struct nx_secret *passphrase;
 	const char *const *places; /* key places that survived */
 	size_t n_places;
+	struct nx_progress *progress; /* NULL */
 };
 /*
  * A site from a backup.  Key places that the configuration names and that are lost are made again;

@@ -116,7 +116,8 @@ static nx_rc data_restore(struct restoring *r, struct nx_restore_result *ret, st
 		.cat_path = catalog,
 		.pool_uri = uri,
 		.ledger_dir = ledger,
-		.origin = origin};
+		.origin = origin,
+		.progress = r->spec->progress};
 	nx_rc rc = nx_site_pool_uri(r->dir, &r->config, uri, err);
 
 	nx_site_origin(&r->config, origin);

@@ -170,7 +170,7 @@ def test_a_rebuilt_catalog_has_everything(site, tmp_path):
                           tmp_path / "small")
     site.cli("import", "--site", site.site, "--collection", "clinical", tmp_path / "small")
     site.stop()
-    checked = json.loads(site.cli("fsck", "--rebuild", "--site", site.site,
+    checked = json.loads(site.cli("fsck", "--rebuild", "--json", "--site", site.site,
                                   "--passphrase-file", site.passphrase_file))
     assert checked["scrub"]["items"] == len(files) and checked["scrub"]["bad"] == 0
     site.start()

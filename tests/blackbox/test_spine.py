@@ -317,6 +317,6 @@ def test_a_restore_takes_no_chances(filled, tmp_path):
 def test_fsck_finds_what_was_served_sound(filled):
     filled.stop()
     for option in ([], ["--repair"], ["--rebuild"]):
-        found = json.loads(filled.cli("fsck", *option, "--site", filled.site, "--passphrase-file",
+        found = json.loads(filled.cli("fsck", *option, "--json", "--site", filled.site, "--passphrase-file",
                                       filled.passphrase_file))
         assert found["scrub"]["bad"] == 0 and found["fsck"]["missing_blobs"] == 0, option

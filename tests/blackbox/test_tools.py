@@ -123,3 +123,13 @@ def test_layers_see_an_upward_include(tmp_path):
     assert subprocess.run(command, check=False, capture_output=True).returncode == 0
     source.write_text('#include "store/store.h"\n')
     assert subprocess.run(command, check=False, capture_output=True).returncode == 1
+
+
+def test_unused_sees_what_nothing_calls(tmp_path):
+    (tmp_path / "src/base").mkdir(parents=True)
+    unused = load(ROOT / "tools/check_unused.py")
+    source = tmp_path / "src/base/x.c"
+    source.write_text("int nx_x(void)\n{\n\treturn 1;\n}\n\n/* nx_x() */\nint nx_y(void)\n{\n\treturn 1;\n}\n")
+    assert [name for _, name in unused.unused(tmp_path)] == ["nx_x", "nx_y"]
+    (tmp_path / "src/base/x.h").write_text("int nx_x(void);\nstatic inline int z(void)\n{\n\treturn nx_y();\n}\n")
+    assert [name for _, name in unused.unused(tmp_path)] == ["nx_x"]

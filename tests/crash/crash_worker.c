@@ -239,7 +239,7 @@ static int check(struct worker *w)
 		(void)printf("%" PRIu64 " ledger entries for %u changes\n", entries, lines);
 		return 1;
 	}
-	if (nx_archive_scrub(w->archive, NULL, NULL, &scrub, &err))
+	if (nx_archive_scrub(w->archive, NULL, NULL, NULL, &scrub, &err))
 		die("scrub", &err);
 	if (scrub.bad) {
 		(void)printf("%" PRIu64 " extents are bad\n", scrub.bad);

@@ -882,7 +882,7 @@ bool site_check(struct site *s)
 	nx_archive_barrier(s->archive);
 	good = items_check(c) && asides_check(c) && counters_check(c) && domains_check(c) &&
 		ledger_check(c);
-	if (good && nx_archive_scrub(s->archive, scrub_bad, s, &result, &err))
+	if (good && nx_archive_scrub(s->archive, scrub_bad, s, NULL, &result, &err))
 		good = site_wrong(s, "scrub: %s", nx_err_text(&err));
 	if (good && result.bad)
 		good = false;

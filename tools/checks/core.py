@@ -67,9 +67,9 @@ class Tally:
 def run(command, limit, env=None, bare=False):
     """Exit status (124 past the limit) and output.  Past the limit everything it started is killed."""
     sys.stdout.flush()
-    with subprocess.Popen([*([] if bare else under), *map(str, command)], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, start_new_session=True,
-                          env={**os.environ, **(env or {})}) as child:
+    with subprocess.Popen([*([] if bare else under), *map(str, command)], cwd=ROOT, stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          start_new_session=True, env={**os.environ, **(env or {})}) as child:
         try:
             output, _ = child.communicate(timeout=limit)
             return child.returncode, output.decode(errors="replace")

@@ -304,7 +304,8 @@ static void test_scrub_finds_a_flipped_bit(void **state)
 	size_t n;
 
 	assert_ok(fx_put(fx, "P1", "1.3.1", "1.1", 700, 300000, 1, &put), &fx->err);
-	assert_ok(nx_archive_scrub(fx->archive, count_bad, &bad, &result, &fx->err), &fx->err);
+	assert_ok(
+		nx_archive_scrub(fx->archive, count_bad, &bad, NULL, &result, &fx->err), &fx->err);
 	assert_int_equal(bad, 0);
 	assert_u64(result.extents, 2);
 	fx_item(fx, put.ret_subject, "1.1", &item);
@@ -319,7 +320,8 @@ static void test_scrub_finds_a_flipped_bit(void **state)
 	byte ^= 0x10;
 	assert_int_equal(pwrite(fd, &byte, 1, (off_t)(extents[0].off + 4096 + 270000)), 1);
 	(void)close(fd);
-	assert_ok(nx_archive_scrub(fx->archive, count_bad, &bad, &result, &fx->err), &fx->err);
+	assert_ok(
+		nx_archive_scrub(fx->archive, count_bad, &bad, NULL, &result, &fx->err), &fx->err);
 	assert_int_equal(bad, 1);
 }
 

@@ -265,6 +265,60 @@ static void test_objects_keep_bytes_and_preconditions(void **state)
 	nx_ingest_free(in);
 }
 
+static nx_rc put(struct fixture *fx, struct nx_ingest *in, const char *patient, const char *bytes,
+	struct nx_ingest_result *ret)
+{
+	const struct nx_object_opts opts = {.who = &admin,
+		.collection = "clinical",
+		.key = "report.pdf",
+		.patient_id = patient,
+		.size = UINT64_MAX};
+	NX_AUTO(nx_ingest_job) *job = NULL;
+	nx_rc rc = nx_ingest_object(in, &opts, &job, &fx->err);
+
+	if (!rc)
+		rc = nx_ingest_feed(job, bytes, strlen(bytes), &fx->err);
+	if (!rc)
+		rc = nx_ingest_submit(job, &fx->err);
+	return rc ? rc : nx_ingest_wait(job, ret, &fx->err);
+}
+
+static void test_an_object_stays_with_its_patient(void **state)
+{
+	struct fixture *fx = *state;
+	struct nx_ingest *in = nx_ingest_new(fx->archive);
+	struct nx_retrieve *out = nx_retrieve_new(fx->archive);
+	struct nx_ingest_result first, r;
+
+	assert_ok(put(fx, in, "P1", "one", &first), &fx->err);
+	assert_true(first.subject != 0);
+	assert_ok(put(fx, in, NULL, "two", &r), &fx->err);
+	assert_u64(r.subject, first.subject);
+	assert_i64(r.version, 2);
+	assert_ok(put(fx, in, "P1", "two", &r), &fx->err);
+	assert_int_equal(r.outcome, NX_INGEST_DUPLICATE);
+	assert_rc(put(fx, in, "P2", "three", &r), NX_E_CONFLICT);
+	assert_ok(nx_retrieve_object_delete(out, &admin, "clinical", "report.pdf", &fx->err),
+		&fx->err);
+	assert_ok(put(fx, in, NULL, "four", &r), &fx->err);
+	assert_u64(r.subject, 0);
+	assert_rc(put(fx, in, "P1", "five", &r), NX_E_CONFLICT);
+	nx_retrieve_free(out);
+	nx_ingest_free(in);
+}
+
+static void test_a_patient_id_that_no_dicom_could_have_is_refused(void **state)
+{
+	static const char *const bad[] = {"", " P1", "P1 ", "P\\1", "P\n1"};
+	struct fixture *fx = *state;
+	struct nx_ingest *in = nx_ingest_new(fx->archive);
+	struct nx_ingest_result r;
+
+	for (size_t i = 0; i < NX_ARRAY_LEN(bad); i++)
+		assert_rc(put(fx, in, bad[i], "x", &r), NX_E_INVAL);
+	nx_ingest_free(in);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fx_setup, fx_teardown)
 
 int main(void)
@@ -275,6 +329,8 @@ int main(void)
 		TEST(test_a_cut_file_is_kept_and_recorded),
 		TEST(test_a_stranger_is_refused_and_recorded),
 		TEST(test_objects_keep_bytes_and_preconditions),
+		TEST(test_an_object_stays_with_its_patient),
+		TEST(test_a_patient_id_that_no_dicom_could_have_is_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

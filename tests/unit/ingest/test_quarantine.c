@@ -412,7 +412,8 @@ static void test_it_survives_and_is_rebuilt(void **state)
 	reopen(s, true);
 	expect_kept(s, r.quarantine, nx_buf_slice(&file));
 	counts_expect(s, 0, 1);
-	assert_ok(nx_archive_scrub(s->fx->archive, NULL, NULL, &scrub, &s->fx->err), &s->fx->err);
+	assert_ok(nx_archive_scrub(s->fx->archive, NULL, NULL, NULL, &scrub, &s->fx->err),
+		&s->fx->err);
 	assert_u64(scrub.items, 1);
 	assert_u64(scrub.bad, 0);
 }

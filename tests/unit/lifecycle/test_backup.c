@@ -156,7 +156,7 @@ static void test_only_the_erased_stays_unreadable(void **state)
 	assert_int_equal(site_entries(fx, NX_ACTION_RESTORE), 1);
 	assert_int_equal(site_entries(fx, NX_ACTION_ERASE), 1);
 	/* the space of the erased is found: without its key only as blobs that nothing names */
-	assert_ok(nx_fsck(fx->archive, &site_admin, true, &report, NULL, &fx->err), &fx->err);
+	assert_ok(nx_fsck(fx->archive, &site_admin, true, NULL, &report, NULL, &fx->err), &fx->err);
 	assert_true(nx_fsck_sound(&report));
 	assert_u64(report.orphans, 2);
 	assert_u64(report.repaired, 2);

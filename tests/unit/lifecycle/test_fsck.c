@@ -6,7 +6,7 @@
 
 static void check(struct fixture *fx, bool repair, struct nx_fsck_report *ret)
 {
-	assert_ok(nx_fsck(fx->archive, &site_admin, repair, ret, NULL, &fx->err), &fx->err);
+	assert_ok(nx_fsck(fx->archive, &site_admin, repair, NULL, ret, NULL, &fx->err), &fx->err);
 }
 
 static void apply(
@@ -35,7 +35,8 @@ static void test_whole_site_is_sound(void **state)
 	assert_int_equal(again.outcome, NX_PUT_DUPLICATE);
 	assert_ok(fx_put(fx, "P1", "1.2", "1.2.1", 900, 300000, 7, &again), &fx->err);
 	assert_int_equal(again.outcome, NX_PUT_VERSION);
-	assert_ok(nx_fsck(fx->archive, &site_admin, false, &report, &out, &fx->err), &fx->err);
+	assert_ok(
+		nx_fsck(fx->archive, &site_admin, false, NULL, &report, &out, &fx->err), &fx->err);
 	assert_true(nx_fsck_sound(&report));
 	assert_u64(report.items, 3);
 	assert_u64(report.blobs, 5);
@@ -105,7 +106,7 @@ static void test_lost_pack_and_lost_row_are_told(void **state)
 	assert_ok(nx_pool_remove(fx->pool, extents[0].pack, &fx->err), &fx->err);
 	apply(fx, NX_OP_DEL, NX_T_BLOB, (struct nx_val[]){nx_val_int((int64_t)recipe->blobs[0].id)},
 		1);
-	assert_ok(nx_fsck(fx->archive, &site_admin, true, &report, &out, &fx->err), &fx->err);
+	assert_ok(nx_fsck(fx->archive, &site_admin, true, NULL, &report, &out, &fx->err), &fx->err);
 	assert_u64(report.lost_extents, 1);
 	assert_u64(report.missing_blobs, 1);
 	assert_u64(report.rows_without_pack, 1);
