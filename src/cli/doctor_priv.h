@@ -12,7 +12,7 @@
 #include "server/site.h"
 
 enum {
-	DOCTOR_SAY = 320
+	DOCTOR_SAY = NX_SITE_PATH + 256 /* a path, and what is to be said of it */
 };
 
 enum verdict {

@@ -120,7 +120,7 @@ struct nx_http_opts {
 	const char *unix_path; /* when set, a Unix socket instead */
 	/* When set, the socket of this server, which may then stop: nobody is refused in between.
 	 */
-	const struct nx_http_server *inherit;
+	struct nx_http_server *inherit;
 	const struct nx_tls_opts
 		*tls; /* NULL: plain (loopback and Unix only; the server app decides) */
 	unsigned max_conns;

@@ -112,6 +112,7 @@ struct nx_http_server {
 	bool require_client_cert;
 	struct nx_buf cert, key, ca;
 	atomic_bool draining;
+	atomic_bool inherited; /* another server has the socket too */
 	pthread_t reaper;
 	bool reaper_runs;
 	pthread_mutex_t lock;

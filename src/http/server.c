@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/arena.h"
@@ -420,6 +421,8 @@ nx_rc nx_http_start(
 		nx_http_stop(server, 0);
 		return rc;
 	}
+	if (opts->inherit)
+		atomic_store(&opts->inherit->inherited, true);
 	*ret_server = server;
 	return NX_OK;
 }
@@ -464,6 +467,8 @@ struct nx_http_server *nx_http_stop(struct nx_http_server *server, int64_t grace
 	atomic_store(&server->draining, true);
 	if (server->daemon) {
 		(void)MHD_quiesce_daemon(server->daemon); /* the listening socket is ours again */
+		if (!atomic_load(&server->inherited)) /* else who connects would wait for nobody */
+			(void)shutdown(server->fd, SHUT_RDWR);
 		wait_idle(server, nx_mono_us() + grace_us);
 		MHD_stop_daemon(server->daemon);
 	}

@@ -325,7 +325,7 @@ def test_without_any_passphrase_it_says_how_to_give_one(cold):
 
 def test_the_environment_goes_over_the_file(cold):
     done = run("config", "--json", "--site", cold.site, env={"NARTHEX_HTTP_IDLE_SECONDS": "77"})
-    assert json.loads(done.stdout)["http"]["idle_seconds"] in (77, "77")
+    assert json.loads(done.stdout)["http.idle_seconds"] == "77"
     done = run("serve", "--check-config", "--site", cold.site, env={"NARTHEX_HTTP_IDLE_SECONDS": "soon"})
     assert done.returncode == 1 and "http.idle_seconds" in done.stderr and "environment" in done.stderr
 
@@ -333,10 +333,11 @@ def test_the_environment_goes_over_the_file(cold):
 def test_the_reference_has_every_key(cold):
     reference = run("config", "--reference").stdout
     config = json.loads(run("config", "--json", "--site", cold.site).stdout)
-    for section, keys in config.items():
+    assert len(config) > 20
+    for name in config:
+        section, key = name.split(".")
         assert f"## {section}\n" in reference
-        for key in keys:
-            assert f"| `{key}` |" in reference, key
+        assert f"| `{key}` |" in reference, name
 
 
 # ---- doctor, bench ----
@@ -430,7 +431,7 @@ def test_doctor_sees_low_limits(cold):
         resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
         resource.setrlimit(resource.RLIMIT_MEMLOCK, (65536, 65536))
     found = doctor(cold, preexec_fn=limit)
-    assert found["open files"] == "warn" and found["locked memory"] == "warn"
+    assert found["open files"] == "bad" and found["locked memory"] == "warn"
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="files of another user take root")
@@ -485,13 +486,15 @@ def test_the_service_manager_hears_of_everything(tmp_path, manager):
 
 
 def slow_put(site, seconds):
-    """A put whose body takes its time, from another thread; the list gets the status."""
-    result = []
+    """A put whose body takes its time, from another thread, and has begun; the list gets the status."""
+    result, begun = [], threading.Event()
     session, url = site.session(), site.url(f"{API}/collections/curated/objects/slow", "management")
 
     def body():
-        for _ in range(int(seconds * 10)):
+        for i in range(int(seconds * 10)):
             time.sleep(0.1)
+            if i == 5:  # the handshake is made, and pieces were taken
+                begun.set()
             yield b"x" * 10000
 
     def send():
@@ -501,6 +504,7 @@ def slow_put(site, seconds):
             result.append(error)
     thread = threading.Thread(target=send)
     thread.start()
+    assert begun.wait(60), result
     return thread, result
 
 
@@ -511,10 +515,7 @@ def refused(port):
 
 
 def test_a_stop_finishes_what_is_in_flight_and_refuses_what_is_new(site):
-    thread, result = slow_put(site, 3)
-    deadline = Deadline(30)
-    while not in_flight(site):
-        deadline.wait("the put has begun")
+    thread, result = slow_put(site, 6)
     site.process.child.send_signal(signal.SIGTERM)
     deadline = Deadline(30)
     while not all(refused(site.ports[name]) for name in ("dimse", "dimse_tls", "data", "management")):
@@ -528,19 +529,9 @@ def test_a_stop_finishes_what_is_in_flight_and_refuses_what_is_new(site):
     assert len(json.loads(cli(site, "ls", "--json"))["objects"]) == 1
 
 
-def in_flight(site):
-    """Is a connection of ours established to the management listener?"""
-    port = f":{site.ports['management']:04X}"
-    return any(line.split()[2].endswith(port) and line.split()[3] == "01"
-               for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:])
-
-
 def test_a_stop_does_not_wait_longer_than_it_may(tmp_path):
     with Narthex(tmp_path / "nx", config={"server": {"stop_seconds": "1"}}) as site:
         thread, result = slow_put(site, 20)
-        deadline = Deadline(30)
-        while not in_flight(site):
-            deadline.wait("the put has begun")
         start = time.monotonic()
         site.stop(seconds=15)
         assert time.monotonic() - start < 10
@@ -551,10 +542,7 @@ def test_a_stop_does_not_wait_longer_than_it_may(tmp_path):
 def test_sighup_drops_no_connection_and_serves_the_new_certificate(site):
     session = site.session()
     assert session.get(site.url("/livez", "management"), timeout=60).status_code == 200
-    thread, result = slow_put(site, 2)
-    deadline = Deadline(30)
-    while not in_flight(site):
-        deadline.wait("the put has begun")
+    thread, result = slow_put(site, 5)
     self_signed(site.site / "tls", "localhost", 400)
     site.process.child.send_signal(signal.SIGHUP)
     deadline = Deadline(30)
