@@ -88,7 +88,7 @@ class Pristine:
         return exact, refused
 
     def fsck(self, *words):
-        return self.site.cli("fsck", *words, "--site", self.site.site, "--passphrase-file", self.site.passphrase_file,
+        return self.site.cli("fsck", "--json", *words, "--site", self.site.site, "--passphrase-file", self.site.passphrase_file,
                              check=False)
 
 
