@@ -48,6 +48,9 @@ class Pristine:
             self.expected[("management", OBJECT + str(n))] = data
             with self.site.session() as session:
                 session.put(self.site.url(OBJECT + str(n), "management"), data=data, timeout=60).raise_for_status()
+        with self.site.session() as session:  # who asks for rows brings them into the catalog, that is, into its log
+            session.get(self.site.url("/dicom-web/studies"), headers={"Accept": "application/dicom+json"},
+                        timeout=60).raise_for_status()
 
     def restore(self):
         shutil.rmtree(self.site.site)
@@ -88,8 +91,8 @@ class Pristine:
         return exact, refused
 
     def fsck(self, *words):
-        return self.site.cli("fsck", "--json", *words, "--site", self.site.site, "--passphrase-file", self.site.passphrase_file,
-                             check=False)
+        return self.site.cli("fsck", "--json", *words, "--site", self.site.site, "--passphrase-file",
+                             self.site.passphrase_file, check=False)
 
 
 def ignore_sockets(folder, names):

@@ -143,7 +143,7 @@ class Process:
         def name(task):
             try:
                 return (task / "comm").read_text()
-            except FileNotFoundError:  # ended meanwhile
+            except (FileNotFoundError, ProcessLookupError):  # ended meanwhile
                 return "iou-"
         return sum(not name(task).startswith("iou-") for task in pathlib.Path(f"/proc/{self.pid}/task").iterdir())
 
