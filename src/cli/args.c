@@ -1,6 +1,8 @@
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/cli_priv.h"
 
@@ -209,6 +211,24 @@ nx_rc cli_need(const struct cli_args *args, const char *name, const char **ret, 
 	if (!value || !value[0])
 		return nx_err_set(err, NX_E_INVAL, "--%s is missing", name);
 	*ret = value;
+	return NX_OK;
+}
+
+nx_rc cli_confirm(
+	const struct cli_args *args, const char *warning, const char *word, struct nx_err *err)
+{
+	char line[16] = "";
+
+	if (cli_has(args, "yes"))
+		return NX_OK;
+	if (!isatty(STDIN_FILENO))
+		return nx_err_set(err, NX_E_INVAL, "without a terminal: say --yes");
+	(void)fprintf(stderr, "%s  Type \"%s\" to go on: ", warning, word);
+	if (!fgets(line, sizeof(line), stdin))
+		line[0] = 0;
+	line[strcspn(line, "\n")] = 0;
+	if (strcmp(line, word) != 0)
+		return nx_err_set(err, NX_E_INVAL, "nothing was done");
 	return NX_OK;
 }
 

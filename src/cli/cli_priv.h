@@ -87,6 +87,9 @@ NX_NODISCARD nx_rc cli_number(const struct cli_args *args, const char *name, int
 /* An option that must be there. */
 NX_NODISCARD nx_rc cli_need(
 	const struct cli_args *args, const char *name, const char **ret, struct nx_err *err);
+/* --yes, or a person on a terminal who types `word` after the warning; NX_E_INVAL. */
+NX_NODISCARD nx_rc cli_confirm(
+	const struct cli_args *args, const char *warning, const char *word, struct nx_err *err);
 /* --collection, else `def`. */
 const char *cli_collection(const struct cli_args *args, const char *def);
 /* --site, else NARTHEX_SITE. */

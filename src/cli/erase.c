@@ -10,23 +10,6 @@
 #include "cli/cli_priv.h"
 #include "cli/client.h"
 
-/* Nothing brings back what is erased: a person says so twice. */
-static nx_rc confirm(const struct cli_args *args, struct nx_err *err)
-{
-	char line[16];
-
-	if (cli_has(args, "yes"))
-		return NX_OK;
-	if (!isatty(STDIN_FILENO))
-		return nx_err_set(err, NX_E_INVAL, "without a terminal: say --yes");
-	(void)fprintf(stderr,
-		"This destroys the keys of everything that this site and its backups hold of the "
-		"patient.\nIt cannot be undone.  Type \"erase\" to go on: ");
-	if (!fgets(line, sizeof(line), stdin) || strcmp(line, "erase\n") != 0)
-		return nx_err_set(err, NX_E_INVAL, "nothing was erased");
-	return NX_OK;
-}
-
 static nx_rc body_make(const struct cli_args *args, json_t **ret, struct nx_err *err)
 {
 	const char *subject = cli_get(args, "subject"), *patient = cli_get(args, "patient");
@@ -58,7 +41,10 @@ nx_rc cmd_erase(const struct cli_args *args, struct nx_err *err)
 	if (!rc && file && access(file, F_OK) == 0)
 		rc = nx_err_set(err, NX_E_EXISTS, "%s is there already", file);
 	if (!rc)
-		rc = confirm(args, err);
+		rc = cli_confirm(args,
+			"This destroys the keys of everything that this site and its backups hold "
+			"of the patient.\nIt cannot be undone.",
+			"erase", err);
 	if (!rc)
 		rc = nx_client_new(args, &client, err);
 	if (!rc)

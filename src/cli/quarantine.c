@@ -77,24 +77,10 @@ nx_rc cmd_quarantine_retry(const struct cli_args *args, struct nx_err *err)
 	return NX_OK;
 }
 
-static nx_rc confirm(const struct cli_args *args, struct nx_err *err)
-{
-	char line[16];
-
-	if (cli_has(args, "yes"))
-		return NX_OK;
-	if (!isatty(STDIN_FILENO))
-		return nx_err_set(err, NX_E_INVAL, "without a terminal: say --yes");
-	(void)fprintf(stderr,
-		"This destroys the only copy of these bytes here.  Type \"discard\" to go on: ");
-	if (!fgets(line, sizeof(line), stdin) || strcmp(line, "discard\n") != 0)
-		return nx_err_set(err, NX_E_INVAL, "nothing was discarded");
-	return NX_OK;
-}
-
 nx_rc cmd_quarantine_discard(const struct cli_args *args, struct nx_err *err)
 {
-	nx_rc rc = confirm(args, err);
+	nx_rc rc = cli_confirm(
+		args, "This destroys the only copy of these bytes here.", "discard", err);
 
 	if (rc)
 		return rc;
