@@ -66,16 +66,30 @@ static nx_rc write_all(
 	return rc;
 }
 
-static nx_rc failed_check(const struct dir_file *file, struct nx_err *err)
+nx_rc nx_dir_file_check(const struct dir_file *file, struct nx_err *err)
 {
 	if (!file->failed)
 		return NX_OK;
 	return nx_err_set(err, NX_E_IO, "an earlier sync failed, the pack is closed to writes");
 }
 
-static int file_fd(const struct dir_file *file)
+int nx_dir_write_fd(const struct dir_file *file)
 {
 	return file->direct_fd >= 0 ? file->direct_fd : file->fd;
+}
+
+nx_rc nx_dir_file_write(
+	struct dir_file *file, uint64_t off, const struct iovec *iov, size_t n, struct nx_err *err)
+{
+	nx_rc rc = nx_dir_file_check(file, err);
+
+	if (rc)
+		return rc;
+	file->dirty = true;
+	rc = write_all(nx_dir_write_fd(file), iov, n, off, 0, err);
+	/* Again: a sync that began meanwhile has not covered all of it. */
+	file->dirty = true;
+	return rc;
 }
 
 nx_rc nx_dir_write(struct nx_pool *pool, nx_pack_id pack, uint64_t off, const struct iovec *iov,
@@ -87,13 +101,7 @@ nx_rc nx_dir_write(struct nx_pool *pool, nx_pack_id pack, uint64_t off, const st
 
 	if (rc)
 		return rc;
-	rc = failed_check(file, err);
-	if (!rc) {
-		file->dirty = true;
-		rc = write_all(file_fd(file), iov, n, off, 0, err);
-		/* Again: a sync that began meanwhile has not covered all of it. */
-		file->dirty = true;
-	}
+	rc = nx_dir_file_write(file, off, iov, n, err);
 	nx_dir_file_put(dir, file);
 	return rc ? nx_err_prefix(err, rc, "pack %016llx", (unsigned long long)pack) : NX_OK;
 }
@@ -103,11 +111,11 @@ nx_rc nx_dir_write(struct nx_pool *pool, nx_pack_id pack, uint64_t off, const st
 static nx_rc through(
 	struct dir_file *file, uint64_t off, const struct iovec *iov, size_t n, struct nx_err *err)
 {
-	nx_rc rc = failed_check(file, err);
+	nx_rc rc = nx_dir_file_check(file, err);
 
 	if (rc)
 		return rc;
-	rc = write_all(file_fd(file), iov, n, off, RWF_DSYNC, err);
+	rc = write_all(nx_dir_write_fd(file), iov, n, off, RWF_DSYNC, err);
 	if (rc)
 		file->failed = true; /* like a failed sync: what is down is not known */
 	return rc;
@@ -239,7 +247,7 @@ static nx_rc sync_locked(struct dir_pool *dir, struct dir_file *const *files, si
 		if (!files[i]->failed && files[i]->dirty)
 			todo[n_todo++] = files[i];
 		else if (files[i]->failed && !rc)
-			rc = nx_err_prefix(err, failed_check(files[i], err), "pack %016llx",
+			rc = nx_err_prefix(err, nx_dir_file_check(files[i], err), "pack %016llx",
 				(unsigned long long)files[i]->id);
 	}
 	sync_files(dir, todo, n_todo, beside, res);

@@ -54,6 +54,8 @@ struct dir_pool {
 	struct io_uring ring;
 	bool has_ring; /* made at open; without it packs are synced one after the other */
 	bool ring_ok;  /* false once it has failed */
+	struct dir_stream *streams; /* idle ones; under lock, like the next */
+	size_t n_streams;           /* all there are */
 };
 
 /* "ab/abcdef0123456789.nxp" */
@@ -67,6 +69,23 @@ void nx_dir_file_put(struct dir_pool *dir, struct dir_file *file);
 void nx_dir_file_forget(struct dir_pool *dir, nx_pack_id pack);
 /* At close, with no call in flight. */
 void nx_dir_files_done(struct dir_pool *dir);
+
+/* For what writes to an open pack. */
+int nx_dir_write_fd(const struct dir_file *file);
+/* NX_E_IO once a sync of it has failed. */
+NX_NODISCARD nx_rc nx_dir_file_check(const struct dir_file *file, struct nx_err *err);
+NX_NODISCARD nx_rc nx_dir_file_write(
+	struct dir_file *file, uint64_t off, const struct iovec *iov, size_t n, struct nx_err *err);
+
+/* dir_stream.c */
+NX_NODISCARD nx_rc nx_dir_stream_new(
+	struct nx_pool *pool, nx_pack_id pack, void **ret_stream, struct nx_err *err);
+NX_NODISCARD nx_rc nx_dir_stream_write(
+	void *stream, uint64_t off, const void *p, size_t n, struct nx_err *err);
+NX_NODISCARD nx_rc nx_dir_stream_wait(void *stream, struct nx_err *err);
+void nx_dir_stream_free(struct nx_pool *pool, void *stream);
+/* At close, with none in use. */
+void nx_dir_streams_done(struct dir_pool *dir);
 
 NX_NODISCARD nx_rc nx_dir_write(struct nx_pool *pool, nx_pack_id pack, uint64_t off,
 	const struct iovec *iov, size_t n, struct nx_err *err);

@@ -72,6 +72,7 @@ static void dir_close(struct nx_pool *pool)
 {
 	struct dir_pool *dir = dir_of(pool);
 
+	nx_dir_streams_done(dir);
 	if (dir->files)
 		nx_dir_files_done(dir);
 	nx_map_free(dir->files);
@@ -330,6 +331,10 @@ const struct nx_pool_ops nx_pool_drv_dir = {
 	.close = dir_close,
 	.create = dir_create,
 	.write = nx_dir_write,
+	.stream_new = nx_dir_stream_new,
+	.stream_write = nx_dir_stream_write,
+	.stream_wait = nx_dir_stream_wait,
+	.stream_free = nx_dir_stream_free,
 	.write_through = nx_dir_write_through,
 	.write_commit = nx_dir_write_commit,
 	.reserve = nx_dir_reserve,

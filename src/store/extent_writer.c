@@ -9,9 +9,9 @@
 #include "store/pool.h"
 
 /*
- * A run is what one write takes: the header block in the first, up to RUN_SEGMENTS whole segments,
- * and in the last the tags.  The tags of the largest extent fit the block of room that the header
- * leaves, so an extent of up to RUN_SEGMENTS segments is one write.
+ * A run is a buffer: the header block in the first, up to RUN_SEGMENTS whole segments, and in the
+ * last the tags.  The tags of the largest extent fit the block of room that the header leaves, so
+ * an extent of up to RUN_SEGMENTS segments is one run.
  */
 enum {
 	RUN_SEGMENTS = NX_MIB / NX_SEG_LEN,
@@ -22,17 +22,18 @@ _Static_assert(NX_EXTENT_SEGMENTS_MAX *NX_TAG_LEN <= NX_EXTENT_DATA_BULK, "tags 
 _Static_assert(RUN_SEGMENTS *NX_TAG_LEN <= NX_PACK_ALIGN, "tags of an only run");
 
 /*
- * Plaintext is gathered in the run and sealed in place, segment by segment.  The last complete
+ * Plaintext is gathered in the run and sealed in place, segment by segment, and what is sealed is
+ * written while more is received.  The last complete
  * segment stays open until a byte follows it or the extent ends, because the last segment of an
  * extent is sealed with the extent's length; so does a full run, and what follows a full run is
  * received in the spare.
  */
 struct nx_extent_writer {
-	struct nx_pool *pool;
+	struct nx_pool_stream *stream;
 	struct nx_gcm *gcm;
 	uint64_t pack;
 	uint64_t off;
-	uint64_t written;
+	uint64_t written; /* given to the stream */
 	uint32_t cap;
 	uint32_t total;  /* plaintext bytes taken */
 	uint32_t sealed; /* segments sealed */
@@ -44,12 +45,13 @@ struct nx_extent_writer {
 	size_t run_cap;
 	uint8_t *run;
 	size_t fill;    /* bytes in run */
+	size_t out;     /* of these, given to the stream */
 	size_t open;    /* where its unsealed segment begins */
 	uint8_t *spare; /* NULL until a run is full */
 };
 
-static nx_rc writer_alloc(struct nx_extent_writer *w, const struct nx_key *blob_key, uint32_t index,
-	struct nx_err *err)
+static nx_rc writer_alloc(struct nx_extent_writer *w, struct nx_pool *pool,
+	const struct nx_key *blob_key, uint32_t index, struct nx_err *err)
 {
 	NX_AUTO_DONE(nx_key) key = {{0}};
 	uint32_t segments = nx_extent_segments(w->cap);
@@ -63,7 +65,7 @@ static nx_rc writer_alloc(struct nx_extent_writer *w, const struct nx_key *blob_
 	w->run = nx_aligned_get(w->run_cap);
 	if (!w->gcm || !w->tags || !w->run)
 		return nx_err_set(err, NX_E_NOMEM, "no memory to write an extent");
-	return NX_OK;
+	return nx_pool_stream_new(pool, w->pack, &w->stream, err);
 }
 
 nx_rc nx_extent_writer_new(struct nx_pool *pool, uint64_t pack, uint64_t off, uint32_t cap,
@@ -76,11 +78,10 @@ nx_rc nx_extent_writer_new(struct nx_pool *pool, uint64_t pack, uint64_t off, ui
 	assert(off % NX_PACK_ALIGN == 0 && cap > 0 && cap <= NX_EXTENT_MAX);
 	if (!w)
 		return nx_err_set(err, NX_E_NOMEM, "no memory to write an extent");
-	w->pool = pool;
 	w->pack = pack;
 	w->off = off;
 	w->cap = cap;
-	rc = writer_alloc(w, blob_key, index, err);
+	rc = writer_alloc(w, pool, blob_key, index, err);
 	if (rc)
 		return rc;
 	nx_random(w->record_id, sizeof(w->record_id));
@@ -95,6 +96,7 @@ struct nx_extent_writer *nx_extent_writer_free(struct nx_extent_writer *w)
 {
 	if (!w)
 		return NULL;
+	w->stream = nx_pool_stream_free(w->stream); /* nobody reads the buffers from here on */
 	if (!w->finished && w->run) /* plaintext, perhaps received and never committed */
 		explicit_bzero(w->run + w->open, w->run_cap - w->open);
 	if (!w->finished && w->spare)
@@ -110,7 +112,7 @@ struct nx_extent_writer *nx_extent_writer_free(struct nx_extent_writer *w)
 /* Bytes of plaintext that the run has room for. */
 static size_t run_room(const struct nx_extent_writer *w)
 {
-	size_t head = w->written == 0 ? NX_EXTENT_DATA_BULK : 0;
+	size_t head = w->written == w->out ? NX_EXTENT_DATA_BULK : 0; /* of the first run */
 
 	return head + RUN_DATA - w->fill;
 }
@@ -128,15 +130,22 @@ static void seal_open(struct nx_extent_writer *w, uint32_t total)
 	w->open += n;
 }
 
-/* All of the run is sealed, and its length a multiple of blocks. */
-static nx_rc run_write(struct nx_extent_writer *w, struct nx_err *err)
+/* What is sealed and not yet written; its length is a multiple of blocks. */
+static nx_rc sealed_write(struct nx_extent_writer *w, struct nx_err *err)
 {
-	struct iovec iov = {w->run, w->fill};
+	const uint8_t *from = w->run + w->out;
+	size_t n = w->open - w->out;
 
-	w->failed = nx_pool_write(w->pool, w->pack, w->off + w->written, &iov, 1, err);
-	w->crc = nx_crc32c(w->crc, w->run, w->fill);
-	w->written += w->fill;
-	w->fill = w->open = 0;
+	w->crc = nx_crc32c(w->crc, from, n);
+	w->failed = nx_pool_stream_write(w->stream, w->off + w->written, from, n, err);
+	w->written += n;
+	w->out = w->open;
+	return w->failed;
+}
+
+static nx_rc sealed_wait(struct nx_extent_writer *w, struct nx_err *err)
+{
+	w->failed = nx_pool_stream_wait(w->stream, err);
 	return w->failed;
 }
 
@@ -173,12 +182,14 @@ nx_rc nx_extent_writer_reserve(
 static nx_rc run_turn(struct nx_extent_writer *w, struct nx_err *err)
 {
 	uint8_t *full = w->run;
-	nx_rc rc;
+	nx_rc rc = sealed_wait(w, err); /* of the spare, too */
 
 	seal_open(w, 0);
-	rc = run_write(w, err);
+	if (!rc)
+		rc = sealed_write(w, err);
 	w->run = w->spare;
 	w->spare = full;
+	w->fill = w->open = w->out = 0;
 	return rc;
 }
 
@@ -193,9 +204,11 @@ nx_rc nx_extent_writer_commit(struct nx_extent_writer *w, size_t n, struct nx_er
 	assert(n <= run_room(w) && n <= w->cap - w->total);
 	w->fill += n;
 	w->total += (uint32_t)n;
-	while (w->fill - w->open > NX_SEG_LEN)
+	while (w->fill - w->open > NX_SEG_LEN && !rc) {
 		seal_open(w, 0);
-	return NX_OK;
+		rc = sealed_write(w, err);
+	}
+	return rc;
 }
 
 nx_rc nx_extent_writer_put(struct nx_extent_writer *w, const void *p, size_t n, struct nx_err *err)
@@ -240,7 +253,9 @@ nx_rc nx_extent_writer_finish(struct nx_extent_writer *w, struct nx_extent *ret,
 	memcpy(w->run + w->fill, w->tags, n_tags);
 	memset(w->run + w->fill + n_tags, 0, end - w->fill - n_tags);
 	w->fill = w->open = end;
-	rc = run_write(w, err);
+	rc = sealed_write(w, err);
+	if (!rc)
+		rc = sealed_wait(w, err);
 	w->finished = true;
 	if (rc)
 		return rc;

@@ -41,6 +41,7 @@ static void driver_check(const struct nx_pool *pool, const struct nx_pool_ops *o
 {
 	assert(pool->ops == ops);
 	assert(has_required(ops));
+	assert(!ops->stream_new || (ops->stream_write && ops->stream_wait && ops->stream_free));
 	assert(!(pool->caps & NX_POOL_DISCARD) || ops->discard);
 	assert(!(pool->caps & NX_POOL_LOCAL) || ops->path);
 }
@@ -118,6 +119,58 @@ nx_rc nx_pool_write(struct nx_pool *pool, nx_pack_id pack, uint64_t off, const s
 	call_check(pool, pack);
 	write_check(off, iov, n);
 	return pool->ops->write(pool, pack, off, iov, n, err);
+}
+
+struct nx_pool_stream {
+	struct nx_pool *pool;
+	nx_pack_id pack;
+	void *drv; /* NULL: written on the spot */
+};
+
+nx_rc nx_pool_stream_new(struct nx_pool *pool, nx_pack_id pack, struct nx_pool_stream **ret_stream,
+	struct nx_err *err)
+{
+	struct nx_pool_stream *s = calloc(1, sizeof(*s));
+	nx_rc rc = NX_OK;
+
+	call_check(pool, pack);
+	if (!s)
+		return nx_err_set(err, NX_E_NOMEM, "no memory for a stream of writes");
+	s->pool = pool;
+	s->pack = pack;
+	if (pool->ops->stream_new)
+		rc = pool->ops->stream_new(pool, pack, &s->drv, err);
+	if (rc)
+		free(s);
+	else
+		*ret_stream = s;
+	return rc;
+}
+
+nx_rc nx_pool_stream_write(
+	struct nx_pool_stream *stream, uint64_t off, const void *p, size_t n, struct nx_err *err)
+{
+	struct iovec iov = {(void *)(uintptr_t)p, n};
+
+	if (!stream->drv)
+		return nx_pool_write(stream->pool, stream->pack, off, &iov, 1, err);
+	write_check(off, &iov, 1);
+	return stream->pool->ops->stream_write(stream->drv, off, p, n, err);
+}
+
+nx_rc nx_pool_stream_wait(struct nx_pool_stream *stream, struct nx_err *err)
+{
+	return stream->drv ? stream->pool->ops->stream_wait(stream->drv, err) : NX_OK;
+}
+
+struct nx_pool_stream *nx_pool_stream_free(struct nx_pool_stream *stream)
+{
+	if (!stream)
+		return NULL;
+	if (stream->drv)
+		stream->pool->ops->stream_free(stream->pool, stream->drv);
+	free(stream);
+	return NULL;
 }
 
 nx_rc nx_pool_write_through(struct nx_pool *pool, nx_pack_id pack, uint64_t off,

@@ -41,8 +41,27 @@ NX_NODISCARD nx_rc nx_pool_create(struct nx_pool *pool, nx_pack_id pack, struct 
 NX_NODISCARD nx_rc nx_pool_write(struct nx_pool *pool, nx_pack_id pack, uint64_t off,
 	const struct iovec *iov, size_t n, struct nx_err *err);
 
-/* The same, and these bytes are durable on NX_OK; earlier writes to the pack need not be.  Cheapest
- * where the range was written before (zeros will do).  A failure is like that of nx_pool_sync(). */
+/*
+ * Writes to one pack that go on while the caller fills the next buffer (io_uring where there is
+ * one).  One thread at a time; several streams may write disjoint ranges of one pack.  A buffer is
+ * left alone, and not given back, until a wait or the end of the stream; an error may come with a
+ * later call, at the latest with the wait.  Not durable until nx_pool_sync(), which is called after
+ * the wait.
+ */
+struct nx_pool_stream;
+NX_NODISCARD nx_rc nx_pool_stream_new(struct nx_pool *pool, nx_pack_id pack,
+	struct nx_pool_stream **ret_stream, struct nx_err *err);
+/* Offset, length and buffer as for nx_pool_write(). */
+NX_NODISCARD nx_rc nx_pool_stream_write(
+	struct nx_pool_stream *stream, uint64_t off, const void *p, size_t n, struct nx_err *err);
+/* All of it is written on NX_OK. */
+NX_NODISCARD nx_rc nx_pool_stream_wait(struct nx_pool_stream *stream, struct nx_err *err);
+/* What is in flight ends first. */
+struct nx_pool_stream *nx_pool_stream_free(struct nx_pool_stream *stream);
+
+/* nx_pool_write(), and these bytes are durable on NX_OK; earlier writes to the pack need not be.
+ * Cheapest where the range was written before (zeros will do).  A failure is like that of
+ * nx_pool_sync(). */
 NX_NODISCARD nx_rc nx_pool_write_through(struct nx_pool *pool, nx_pack_id pack, uint64_t off,
 	const struct iovec *iov, size_t n, struct nx_err *err);
 

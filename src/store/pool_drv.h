@@ -28,6 +28,15 @@ struct nx_pool_ops {
 	 * NX_E_NOENT; NX_E_IO for ever once a sync of the pack has failed. */
 	nx_rc (*write)(struct nx_pool *pool, nx_pack_id pack, uint64_t off, const struct iovec *iov,
 		size_t n, struct nx_err *err);
+	/* Optional, all four or none: without them, and where *ret_stream stays NULL on NX_OK,
+	 * writes of a stream are done on the spot.  stream_write fails like write, or the next wait
+	 * does for it; stream_free waits. */
+	nx_rc (*stream_new)(
+		struct nx_pool *pool, nx_pack_id pack, void **ret_stream, struct nx_err *err);
+	nx_rc (*stream_write)(
+		void *stream, uint64_t off, const void *p, size_t n, struct nx_err *err);
+	nx_rc (*stream_wait)(void *stream, struct nx_err *err);
+	void (*stream_free)(struct nx_pool *pool, void *stream);
 	/* Optional: without it, write and sync.  As write, and durable on NX_OK; after a failure as
 	 * after a failed sync. */
 	nx_rc (*write_through)(struct nx_pool *pool, nx_pack_id pack, uint64_t off,

@@ -7,7 +7,9 @@
 #include <ftw.h>
 #include <limits.h>
 #include <pthread.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -217,6 +219,66 @@ static void test_a_write_commit_writes_and_syncs_the_others(void **state)
 	assert_ok(nx_pool_write_commit(fx->pool, 5, 0, &iov, 1, NULL, 0, &fx->err), &fx->err);
 	assert_rc(nx_pool_write_commit(fx->pool, 6, 0, &iov, 1, others, 1, NULL), NX_E_NOENT);
 	nx_aligned_put(block, BLOCK);
+}
+
+static struct nx_pool_stream *stream_of(struct fixture *fx, nx_pack_id pack)
+{
+	struct nx_pool_stream *s = NULL;
+
+	assert_ok(nx_pool_stream_new(fx->pool, pack, &s, &fx->err), &fx->err);
+	return s;
+}
+
+static void test_a_stream_writes_beside_its_caller(void **state)
+{
+	enum {
+		N = 40,
+		LEN = 16 * BLOCK
+	}; /* more than are in flight at once */
+	struct fixture *fx = *state;
+	struct nx_pool_stream *s;
+	uint8_t *p = nx_aligned_get(N * LEN);
+	nx_pack_id id = 3;
+
+	assert_non_null(p);
+	assert_ok(nx_pool_create(fx->pool, id, &fx->err), &fx->err);
+	fill(p, N * LEN, 6);
+	s = stream_of(fx, id);
+	assert_ok(nx_pool_stream_wait(s, &fx->err), &fx->err);
+	for (size_t i = 0; i < N; i++)
+		assert_ok(nx_pool_stream_write(s, BLOCK + i * LEN, p + i * LEN, LEN, &fx->err),
+			&fx->err);
+	assert_ok(nx_pool_stream_wait(s, &fx->err), &fx->err);
+	expect(fx, id, BLOCK, N * LEN, 6);
+	assert_ok(nx_pool_sync(fx->pool, &id, 1, &fx->err), &fx->err);
+	assert_ok(nx_pool_stream_write(s, 0, p, BLOCK, &fx->err), &fx->err);
+	s = nx_pool_stream_free(s); /* waits */
+	expect(fx, id, 0, BLOCK, 6);
+	assert_null(nx_pool_stream_free(s));
+	nx_aligned_put(p, N * LEN);
+}
+
+static void test_more_streams_than_there_are_rings(void **state)
+{
+	enum {
+		N = NX_LIMIT_STREAMS + 8
+	};
+	struct fixture *fx = *state;
+	struct nx_pool_stream *s[N];
+	uint8_t *p = nx_aligned_get(N * BLOCK);
+
+	assert_non_null(p);
+	fill(p, N * BLOCK, 1);
+	assert_ok(nx_pool_create(fx->pool, 1, &fx->err), &fx->err);
+	for (size_t i = 0; i < N; i++) {
+		s[i] = stream_of(fx, 1);
+		assert_ok(nx_pool_stream_write(s[i], i * BLOCK, p + i * BLOCK, BLOCK, &fx->err),
+			&fx->err);
+	}
+	for (size_t i = 0; i < N; i++)
+		s[i] = nx_pool_stream_free(s[i]);
+	expect(fx, 1, 0, N * BLOCK, 1);
+	nx_aligned_put(p, N * BLOCK);
 }
 
 static void test_holes_read_as_zeros(void **state)
@@ -476,7 +538,10 @@ static void test_dir_never_writes_to_a_pack_whose_sync_failed(void **state)
 	struct fixture *fx = *state;
 	nx_pack_id bad = 1;
 	const nx_pack_id both[] = {1, 2};
+	uint8_t *block = nx_aligned_get(BLOCK);
+	struct nx_pool_stream *s;
 
+	assert_non_null(block);
 	assert_ok(nx_pool_create(fx->pool, 1, &fx->err), &fx->err);
 	assert_ok(nx_pool_create(fx->pool, 2, &fx->err), &fx->err);
 	assert_ok(put(fx, 1, 0, BLOCK, 1), &fx->err);
@@ -489,9 +554,41 @@ static void test_dir_never_writes_to_a_pack_whose_sync_failed(void **state)
 		assert_rc(nx_pool_sync(fx->pool, both, 2, &fx->err), NX_E_IO);
 		assert_rc(put(fx, 1, BLOCK, BLOCK, 1), NX_E_IO);
 	}
+	s = stream_of(fx, 1);
+	assert_rc(nx_pool_stream_write(s, 0, block, BLOCK, &fx->err), NX_E_IO);
+	s = nx_pool_stream_free(s);
+	nx_aligned_put(block, BLOCK);
 	expect(fx, 1, 0, BLOCK, 1); /* reading goes on */
 	assert_ok(put(fx, 2, 0, BLOCK, 3), &fx->err);
 	assert_ok(nx_pool_sync(fx->pool, both + 1, 1, &fx->err), &fx->err);
+}
+
+/* The limit of the process cuts a write in the middle, as a full disk does. */
+static void test_dir_tells_with_the_wait_what_a_stream_could_not_write(void **state)
+{
+	struct fixture *fx = *state;
+	struct rlimit before, tight;
+	struct nx_pool_stream *s;
+	uint8_t *p = nx_aligned_get(8 * BLOCK);
+
+	assert_non_null(p);
+	fill(p, 8 * BLOCK, 2);
+	assert_ok(nx_pool_create(fx->pool, 1, &fx->err), &fx->err);
+	s = stream_of(fx, 1);
+	(void)signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	tight = (struct rlimit){4 * BLOCK, before.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &tight), 0);
+	assert_ok(nx_pool_stream_write(s, 0, p, 8 * BLOCK, &fx->err), &fx->err);
+	assert_rc(nx_pool_stream_wait(s, &fx->err), NX_E_IO);
+	assert_non_null(strstr(nx_err_text(&fx->err), "0000000000000001"));
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+	(void)signal(SIGXFSZ, SIG_DFL);
+	assert_ok(nx_pool_stream_write(s, 0, p, 8 * BLOCK, &fx->err), &fx->err);
+	assert_ok(nx_pool_stream_wait(s, &fx->err), &fx->err); /* said once */
+	expect(fx, 1, 0, 8 * BLOCK, 2);
+	s = nx_pool_stream_free(s);
+	nx_aligned_put(p, 8 * BLOCK);
 }
 
 static void test_fault_fails_the_nth_call_of_its_kind(void **state)
@@ -649,6 +746,8 @@ static const struct CMUnitTest conformance[] = {
 	cmocka_unit_test(test_buffers_of_one_write_are_laid_end_to_end),
 	cmocka_unit_test(test_written_through_is_there_without_a_sync),
 	cmocka_unit_test(test_a_write_commit_writes_and_syncs_the_others),
+	cmocka_unit_test(test_a_stream_writes_beside_its_caller),
+	cmocka_unit_test(test_more_streams_than_there_are_rings),
 	cmocka_unit_test(test_holes_read_as_zeros),
 	cmocka_unit_test(test_past_the_end_is_short),
 	cmocka_unit_test(test_missing_pack_is_noent),
@@ -672,6 +771,7 @@ static const struct CMUnitTest files[] = {
 	cmocka_unit_test(test_dir_survives_reopening_and_ignores_strangers),
 	cmocka_unit_test(test_dir_serves_more_packs_than_it_keeps_open),
 	cmocka_unit_test(test_dir_never_writes_to_a_pack_whose_sync_failed),
+	cmocka_unit_test(test_dir_tells_with_the_wait_what_a_stream_could_not_write),
 };
 static const struct CMUnitTest alone[] = {
 	cmocka_unit_test(test_unknown_pools_are_refused),
