@@ -27,6 +27,7 @@ struct nx_map;
 enum {
 	PACK_HEADER_LEN = 64,
 	UNIT_HEADER_LEN = 64,
+	UNIT_ALIGN = 64, /* a unit begins at a multiple of this, and so does what follows it */
 	SMALL_MAX = 64 * 1024, /* a blob of at most this goes into the unit of its group */
 	GROUP_SMALL_BYTES = 4 * 1024 * 1024, /* a group takes no further change beyond this */
 	COMPRESS_MIN = 256,
@@ -57,7 +58,7 @@ enum unit_kind {
 struct unit_header {
 	uint8_t kind;
 	uint64_t seq;
-	uint64_t total_len; /* header, extents, record, padding; a multiple of NX_PACK_ALIGN */
+	uint64_t total_len; /* header, extents, record, padding; a multiple of UNIT_ALIGN */
 	uint64_t extents_len;
 	uint64_t record_len;
 	int64_t time_us;
@@ -85,7 +86,10 @@ struct active_pack {
 	uint32_t domain;
 	enum pack_class cls;
 	uint64_t pack;
-	uint64_t end;   /* next free offset */
+	uint64_t end; /* next free offset */
+	/* What the last block of a small pack holds up to `end`, where that is not the end of the
+	 * block: it is written again with the next unit.  Committer only. */
+	uint8_t tail[NX_PACK_ALIGN];
 	bool announced; /* its row is in a committed group */
 	/* Small packs are filled with zeros ahead of their end, so that a unit overwrites blocks
 	 * that exist: a write-through then needs no change of the file's metadata. */
@@ -106,14 +110,19 @@ struct space {
 	uint64_t first_pack; /* older ones are of an earlier run: nothing is added to them */
 };
 
-/* A place for `len` bytes (rounded up to NX_PACK_ALIGN) in the active pack, which is opened when
- * there is none or it is full. */
+/* A place for `len` bytes (rounded up to whole blocks, in small packs to UNIT_ALIGN) in the active
+ * pack, which is opened when there is none or it is full. */
 NX_NODISCARD nx_rc space_alloc(struct nx_archive *a, uint32_t domain, enum pack_class cls,
 	uint64_t len, uint64_t *ret_pack, uint64_t *ret_off, struct nx_err *err);
 /* [off + used, off + len) was not needed; given back when nothing came after it. */
 void space_trim(struct nx_archive *a, uint64_t pack, uint64_t off, uint64_t len, uint64_t used);
-/* The unit at `off`, placed with UNIT_RESERVE, has `used` bytes and may be written now. */
+/* The unit at `off`, placed with UNIT_RESERVE, has `used` bytes, a multiple of UNIT_ALIGN, and may
+ * be written now. */
 void space_settle(struct nx_archive *a, uint64_t pack, uint64_t off, uint64_t used);
+/* What the block of `off` holds before it: off % NX_PACK_ALIGN bytes. */
+void space_tail(struct nx_archive *a, uint64_t pack, uint64_t off, uint8_t *ret);
+/* `block` is the last one written, of which `used` bytes are taken. */
+void space_tail_set(struct nx_archive *a, uint64_t pack, const uint8_t *block, size_t used);
 NX_NODISCARD nx_rc space_start(struct nx_archive *a, struct nx_err *err); /* its thread */
 /* Nothing of [off, off + len) will ever be named by a row. */
 void space_abandon(struct nx_archive *a, uint64_t pack, uint64_t off, uint64_t len);

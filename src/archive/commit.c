@@ -116,10 +116,31 @@ static void names_drop(struct group *g, const struct nx_change *change)
 
 /* ---- writing ---- */
 
+/* A unit as it is written: whole blocks, the first of which begins with what stands there already.
+ * Its neighbours' bytes do not change, so no part of such a write that reaches the medium can harm
+ * them. */
 struct unit_image {
 	uint8_t *data;
 	size_t len;
+	size_t lead; /* where the unit begins */
+	uint64_t at; /* of the data, in the pack */
+	uint64_t total_len;
 };
+
+static nx_rc unit_alloc(struct nx_archive *a, const struct group_unit *unit, size_t used,
+	struct unit_image *ret, struct nx_err *err)
+{
+	ret->lead = unit->off % NX_PACK_ALIGN;
+	ret->at = unit->off - ret->lead;
+	ret->total_len = (used + UNIT_ALIGN - 1) / UNIT_ALIGN * UNIT_ALIGN;
+	ret->len = (size_t)align_up(ret->lead + ret->total_len);
+	ret->data = nx_aligned_get(ret->len);
+	if (!ret->data)
+		return nx_err_set(err, NX_E_NOMEM, "no memory for a unit of %zu bytes", used);
+	space_tail(a, unit->pack, unit->off, ret->data);
+	memset(ret->data + ret->lead + used, 0, ret->len - ret->lead - used);
+	return NX_OK;
+}
 
 static nx_rc unit_build(struct nx_archive *a, const struct group *g, const struct group_unit *unit,
 	struct nx_slice record, struct unit_image *ret, struct nx_err *err)
@@ -132,15 +153,13 @@ static nx_rc unit_build(struct nx_archive *a, const struct group *g, const struc
 		.time_us = g->now_us,
 	};
 	size_t used = UNIT_HEADER_LEN + unit->extents.len + (size_t)h.record_len;
+	nx_rc rc = unit_alloc(a, unit, used, ret, err);
 	uint8_t *at;
-	nx_rc rc = NX_OK;
 
-	h.total_len = align_up(used);
-	ret->len = (size_t)h.total_len;
-	ret->data = nx_aligned_get(ret->len);
-	if (!ret->data)
-		return nx_err_set(err, NX_E_NOMEM, "no memory for a unit of %zu bytes", ret->len);
-	at = ret->data + UNIT_HEADER_LEN;
+	if (rc)
+		return rc;
+	h.total_len = ret->total_len;
+	at = ret->data + ret->lead + UNIT_HEADER_LEN;
 	if (unit->extents.len)
 		memcpy(at, unit->extents.data, unit->extents.len);
 	h.extents_crc = nx_crc32c(0, at, unit->extents.len);
@@ -148,8 +167,7 @@ static nx_rc unit_build(struct nx_archive *a, const struct group *g, const struc
 	if (record.n)
 		rc = record_seal(a, unit, g->seq, record, at, err);
 	h.record_crc = nx_crc32c(0, at, (size_t)h.record_len);
-	memset(ret->data + used, 0, ret->len - used);
-	unit_header_format(&h, ret->data);
+	unit_header_format(&h, ret->data + ret->lead);
 	return rc;
 }
 
@@ -161,9 +179,17 @@ static nx_rc unit_image(struct nx_archive *a, struct group *g, const struct grou
 
 	if (rc)
 		return rc;
-	space_settle(a, unit->pack, unit->off, ret_image->len);
+	space_settle(a, unit->pack, unit->off, ret_image->total_len);
 	g->written = true;
 	return NX_OK;
+}
+
+static void unit_written(
+	struct nx_archive *a, const struct group_unit *unit, const struct unit_image *image)
+{
+	size_t used = (image->lead + (size_t)image->total_len) % NX_PACK_ALIGN;
+
+	space_tail_set(a, unit->pack, image->data + image->len - NX_PACK_ALIGN, used);
 }
 
 static void unit_image_done(struct unit_image *image)
@@ -176,17 +202,19 @@ static void unit_image_done(struct unit_image *image)
 static nx_rc data_unit_write(struct nx_archive *a, struct group *g, const struct group_unit *unit,
 	struct blob_range *ret_range, struct nx_err *err)
 {
-	struct unit_image image = {NULL, 0};
+	struct unit_image image = {.data = NULL};
 	nx_rc rc = unit_image(a, g, unit, nx_slice(NULL, 0), &image, err);
 
 	if (!rc) {
 		struct iovec iov = {image.data, image.len};
 
-		rc = nx_pool_write(a->pool, unit->pack, unit->off, &iov, 1, err);
+		rc = nx_pool_write(a->pool, unit->pack, image.at, &iov, 1, err);
 	}
-	if (!rc)
-		*ret_range = (struct blob_range){
-			unit->pack, unit->off, image.len, nx_crc32c(0, image.data, image.len)};
+	if (!rc) {
+		*ret_range = (struct blob_range){unit->pack, unit->off, image.total_len,
+			nx_crc32c(0, image.data + image.lead, (size_t)image.total_len)};
+		unit_written(a, unit, &image);
+	}
 	unit_image_done(&image);
 	return rc;
 }
@@ -297,7 +325,7 @@ static nx_rc home_write(struct nx_archive *a, struct group *g, struct nx_slice r
 	const struct pack_set *set, struct nx_err *err)
 {
 	const struct group_unit *home = g->units;
-	struct unit_image image = {NULL, 0};
+	struct unit_image image = {.data = NULL};
 	struct pack_set others = {.n = 0};
 	nx_rc rc = unit_image(a, g, home, record, &image, err);
 
@@ -308,8 +336,10 @@ static nx_rc home_write(struct nx_archive *a, struct group *g, struct nx_slice r
 		struct iovec iov = {image.data, image.len};
 
 		rc = nx_pool_write_commit(
-			a->pool, home->pack, home->off, &iov, 1, others.ids, others.n, err);
+			a->pool, home->pack, image.at, &iov, 1, others.ids, others.n, err);
 	}
+	if (!rc)
+		unit_written(a, home, &image);
 	for (size_t i = 0; i < others.n && rc && g->written; i++)
 		space_retire(a, others.ids[i]);
 	unit_image_done(&image);

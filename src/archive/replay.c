@@ -68,7 +68,7 @@ static nx_rc unit_seek(struct scan *s, uint64_t pack, uint64_t *off)
 		size_t n = size - at > CRC_PIECE ? CRC_PIECE : (size_t)(size - at);
 
 		rc = nx_pool_read(s->a->pool, pack, at, piece, n, s->err);
-		for (size_t i = 0; !rc && !found && i + UNIT_HEADER_LEN <= n; i += NX_PACK_ALIGN) {
+		for (size_t i = 0; !rc && !found && i + UNIT_HEADER_LEN <= n; i += UNIT_ALIGN) {
 			found = !unit_header_parse(piece + i, &h, NULL);
 			*off = at + i;
 		}
@@ -87,7 +87,7 @@ static nx_rc unit_skip(struct scan *s, struct found *f, bool zeros)
 	uint64_t bad = f->off;
 	nx_rc rc;
 
-	f->off += NX_PACK_ALIGN;
+	f->off += UNIT_ALIGN;
 	rc = unit_seek(s, f->pack, &f->off);
 	if (rc == NX_E_SHORT && zeros)
 		return rc;

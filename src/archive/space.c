@@ -1,5 +1,6 @@
 #include "archive/archive_priv.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <sys/uio.h>
 
@@ -9,6 +10,12 @@ enum {
 	ZERO_MIN = 1024 * 1024,
 	ZERO_MAX = 16 * 1024 * 1024,
 };
+
+/* What `len` bytes take in a pack of that class. */
+static uint64_t place_len(enum pack_class cls, uint64_t len)
+{
+	return cls == PACK_SMALL ? (len + UNIT_ALIGN - 1) / UNIT_ALIGN * UNIT_ALIGN : align_up(len);
+}
 
 static struct active_pack *find_active(struct nx_archive *a, uint32_t domain, enum pack_class cls)
 {
@@ -74,7 +81,7 @@ nx_rc space_alloc(struct nx_archive *a, uint32_t domain, enum pack_class cls, ui
 	struct active_pack *p;
 	nx_rc rc = NX_OK;
 
-	len = align_up(len);
+	len = place_len(cls, len);
 	(void)pthread_mutex_lock(&a->space.lock);
 	p = find_active(a, domain, cls);
 	if (!p || !p->pack || p->end + len > NX_PACK_MAX)
@@ -103,8 +110,8 @@ void space_trim(struct nx_archive *a, uint64_t pack, uint64_t off, uint64_t len,
 
 	(void)pthread_mutex_lock(&a->space.lock);
 	p = find_pack(a, pack);
-	if (p && p->end == off + align_up(len))
-		p->end = off + align_up(used);
+	if (p && p->end == off + place_len(p->cls, len))
+		p->end = off + place_len(p->cls, used);
 	(void)pthread_mutex_unlock(&a->space.lock);
 }
 
@@ -126,8 +133,8 @@ static void zero_ask(struct nx_archive *a, struct active_pack *p)
 	if (p->zeroing || p->zeroed == UINT64_MAX || p->end + chunk / 2 <= p->zeroed ||
 		p->end + chunk > NX_PACK_MAX)
 		return;
-	p->zero_from = p->end > p->zeroed ? p->end : p->zeroed;
-	p->zero_to = p->end + chunk;
+	p->zero_from = align_up(p->end > p->zeroed ? p->end : p->zeroed);
+	p->zero_to = align_up(p->end + chunk);
 	p->zeroing = true;
 	(void)pthread_cond_broadcast(&a->space.cond);
 }
@@ -139,11 +146,33 @@ void space_settle(struct nx_archive *a, uint64_t pack, uint64_t off, uint64_t us
 	(void)pthread_mutex_lock(&a->space.lock);
 	p = find_pack(a, pack);
 	if (p && p->end == off + UNIT_RESERVE)
-		p->end = off + align_up(used);
-	while (p && p->zeroing && off + align_up(used) > p->zero_from)
+		p->end = off + used;
+	while (p && p->zeroing && align_up(off + used) > p->zero_from)
 		(void)pthread_cond_wait(&a->space.cond, &a->space.lock);
 	if (p && p->pack == pack)
 		zero_ask(a, p);
+	(void)pthread_mutex_unlock(&a->space.lock);
+}
+
+void space_tail(struct nx_archive *a, uint64_t pack, uint64_t off, uint8_t *ret)
+{
+	const struct active_pack *p;
+
+	(void)pthread_mutex_lock(&a->space.lock);
+	p = find_pack(a, pack);
+	assert(p); /* a pack is retired between two groups, never within one */
+	memcpy(ret, p->tail, off % NX_PACK_ALIGN);
+	(void)pthread_mutex_unlock(&a->space.lock);
+}
+
+void space_tail_set(struct nx_archive *a, uint64_t pack, const uint8_t *block, size_t used)
+{
+	struct active_pack *p;
+
+	(void)pthread_mutex_lock(&a->space.lock);
+	p = find_pack(a, pack);
+	if (p)
+		memcpy(p->tail, block, used);
 	(void)pthread_mutex_unlock(&a->space.lock);
 }
 
@@ -230,8 +259,10 @@ void space_retire_small(struct nx_archive *a)
  * any: its pack was retired. */
 static void zeros_return(struct nx_archive *a, const struct active_pack *p)
 {
-	if (p->pack && p->zeroed != UINT64_MAX && p->zeroed > p->end)
-		space_abandon(a, p->pack, p->end, p->zeroed - p->end);
+	uint64_t from = align_up(p->end);
+
+	if (p->pack && p->zeroed != UINT64_MAX && p->zeroed > from)
+		space_abandon(a, p->pack, from, p->zeroed - from);
 }
 
 void space_free(struct nx_archive *a)

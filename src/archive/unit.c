@@ -1,21 +1,4 @@
-/*
- * A pack is a 4096-byte header block and, in small packs, units one after another; in bulk packs,
- * extents.
- *
- * Pack header (64 bytes, rest of the block zero)     Unit header (64 bytes, at a multiple of 4096)
- *    0  8  "NXPACK1\n"                                  0  4  "NXUG" group, "NXUD" data only
- *    8  2  version 1                                    4  2  version 1
- *   10  2  compat flags                                 6  2  incompat flags
- *   12  2  incompat flags                               8  8  group sequence number
- *   14  1  class: 1 small, 2 bulk                      16  8  total length, a multiple of 4096
- *   15  1  zero                                        24  8  length of the extents that follow the
- * header 16  8  pack id                                     32  8  length of the sealed record
- * after them 24  4  key domain                                  40  8  time, microseconds since
- * 1970 28  8  created, microseconds since 1970            48  4  CRC-32C of the extents 36 24  zero
- * 52  4  CRC-32C of the sealed record 60  4  CRC-32C of bytes 0-59                       56  4 zero
- *                                                      60  4  CRC-32C of bytes 0-59
- * All numbers are little endian.  Unknown incompat flags: refuse.
- */
+/* Headers of packs and units: docs/PACK-FORMAT.md has their bytes. */
 #include "archive/archive_priv.h"
 
 #include "base/enc.h"
@@ -96,7 +79,7 @@ static bool lengths_fit(const struct unit_header *h)
 {
 	uint64_t sum;
 
-	return h->total_len % NX_PACK_ALIGN == 0 && h->total_len <= NX_PACK_MAX &&
+	return h->total_len % UNIT_ALIGN == 0 && h->total_len <= NX_PACK_MAX &&
 		h->record_len <= NX_LIMIT_GROUP_RECORD &&
 		!__builtin_add_overflow(h->extents_len, h->record_len, &sum) &&
 		sum <= h->total_len - UNIT_HEADER_LEN && h->total_len >= UNIT_HEADER_LEN;

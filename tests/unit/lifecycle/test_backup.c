@@ -335,9 +335,9 @@ static void test_altered_backup_is_refused(void **state)
 		NX_AUTO_FD fd = open(found_path, O_RDWR);
 
 		assert_true(fd >= 0);
-		assert_ok(nx_pread_full(fd, &byte, 1, 5000, &fx->err), &fx->err);
+		assert_ok(nx_pread_full(fd, &byte, 1, 4200, &fx->err), &fx->err);
 		byte ^= 1;
-		assert_ok(nx_pwrite_full(fd, &byte, 1, 5000, &fx->err), &fx->err);
+		assert_ok(nx_pwrite_full(fd, &byte, 1, 4200, &fx->err), &fx->err);
 	}
 	site_lose(fx, 0);
 	assert_rc(restore(fx, "backup", 1, &restored), NX_E_CORRUPT);
