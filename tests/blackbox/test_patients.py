@@ -1,0 +1,104 @@
+"""Whose an instance is: a study that changes its patient on the way, names that two things share."""
+import io
+
+import pydicom
+import pytest
+from testenv import Narthex, phantom
+
+API = "/api/v1"
+SHARED = {"Content-Type": 'multipart/related; type="application/dicom"; boundary=b'}
+WHOLE = {"Accept": 'multipart/related; type="application/dicom"; transfer-syntax=*'}
+ONE = {"Accept": "application/dicom; transfer-syntax=*"}
+
+
+@pytest.fixture(scope="module")
+def made():
+    """Four instances of one study, in two series."""
+    plan = phantom.Plan(instances=4, slices=2, series=2, rows=256, columns=256)
+    return [one.data for one in phantom.instances(plan)]
+
+
+@pytest.fixture
+def site(tmp_path):
+    with Narthex(tmp_path / "nx") as server:
+        yield server
+
+
+def of_patient(data, patient, study=None):
+    ds = pydicom.dcmread(io.BytesIO(data))
+    ds.PatientID, ds.PatientName = patient, patient + "^NAME"
+    ds.SeriesDescription = "of " + patient
+    if study:
+        ds.StudyInstanceUID = study
+    out = io.BytesIO()
+    ds.save_as(out, write_like_original=False)
+    return out.getvalue(), ds
+
+
+def stow(site, *files):
+    body = b"".join(b"--b\r\nContent-Type: application/dicom\r\n\r\n" + data + b"\r\n" for data, _ in files) + b"--b--\r\n"
+    assert site.session().post(site.url("/dicom-web/studies"), data=body, headers=SHARED, timeout=60).status_code == 200
+
+
+def path(ds):
+    return f"/dicom-web/studies/{ds.StudyInstanceUID}/series/{ds.SeriesInstanceUID}/instances/{ds.SOPInstanceUID}"
+
+
+def got(site, file, token=None):
+    data, ds = file
+    answer = site.session(token).get(site.url(path(ds)), headers=ONE, timeout=60)
+    assert answer.status_code != 200 or answer.content == data
+    return answer.status_code
+
+
+def reads(site, patient, who):
+    """What `who` read of the patient, as its accounting has it."""
+    seen = site.session().get(site.url(f"{API}/who-saw", "management"), timeout=60,
+                              params={"collection": "clinical", "patient": patient}).json()["entries"]
+    return [entry for entry in seen if entry["action"] == "read" and entry["body"]["principal"] == who]
+
+
+def reader(site):
+    url = site.url(f"{API}/tokens", "management")
+    return site.session().post(url, json={"name": "r", "role": "reader"}, timeout=60).json()["token"]
+
+
+def mixed(made):
+    """The first of each series is PA's, the second PB's; then one series the other way about."""
+    owners = ("PA", "PB", "PB", "PA")
+    study = str(pydicom.dcmread(io.BytesIO(made[0])).StudyInstanceUID)
+    return [of_patient(data, owner, study) for data, owner in zip(made, owners)]
+
+
+# ---- who saw whom ----
+
+def test_a_read_is_in_the_accounting_of_every_patient_in_the_study(site, made):
+    files = mixed(made)
+    stow(site, *files)
+    token = reader(site)
+    assert got(site, files[1], token) == 200  # PB's, in the study that began as PA's
+    assert len(reads(site, "PB", "r")) == 1
+    whole = site.session(token).get(site.url(path(files[0][1]).partition("/series")[0]), headers=WHOLE, timeout=60)
+    assert whole.status_code == 200
+    assert reads(site, "PA", "r") and reads(site, "PB", "r")
+
+
+def test_an_object_named_like_a_study_does_not_hide_a_read(site, made):
+    file = of_patient(made[0], "PC")
+    stow(site, file)
+    study, token = file[1].StudyInstanceUID, reader(site)
+    url = site.url(f"{API}/collections/clinical/objects/{study}", "management")
+    assert site.session().put(url, data=b"x", timeout=60).status_code == 201
+    assert site.session(token).get(url, timeout=60).content == b"x"
+    assert site.session(token).get(site.url(f"/dicom-web/studies/{study}"), headers=WHOLE, timeout=60).status_code == 200
+    assert len(reads(site, "PC", "r")) == 1
+
+
+def test_a_name_that_passes_to_another_patient_is_read_anew(site):
+    token = reader(site)
+    url = site.url(f"{API}/collections/clinical/objects/report", "management")
+    for patient in ("PD", "PE"):
+        assert site.session().put(url, params={"patient": patient}, data=patient, timeout=60).status_code == 201
+        assert site.session(token).get(url, timeout=60).text == patient
+        assert site.session().delete(url, timeout=60).status_code == 204
+        assert len(reads(site, patient, "r")) == 1
