@@ -102,3 +102,13 @@ def test_a_name_that_passes_to_another_patient_is_read_anew(site):
         assert site.session(token).get(url, timeout=60).text == patient
         assert site.session().delete(url, timeout=60).status_code == 204
         assert len(reads(site, patient, "r")) == 1
+
+
+def test_a_copy_without_names_is_of_one_patient(site, made):
+    files = mixed(made)
+    stow(site, *files)
+    answer = site.session().post(site.url(f"{API}/deid", "management"), timeout=60, json={
+        "collection": "clinical", "study": files[0][1].StudyInstanceUID, "destination": "curated"})
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["stored"] == 2
+    assert [one["why"] for one in answer.json()["left_out"]] == ["another patient"] * 2
