@@ -1,5 +1,6 @@
 """Whose an instance is: a study that changes its patient on the way, names that two things share."""
 import io
+import json
 
 import pydicom
 import pytest
@@ -63,6 +64,17 @@ def reader(site):
     return site.session().post(url, json={"name": "r", "role": "reader"}, timeout=60).json()["token"]
 
 
+def erase(site, patient):
+    answer = site.session().post(site.url(f"{API}/erasures", "management"), timeout=60,
+                                 json={"collection": "clinical", "patient_id": patient, "reason": "test"})
+    assert answer.status_code == 201, answer.text
+
+
+def studies(site, **keys):
+    answer = site.session().get(site.url("/dicom-web/studies"), params=keys, timeout=60)
+    return answer.json() if answer.status_code == 200 else []
+
+
 def mixed(made):
     """The first of each series is PA's, the second PB's; then one series the other way about."""
     owners = ("PA", "PB", "PB", "PA")
@@ -102,6 +114,41 @@ def test_a_name_that_passes_to_another_patient_is_read_anew(site):
         assert site.session(token).get(url, timeout=60).text == patient
         assert site.session().delete(url, timeout=60).status_code == 204
         assert len(reads(site, patient, "r")) == 1
+
+
+# ---- erasure ----
+
+def check_left(site, files, patient):
+    """What is not of the erased patient is there and found, and nothing is left of whom is."""
+    left = [file for file in files if file[1].PatientID != patient]
+    assert [got(site, file) for file in files] == [200 if file in left else 404 for file in files]
+    (study,) = studies(site, StudyInstanceUID=files[0][1].StudyInstanceUID, includefield="all")
+    series = site.session().get(site.url(f"/dicom-web/studies/{files[0][1].StudyInstanceUID}/series"),
+                                params={"includefield": "all"}, timeout=60).json()
+    assert patient not in json.dumps([study, series])
+    assert study["00100020"]["Value"] == [left[0][1].PatientID]
+    assert study["00201208"]["Value"] == [len(left)] and len(series) == study["00201206"]["Value"][0]
+    assert [one["00201209"]["Value"][0] for one in series] == [1] * len(left)
+
+
+@pytest.mark.parametrize("patient", ["PA", "PB"])
+def test_an_erasure_leaves_the_other_patients_of_a_study(site, made, patient):
+    files = mixed(made)
+    for file in files:
+        stow(site, file)
+    erase(site, patient)
+    check_left(site, files, patient)
+    site.stop()
+    offline = ["--site", site.site, "--passphrase-file", site.passphrase_file]
+    for extra in ([], ["--rebuild"]):
+        report = json.loads(site.cli("fsck", "--json", *extra, *offline))["fsck"]
+        assert report["sound"] and report["wrong_counters"] == 0
+    site.start()
+    check_left(site, files, patient)
+    other = "PB" if patient == "PA" else "PA"
+    erase(site, other)
+    assert [got(site, file) for file in files] == [404] * 4
+    assert studies(site) == []
 
 
 def test_a_copy_without_names_is_of_one_patient(site, made):
