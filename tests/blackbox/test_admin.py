@@ -7,6 +7,7 @@ import resource
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import threading
 import time
@@ -554,6 +555,18 @@ def test_sighup_drops_no_connection_and_serves_the_new_certificate(site):
         assert "subject=CN = x" in done.stdout
     thread.join()
     assert result == [201]
+
+
+def test_sighup_waits_for_who_has_come_and_not_asked_yet(site):
+    context = ssl.create_default_context(cafile=site.ca)
+    plain = socket.create_connection(("127.0.0.1", site.ports["management"]), timeout=60)
+    with context.wrap_socket(plain, server_hostname="127.0.0.1") as sock:
+        site.process.child.send_signal(signal.SIGHUP)
+        deadline = Deadline(30)
+        while "were read again" not in site.log.read_text():
+            deadline.wait("reload")
+        sock.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert sock.recv(4096).startswith(b"HTTP/1.1 200")
 
 
 def test_a_certificate_that_does_not_load_is_not_taken(site):
