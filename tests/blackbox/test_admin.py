@@ -260,6 +260,12 @@ def check_config(cold, *args, env=None, **kwargs):
     return run("fsck", "--site", cold.site, *args, env=env, **kwargs)
 
 
+def test_no_core_file_is_made_of_the_server(site):
+    (line,) = [one for one in pathlib.Path(f"/proc/{site.process.pid}/limits").read_text().splitlines()
+               if one.startswith("Max core file size")]
+    assert line.split()[4:6] == ["1", "1"]  # 1: not even by a program that core_pattern names
+
+
 def test_the_passphrase_comes_from_a_descriptor(cold):
     ours, theirs = os.pipe()
     os.write(theirs, PASSPHRASE.encode() + b"\n")
