@@ -11,11 +11,12 @@ from checks.core import CRASH_SUITE, LIMIT_LONG, ROOT, build, meson_tests, part,
 from checks.evidence import Series, write
 
 SLOW = ("--timeout-multiplier", "10")
+HANG_S = 120  # of wall time: fuzzers may run at idle priority beside a build
 SLICE_S = 60  # of fuzzing at a time, so that what `--under` waits for gets its turn
 FUZZ_WANT_S = 3600
 ROUNDS_WANT, ROUNDS_AT_ONCE = 1000, 100
 CLANG = ["-Dwerror=true", "-Db_sanitize=address,undefined", "-Db_lundef=false"]
-FUZZER = ["-Db_sanitize=address,undefined", "-Db_lundef=false", "-Dc_args=-fsanitize=fuzzer-no-link"]
+FUZZER = ["-Db_sanitize=address,undefined", "-Db_lundef=false", "-Dc_args=-fsanitize=fuzzer-no-link,-fno-sanitize-recover=all"]
 TSAN = {"TSAN_OPTIONS": "exitcode=66:second_deadlock_stack=1"}
 LEAST_COVERED = 10
 ANALYZER_WARNING = re.compile(r"^(?:\.\./)*(\S+?):(\d+:\d+): warning: (.*?) (?:\[CWE-\d+\] )?\[-Wanalyzer-([\w-]+)\]",
@@ -225,7 +226,7 @@ def fuzz_slice(folder, target, seconds):
     corpus, found = ROOT / "build/fuzz-corpus" / target, ROOT / "build/fuzz-found" / target
     for path in (corpus, found):
         path.mkdir(parents=True, exist_ok=True)
-    argv = [folder / f"tests/fuzz/libfuzzer_{target}", f"-max_total_time={seconds}", "-timeout=20",
+    argv = [folder / f"tests/fuzz/libfuzzer_{target}", f"-max_total_time={seconds}", f"-timeout={HANG_S}",
             "-rss_limit_mb=2048", "-print_final_stats=1", "-max_len=16384", f"-artifact_prefix={found}/"]
     argv += [f"-dict={words}"] if words.exists() else []
     before = cpu_seconds()
