@@ -51,14 +51,14 @@ nx_rc api_object_get(struct nx_http_req *req, struct nx_err *err)
 	return api_reply_item(req, &item, err);
 }
 
-/* The one strong ETag of If-Match, without quotes: the commit compares it with what is there. */
+/* The one strong ETag of If-Match, without quotes, or "*": compared with what is there. */
 static nx_rc if_match_take(
 	const char *text, char ret[72], const char **ret_match, struct nx_err *err)
 {
 	size_t n = text ? strlen(text) : 0;
 
-	*ret_match = NULL;
-	if (!text || strcmp(text, "*") == 0)
+	*ret_match = text && strcmp(text, "*") == 0 ? "*" : NULL;
+	if (!text || *ret_match)
 		return NX_OK;
 	if (n < 2 || n >= 72 || text[0] != '"' || text[n - 1] != '"')
 		return nx_err_set(err, NX_E_INVAL, "If-Match is not one strong ETag");
@@ -129,8 +129,13 @@ nx_rc api_object_put(struct nx_http_req *req, struct nx_err *err)
 
 nx_rc api_object_delete(struct nx_http_req *req, struct nx_err *err)
 {
-	nx_rc rc = nx_retrieve_object_delete(api_of(req)->retrieve, api_who_of(req),
-		nx_http_param(req, "collection"), nx_http_param(req, "key"), err);
+	const char *if_match;
+	char match[72];
+	nx_rc rc = if_match_take(nx_http_header(req, "If-Match"), match, &if_match, err);
+
+	if (!rc)
+		rc = nx_retrieve_object_delete(api_of(req)->retrieve, api_who_of(req),
+			nx_http_param(req, "collection"), nx_http_param(req, "key"), if_match, err);
 
 	return rc ? rc : api_reply_empty(req, 204);
 }

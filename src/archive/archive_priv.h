@@ -188,8 +188,8 @@ struct nx_change {
 	struct change_put *puts, **puts_tail;
 	struct change_op *ops, **ops_tail;
 	struct change_entry *entries, **entries_tail;
-	bool erase; /* a group of its own, after which no cached row is trusted */
-	bool defer; /* its rows may reach the catalog together with those of later groups */
+	uint64_t erase; /* a subject: a group of its own, after which no cached row is trusted */
+	bool defer;     /* its rows may reach the catalog together with those of later groups */
 	size_t small_bytes;
 	sem_t done;
 	bool submitted;
@@ -416,5 +416,12 @@ void *keeper_main(void *archive);
 NX_NODISCARD nx_rc replay(struct nx_archive *a, bool rebuild, struct nx_err *err);
 /* Rows that an interrupted erasure, or a restore from before it, left behind. */
 NX_NODISCARD nx_rc erase_sweep(struct nx_archive *a, struct nx_err *err);
+
+/* ---- studies of several subjects (shared.c) ---- */
+
+/* In the committer: add to `change` what becomes of the studies and series of the subject that it
+ * erases. */
+NX_NODISCARD nx_rc shared_settle(
+	struct nx_archive *a, struct nx_change *change, struct nx_err *err);
 
 #endif

@@ -57,7 +57,7 @@ static nx_rc entry_stage(
 static nx_rc prepare_change(
 	struct nx_archive *a, struct group *g, struct nx_change *change, struct nx_err *err)
 {
-	nx_rc rc = NX_OK;
+	nx_rc rc = change->erase ? shared_settle(a, change, err) : NX_OK;
 
 	group_mark(a, g);
 	for (struct change_put *p = change->puts; p && !rc; p = p->next)

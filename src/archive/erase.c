@@ -16,7 +16,6 @@ enum {
 	ERASE_ARENA_MAX = 512 * 1024 * 1024,
 	DOMAINS_MAX = 64,
 	DETAIL_MAX = 16 * 1024,
-	STUDY_BY_SUBJECT = 6, /* index as listed in the catalog's schema */
 };
 
 /* Copies of the subject's keys, made before they are destroyed, to learn which blobs its recipes
@@ -150,24 +149,6 @@ static void blob_release(struct nx_slice key, void *value, void *payload)
 		w->err);
 }
 
-static nx_rc series_delete(void *payload, const void *row, struct nx_err *err)
-{
-	return row_delete(payload, NX_T_SERIES, ((const struct nx_series *)row)->id, err);
-}
-
-static nx_rc series_of_subject_delete(struct erasure *e, struct nx_err *err)
-{
-	struct nx_val where = nx_val_int((int64_t)e->subject);
-	struct nx_op *rows;
-	size_t n = 0;
-	nx_rc rc = nx_cat_rows(e->a->cat, NX_T_STUDY, STUDY_BY_SUBJECT, &where, 1, false, 0,
-		e->arena, &rows, &n, err);
-
-	for (size_t i = 0; i < n && !rc; i++)
-		rc = nx_cat_series_of(e->a->cat, rows[i].vals[0].i, series_delete, e, err);
-	return rc;
-}
-
 /* By subject, not by key: the names in these rows must not enter the log again. */
 static nx_rc purge(struct erasure *e, enum nx_table table, struct nx_err *err)
 {
@@ -199,8 +180,6 @@ static nx_rc rows_delete(struct erasure *e, struct nx_err *err)
 		nx_map_each(e->refs, blob_release, &walk);
 		rc = walk.rc;
 	}
-	if (!rc)
-		rc = series_of_subject_delete(e, err);
 	for (size_t i = 0; i < NX_ARRAY_LEN(tables) && !rc; i++)
 		rc = purge(e, tables[i], err);
 	return rc ? rc : forget_row(e, err);
@@ -213,7 +192,7 @@ static nx_rc erasure_init(struct erasure *e, struct nx_err *err)
 	e->refs = nx_map_new();
 	if (!e->change || !e->arena || !e->refs)
 		return nx_err_set(err, NX_E_NOMEM, "no memory to erase a subject");
-	e->change->erase = true;
+	e->change->erase = e->subject;
 	return NX_OK;
 }
 

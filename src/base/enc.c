@@ -175,3 +175,42 @@ uint32_t nx_crc32c(uint32_t crc, const void *p, size_t n)
 #endif
 	return ~nx_crc32c_soft(crc, p, n);
 }
+
+/* ---- UTF-8 ---- */
+
+size_t nx_utf8_len(const uint8_t *s, size_t n)
+{
+	uint32_t c;
+	size_t len;
+
+	if (s[0] < 0x80)
+		return 1;
+	if (s[0] < 0xc2 || s[0] > 0xf4)
+		return 0;
+	len = s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
+	if (len > n)
+		return 0;
+	c = s[0] & (0x7fu >> len);
+	for (size_t i = 1; i < len; i++) {
+		if ((s[i] & 0xc0) != 0x80)
+			return 0;
+		c = c << 6 | (s[i] & 0x3fu);
+	}
+	if ((len == 3 && (c < 0x800 || (c >= 0xd800 && c <= 0xdfff))) ||
+		(len == 4 && (c < 0x10000 || c > 0x10ffff)))
+		return 0;
+	return len;
+}
+
+bool nx_utf8_valid(const char *s, size_t n)
+{
+	const uint8_t *p = (const uint8_t *)s;
+	size_t len;
+
+	for (; n; p += len, n -= len) {
+		len = nx_utf8_len(p, n);
+		if (!len)
+			return false;
+	}
+	return true;
+}

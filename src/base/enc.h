@@ -24,4 +24,8 @@ bool nx_base64_parse(const char *s, size_t n, void *ret, size_t cap, size_t *ret
 /* Continue `crc` (0 at the start) over `n` bytes. */
 uint32_t nx_crc32c(uint32_t crc, const void *p, size_t n);
 
+/* Length of the UTF-8 sequence at `s` (RFC 3629), of `n` bytes at most; 0 if it is none. */
+size_t nx_utf8_len(const uint8_t *s, size_t n);
+bool nx_utf8_valid(const char *s, size_t n);
+
 #endif

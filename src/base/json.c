@@ -60,31 +60,6 @@ void nx_json_array_end(struct nx_json *json)
 	nest_end(json, ']');
 }
 
-/* Length of the UTF-8 sequence at `s` (RFC 3629), 0 if it is not one. */
-static size_t utf8_len(const uint8_t *s, size_t n)
-{
-	uint32_t c;
-	size_t len;
-
-	if (s[0] < 0x80)
-		return 1;
-	if (s[0] < 0xc2 || s[0] > 0xf4)
-		return 0;
-	len = s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
-	if (len > n)
-		return 0;
-	c = s[0] & (0x7fu >> len);
-	for (size_t i = 1; i < len; i++) {
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-		c = c << 6 | (s[i] & 0x3fu);
-	}
-	if ((len == 3 && (c < 0x800 || (c >= 0xd800 && c <= 0xdfff))) ||
-		(len == 4 && (c < 0x10000 || c > 0x10ffff)))
-		return 0;
-	return len;
-}
-
 static void put_escaped(struct nx_buf *out, uint8_t c)
 {
 	static const char from[] = "\"\\\b\f\n\r\t";
@@ -105,7 +80,7 @@ static void put_string(struct nx_buf *out, const uint8_t *s, size_t n)
 	nx_buf_put_u8(out, '"');
 	while (i < n) {
 		size_t len =
-			s[i] < 0x20 || s[i] == '"' || s[i] == '\\' ? 0 : utf8_len(s + i, n - i);
+			s[i] < 0x20 || s[i] == '"' || s[i] == '\\' ? 0 : nx_utf8_len(s + i, n - i);
 
 		if (len) {
 			i += len;

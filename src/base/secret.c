@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 
 enum {
 	SECRET_MAX = 32 * 1024
@@ -91,4 +92,12 @@ bool nx_secret_eq(const void *a, const void *b, size_t n)
 	for (size_t i = 0; i < n; i++)
 		diff = (uint8_t)(diff | (x[i] ^ y[i]));
 	return diff == 0;
+}
+
+/* 1, not 0: a core_pattern that is a program heeds only that (core(5)), and a file needs a page. */
+void nx_secret_no_core(void)
+{
+	const struct rlimit none = {1, 1};
+
+	(void)setrlimit(RLIMIT_CORE, &none);
 }

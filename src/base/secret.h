@@ -42,4 +42,7 @@ void nx_random(void *p, size_t n);
 /* Constant time. */
 bool nx_secret_eq(const void *a, const void *b, size_t n);
 
+/* From here on no core file is made of this process: keys in use and patients' data are in it. */
+void nx_secret_no_core(void);
+
 #endif

@@ -42,6 +42,26 @@ void nx_cat_give_reader(struct nx_cat *cat, struct conn *conn)
 	(void)nx_cat_conn_free(conn);
 }
 
+/* The owner looks through the writer: its pages are in memory, and staged rows show. */
+static bool is_owner(struct nx_cat *cat)
+{
+	return atomic_load(&cat->owned) && pthread_equal(cat->owner, pthread_self());
+}
+
+nx_rc nx_cat_take_conn(struct nx_cat *cat, struct conn **ret_conn, struct nx_err *err)
+{
+	if (!is_owner(cat))
+		return nx_cat_take_reader(cat, ret_conn, err);
+	*ret_conn = cat->writer;
+	return NX_OK;
+}
+
+void nx_cat_give_conn(struct nx_cat *cat, struct conn *conn)
+{
+	if (conn != cat->writer)
+		nx_cat_give_reader(cat, conn);
+}
+
 static void free_readers(struct pool *pool)
 {
 	while (pool->free) {

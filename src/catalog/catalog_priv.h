@@ -201,6 +201,9 @@ struct nx_cat {
 NX_NODISCARD nx_rc nx_cat_take_reader(
 	struct nx_cat *cat, struct conn **ret_conn, struct nx_err *err);
 void nx_cat_give_reader(struct nx_cat *cat, struct conn *conn);
+/* For a look-up or a list: the writer for who owns it, else a reader. */
+NX_NODISCARD nx_rc nx_cat_take_conn(struct nx_cat *cat, struct conn **ret_conn, struct nx_err *err);
+void nx_cat_give_conn(struct nx_cat *cat, struct conn *conn);
 
 /* ---- apply.c ---- */
 

@@ -38,7 +38,7 @@ static nx_rc list(struct nx_cat *cat, enum cat_stmt which, const struct nx_val *
 
 	if (!arena)
 		return nx_err_set(err, NX_E_NOMEM, "no memory for a list");
-	rc = nx_cat_take_reader(cat, &conn, err);
+	rc = nx_cat_take_conn(cat, &conn, err);
 	if (rc)
 		return rc;
 	rc = nx_cat_stmt(conn, which, args, n_args, &stmt, err);
@@ -47,7 +47,7 @@ static nx_rc list(struct nx_cat *cat, enum cat_stmt which, const struct nx_val *
 		sqlite3_reset(stmt);
 		(void)sqlite3_clear_bindings(stmt);
 	}
-	nx_cat_give_reader(cat, conn);
+	nx_cat_give_conn(cat, conn);
 	return rc;
 }
 
@@ -280,7 +280,7 @@ nx_rc nx_cat_rows(struct nx_cat *cat, enum nx_table table, unsigned index,
 	rc = rows_sql(desc, index, n_where, descending, &sql, err);
 	if (rc)
 		return rc;
-	rc = nx_cat_take_reader(cat, &conn, err);
+	rc = nx_cat_take_conn(cat, &conn, err);
 	if (rc)
 		return rc;
 	rc = nx_sql_prepare(conn->db, &sql, false, &stmt, err);
@@ -290,6 +290,6 @@ nx_rc nx_cat_rows(struct nx_cat *cat, enum nx_table table, unsigned index,
 			rc = rows_collect(stmt, table, arena, ret_rows, ret_n, err);
 		sqlite3_finalize(stmt);
 	}
-	nx_cat_give_reader(cat, conn);
+	nx_cat_give_conn(cat, conn);
 	return rc;
 }

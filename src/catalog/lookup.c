@@ -100,26 +100,6 @@ static nx_rc step_one(sqlite3_stmt *stmt, const struct cat_table *table, struct 
 	return nx_sql_err(err, sq, table->name);
 }
 
-/* The owner looks through the writer: its pages are in memory, and staged rows show. */
-static bool is_owner(struct nx_cat *cat)
-{
-	return atomic_load(&cat->owned) && pthread_equal(cat->owner, pthread_self());
-}
-
-static nx_rc take_conn(struct nx_cat *cat, struct conn **ret_conn, struct nx_err *err)
-{
-	if (!is_owner(cat))
-		return nx_cat_take_reader(cat, ret_conn, err);
-	*ret_conn = cat->writer;
-	return NX_OK;
-}
-
-static void give_conn(struct nx_cat *cat, struct conn *conn)
-{
-	if (conn != cat->writer)
-		nx_cat_give_reader(cat, conn);
-}
-
 /* The one row of `which`; `ret_row` is the table's struct. */
 static nx_rc lookup(struct nx_cat *cat, enum cat_stmt which, const struct nx_val *args,
 	size_t n_args, struct nx_arena *arena, void *ret_row, struct nx_err *err)
@@ -131,7 +111,7 @@ static nx_rc lookup(struct nx_cat *cat, enum cat_stmt which, const struct nx_val
 	const struct cat_table *table = nx_cat_stmt_table(which);
 	struct conn *conn;
 	sqlite3_stmt *stmt = NULL;
-	nx_rc rc = take_conn(cat, &conn, err);
+	nx_rc rc = nx_cat_take_conn(cat, &conn, err);
 
 	if (rc)
 		return rc;
@@ -141,7 +121,7 @@ static nx_rc lookup(struct nx_cat *cat, enum cat_stmt which, const struct nx_val
 		sqlite3_reset(stmt);
 		(void)sqlite3_clear_bindings(stmt);
 	}
-	give_conn(cat, conn);
+	nx_cat_give_conn(cat, conn);
 	if (!rc)
 		memcpy(ret_row, &row, table->row_size);
 	return rc;

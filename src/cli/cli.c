@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/secret.h"
 #include "cli/cli_priv.h"
 #include "cli/progress.h"
 #include "crypto/crypto.h"
@@ -101,9 +102,11 @@ const char *cli_bytes(uint64_t n, char ret[16])
 	return ret;
 }
 
-/* What is made in a site is its owner's alone, whoever makes the file. */
+/* What is made in a site is its owner's alone, whoever makes the file; what is in memory stays
+ * there. */
 static nx_rc cmd_run(const struct cli_args *args, struct nx_err *err)
 {
+	nx_secret_no_core();
 	if (args->cmd->flags & CLI_SITE)
 		(void)umask(077);
 	return args->cmd->run(args, err);

@@ -38,6 +38,7 @@ enum nx_deid_skip {
 	NX_DEID_SKIP_FACE,     /* recognizable visual features */
 	NX_DEID_SKIP_SCREEN,   /* a screen capture */
 	NX_DEID_SKIP_CONFLICT, /* the collection holds other bytes under the new UID */
+	NX_DEID_SKIP_PATIENT,  /* of another patient than the study is */
 	NX_DEID_SKIP_COUNT_
 };
 const char *nx_deid_skip_text(enum nx_deid_skip why);

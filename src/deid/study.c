@@ -508,6 +508,11 @@ static nx_rc copy_make(struct study_copy *c, const struct nx_item *item, struct 
 	nx_rc rc;
 
 	*ret_submitted = false;
+	/* The copy would have one patient's pseudonym and key, and outlive the other's erasure. */
+	if ((uint64_t)item->subject != c->subject.subject) {
+		skip(c, item, NX_DEID_SKIP_PATIENT);
+		return NX_OK;
+	}
 	rc = header_read(c, item, x, &ds, err);
 	if (rc)
 		return rc;

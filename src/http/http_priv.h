@@ -86,6 +86,7 @@ struct nx_link {
 	struct in6_addr addr;   /* IPv4 as ::ffff:a.b.c.d */
 	char peer[INET6_ADDRSTRLEN];
 	bool is_unix;
+	bool fresh; /* has not asked for anything yet; guarded by the server's lock */
 	bool cn_known;
 	nx_rc cn_rc;
 	char cn[256];
@@ -121,7 +122,9 @@ struct nx_http_server {
 	struct nx_link *links;  /* guarded by lock */
 	unsigned n_links;       /* guarded by lock */
 	unsigned n_cut;         /* of them, and their threads still to end; guarded by lock */
-	unsigned active;        /* requests; guarded by lock */
+	unsigned n_fresh; /* connections that have not asked for anything yet; guarded by lock */
+	bool coming;      /* accepted, and no link yet; guarded by lock */
+	unsigned active;  /* requests; guarded by lock */
 };
 
 /* Caller holds server->lock and has just put a connection in front of the list: with more than

@@ -61,27 +61,37 @@ static void link_name(struct nx_link *link, struct MHD_Connection *conn)
 		addr_text(&link->addr, link->peer);
 }
 
-/* Before anything is made for it: has its address as many connections as one may have? */
+/* Has its address as many connections as one may have? */
+static bool is_crowd(struct nx_http_server *server, const struct in6_addr *addr)
+{
+	unsigned same = 0;
+
+	(void)pthread_mutex_lock(&server->lock);
+	for (const struct nx_link *link = server->links; link; link = link->next)
+		same += IN6_ARE_ADDR_EQUAL(&link->addr, addr);
+	(void)pthread_mutex_unlock(&server->lock);
+	return same >= server->opts.max_per_peer;
+}
+
+/* Before anything is made for it; link_new() follows, after some work of TLS. */
 static enum MHD_Result on_accept(void *cls, const struct sockaddr *sa, socklen_t len)
 {
 	struct nx_http_server *server = cls;
 	char peer[INET6_ADDRSTRLEN];
 	struct in6_addr addr;
-	unsigned same = 0;
 
 	(void)len;
-	if (!server->opts.max_per_peer || server->unix_path || !addr_of(sa, &addr))
-		return MHD_YES;
+	if (server->opts.max_per_peer && !server->unix_path && addr_of(sa, &addr) &&
+		is_crowd(server, &addr)) {
+		addr_text(&addr, peer);
+		nx_log(NX_LOG_WARN, "http", "connection-refused",
+			"%s: %s: too many connections from this address", server->name, peer);
+		return MHD_NO;
+	}
 	(void)pthread_mutex_lock(&server->lock);
-	for (const struct nx_link *link = server->links; link; link = link->next)
-		same += IN6_ARE_ADDR_EQUAL(&link->addr, &addr);
+	server->coming = true;
 	(void)pthread_mutex_unlock(&server->lock);
-	if (same < server->opts.max_per_peer)
-		return MHD_YES;
-	addr_text(&addr, peer);
-	nx_log(NX_LOG_WARN, "http", "connection-refused",
-		"%s: %s: too many connections from this address", server->name, peer);
-	return MHD_NO;
+	return MHD_YES;
 }
 
 static struct nx_link *link_new(struct nx_http_server *server, struct MHD_Connection *conn)
@@ -107,6 +117,9 @@ static struct nx_link *link_new(struct nx_http_server *server, struct MHD_Connec
 		link->next->at = &link->next;
 	server->links = link;
 	server->n_links++;
+	link->fresh = true;
+	server->n_fresh++;
+	server->coming = false; /* one thread accepts, one after another */
 	crowded = nx_links_make_room(server);
 	(void)pthread_mutex_unlock(&server->lock);
 	if (crowded) /* this is the thread that accepts, and that puts away what has ended */
@@ -114,9 +127,21 @@ static struct nx_link *link_new(struct nx_http_server *server, struct MHD_Connec
 	return link;
 }
 
+/* Caller holds server->lock. */
+static void link_used(struct nx_link *link)
+{
+	struct nx_http_server *server = link->server;
+
+	server->n_fresh -= link->fresh;
+	link->fresh = false;
+	if (server->n_fresh == 0 && atomic_load(&server->draining))
+		(void)pthread_cond_broadcast(&server->changed);
+}
+
 static void link_free(struct nx_link *link)
 {
 	(void)pthread_mutex_lock(&link->server->lock);
+	link_used(link);
 	*link->at = link->next;
 	if (link->next)
 		link->next->at = link->at;
@@ -150,10 +175,13 @@ static struct nx_link *link_of(struct MHD_Connection *conn)
 
 /* ---- requests ---- */
 
-static void active_add(struct nx_http_server *server, int n)
+static void active_add(struct nx_link *link, int n)
 {
+	struct nx_http_server *server = link->server;
+
 	(void)pthread_mutex_lock(&server->lock);
 	server->active += (unsigned)n;
+	link_used(link);
 	if (server->active == 0 && atomic_load(&server->draining))
 		(void)pthread_cond_broadcast(&server->changed);
 	(void)pthread_mutex_unlock(&server->lock);
@@ -179,7 +207,7 @@ static void *on_uri(void *cls, const char *uri, struct MHD_Connection *conn)
 	req->conn = conn;
 	req->arena = link->arena;
 	req->uri = n <= NX_LIMIT_URL ? nx_arena_str(req->arena, uri, n) : NULL;
-	active_add(server, 1);
+	active_add(link, 1);
 	nx_link_deadline(link, server->opts.header_us);
 	return req;
 }
@@ -295,7 +323,7 @@ static void on_completed(
 	*context = NULL;
 	nx_link_deadline(link, server->opts.idle_us + server->opts.header_us);
 	atomic_store(&link->waits, true);
-	active_add(server, -1);
+	active_add(link, -1);
 }
 
 /* ---- start ---- */
@@ -434,13 +462,15 @@ uint16_t nx_http_port(const struct nx_http_server *server)
 
 /* ---- stop ---- */
 
+/* Where another goes on in its place, also for who has just come and is about to ask. */
 static void wait_idle(struct nx_http_server *server, int64_t deadline_us)
 {
 	const struct timespec until = {deadline_us / 1000000, deadline_us % 1000000 * 1000};
+	bool goes_on = atomic_load(&server->inherited);
 	int ret = 0;
 
 	(void)pthread_mutex_lock(&server->lock);
-	while (server->active && ret == 0)
+	while ((server->active || (goes_on && (server->n_fresh || server->coming))) && ret == 0)
 		ret = pthread_cond_timedwait(&server->changed, &server->lock, &until);
 	(void)pthread_mutex_unlock(&server->lock);
 }

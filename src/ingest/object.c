@@ -1,8 +1,10 @@
 #include <stdio.h>
 
+#include "base/enc.h"
 #include "ingest/ingest_priv.h"
 
-/* S3's bounds: 1-1024 bytes of UTF-8; control characters would break logs and listings. */
+/* S3's bounds: 1-1024 bytes of UTF-8; control characters would break logs and listings, and what is
+ * no UTF-8 cannot be said in JSON: a listing would name another key, and go on after that. */
 static nx_rc key_check(const char *key, struct nx_err *err)
 {
 	size_t n = strlen(key);
@@ -14,7 +16,8 @@ static nx_rc key_check(const char *key, struct nx_err *err)
 		if ((unsigned char)key[i] < 0x20 || key[i] == 0x7f)
 			return nx_err_set(err, NX_E_INVAL,
 				"control character at byte %zu of the object key", i);
-	return NX_OK;
+	return nx_utf8_valid(key, n) ? NX_OK
+				     : nx_err_set(err, NX_E_INVAL, "the object key is not UTF-8");
 }
 
 /* VR LO (PS3.5 6.2), as patient ids that come in DICOM are: found again only when they are alike.
@@ -31,7 +34,8 @@ static nx_rc identifier_check(const char *text, const char *what, struct nx_err 
 		if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f || text[i] == '\\')
 			return nx_err_set(
 				err, NX_E_INVAL, "%s has a control character or backslash", what);
-	return NX_OK;
+	return nx_utf8_valid(text, n) ? NX_OK
+				      : nx_err_set(err, NX_E_INVAL, "%s is not UTF-8", what);
 }
 
 static nx_rc patient_take(

@@ -259,11 +259,20 @@ static nx_rc header_blob(struct split *s, struct nx_err *err)
 	return rc ? rc : nx_blob_writer_finish(w, &s->blobs[0], err);
 }
 
+/* Its blob has it now.  Many may wait for their answers, and a header is up to 64 MiB. */
+static void header_drop(struct split *s)
+{
+	nx_buf_done(&s->header);
+}
+
 nx_rc split_spill_finish(struct split *s, struct nx_err *err)
 {
 	nx_rc rc = rest_finish(s, err);
 
-	return rc ? rc : header_blob(s, err);
+	if (!rc)
+		rc = header_blob(s, err);
+	header_drop(s);
+	return rc;
 }
 
 nx_rc split_finish(struct split *s, struct nx_err *err)
@@ -277,5 +286,7 @@ nx_rc split_finish(struct split *s, struct nx_err *err)
 	if (!s->dataset_at) /* the meta group is never bulk, so stream and header offsets agree
 			       there */
 		s->dataset_at = (size_t)nx_dicom_dataset_offset(s->parser);
-	return content_digest(s, err);
+	rc = content_digest(s, err);
+	header_drop(s);
+	return rc;
 }

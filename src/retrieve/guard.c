@@ -1,3 +1,4 @@
+#include <inttypes.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -106,6 +107,17 @@ static void opened_remember(struct nx_retrieve *r, struct nx_slice scope, int64_
 	free(when);
 }
 
+/* A study and an object may have the same name, and either may be another subject's by now. */
+static void scope_make(
+	const struct nx_principal *who, const struct access_note *n, struct nx_buf *out)
+{
+	const char *name = n->study ? n->study : n->what;
+
+	nx_buf_printf(out, "%s|%s|%u|%016" PRIx64 "|%s|%s|%s", who->session, who->name, n->action,
+		n->subject, n->collection ? n->collection : "", n->study ? "study" : "object",
+		name ? name : "");
+}
+
 nx_rc note(struct nx_retrieve *r, const struct nx_principal *who, const struct access_note *n,
 	bool shared, struct nx_err *err)
 {
@@ -114,11 +126,7 @@ nx_rc note(struct nx_retrieve *r, const struct nx_principal *who, const struct a
 	nx_rc rc;
 
 	nx_buf_init(&scope, SCOPE_MAX, NX_BUF_WIPE);
-	nx_buf_printf(&scope, "%s|%s|%u|%s|%s", who->session, who->name, n->action,
-		n->collection ? n->collection : "",
-		n->study          ? n->study
-			: n->what ? n->what
-				  : "");
+	scope_make(who, n, &scope);
 	if (shared && !scope.failed && opened_recently(r, nx_buf_slice(&scope), now))
 		return NX_OK;
 	rc = entry_write(r, who, n, NX_OUTCOME_OK, err);

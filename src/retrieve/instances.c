@@ -80,6 +80,25 @@ static nx_rc rows_find(struct nx_instances *x, const struct nx_selection *sel, s
 	return rc ? rc : item_keep(x, &item, err);
 }
 
+/* An entry for the study's subject, and one for every other whose instances are among them: a
+ * patient's accounting has what is read of it, whatever study it came with. */
+static nx_rc instances_note(struct nx_retrieve *r, const struct nx_principal *who,
+	const struct nx_instances *x, const struct access_note *of_study, struct nx_err *err)
+{
+	struct access_note n = *of_study;
+	nx_rc rc = note(r, who, &n, true, err);
+
+	for (size_t i = 0; i < x->n && !rc; i++) {
+		uint64_t subject = (uint64_t)x->items[i].subject;
+
+		if (subject == n.subject || subject == of_study->subject)
+			continue;
+		n.subject = subject;
+		rc = note(r, who, &n, true, err);
+	}
+	return rc;
+}
+
 nx_rc instances_find(struct nx_retrieve *r, const struct nx_principal *who,
 	const struct nx_selection *sel, unsigned action, struct nx_instances **ret,
 	struct nx_err *err)
@@ -110,7 +129,7 @@ nx_rc instances_find(struct nx_retrieve *r, const struct nx_principal *who,
 	n.subject = (uint64_t)x->study.subject;
 	n.study = sel->study;
 	n.what = sel->instance ? sel->instance : sel->series;
-	rc = note(r, who, &n, true, err);
+	rc = instances_note(r, who, x, &n, err);
 	if (rc)
 		return rc;
 	*ret = NX_STEAL(x);

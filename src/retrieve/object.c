@@ -1,6 +1,8 @@
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
+#include "base/enc.h"
 #include "base/json.h"
 #include "retrieve/instances_priv.h"
 
@@ -117,8 +119,27 @@ nx_rc nx_object_read(struct nx_object *object, uint64_t off, void *p, size_t n, 
 	return nx_reader_read(object->reader, off, p, n, ret_n, err);
 }
 
+/* Only the version that was looked at is deleted, so what comes meanwhile stays. */
+static nx_rc match_check(
+	struct nx_retrieve *r, struct nx_object *o, const char *if_match, struct nx_err *err)
+{
+	struct nx_recipe *recipe;
+	char etag[65];
+	nx_rc rc;
+
+	if (!if_match || strcmp(if_match, "*") == 0)
+		return NX_OK;
+	rc = nx_archive_recipe(r->archive, &o->item, o->arena, &recipe, err);
+	if (rc)
+		return rc;
+	nx_hex_format(recipe->digest, 32, etag);
+	return strcmp(if_match, etag) == 0
+		? NX_OK
+		: nx_err_set(err, NX_E_PRECONDITION, "the object is not the one named by If-Match");
+}
+
 nx_rc nx_retrieve_object_delete(struct nx_retrieve *retrieve, const struct nx_principal *who,
-	const char *collection, const char *key, struct nx_err *err)
+	const char *collection, const char *key, const char *if_match, struct nx_err *err)
 {
 	NX_AUTO(nx_change) *change = nx_change_new();
 	NX_AUTO(nx_object) *o = NULL;
@@ -133,6 +154,10 @@ nx_rc nx_retrieve_object_delete(struct nx_retrieve *retrieve, const struct nx_pr
 	if (!change)
 		return nx_err_set(err, NX_E_NOMEM, "no memory for a change");
 	rc = object_open(retrieve, who, collection, key, NX_PERM_DELETE, &o, err);
+	if (!rc)
+		rc = match_check(retrieve, o, if_match, err);
+	if (rc == NX_E_NOENT && if_match)
+		rc = nx_err_set(err, NX_E_PRECONDITION, "there is no object for If-Match");
 	if (rc)
 		return rc;
 	vals[0] = nx_val_int(o->item.id);

@@ -134,9 +134,10 @@ const struct nx_item *nx_object_item(const struct nx_object *object);
 void nx_object_etag(const struct nx_object *object, char ret[72]); /* quoted */
 NX_NODISCARD nx_rc nx_object_read(struct nx_object *object, uint64_t off, void *p, size_t n,
 	size_t *ret_n, struct nx_err *err);
+/* `if_match`: "*", an ETag without quotes, or NULL: whatever it is. */
 NX_NODISCARD nx_rc nx_retrieve_object_delete(struct nx_retrieve *retrieve,
 	const struct nx_principal *who, const char *collection, const char *key,
-	struct nx_err *err);
+	const char *if_match, struct nx_err *err);
 /* ---- conflicts: other bytes under a SOP Instance UID that was taken ---- */
 
 /* {"conflicts":[{"number","time","collection","old_version","new_version"}],"next":...}: by number;

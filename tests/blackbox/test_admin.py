@@ -7,6 +7,7 @@ import resource
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import threading
 import time
@@ -257,6 +258,12 @@ def test_a_further_key_place_serves_when_the_others_are_lost(site, tmp_path):
 
 def check_config(cold, *args, env=None, **kwargs):
     return run("fsck", "--site", cold.site, *args, env=env, **kwargs)
+
+
+def test_no_core_file_is_made_of_the_server(site):
+    (line,) = [one for one in pathlib.Path(f"/proc/{site.process.pid}/limits").read_text().splitlines()
+               if one.startswith("Max core file size")]
+    assert line.split()[4:6] == ["1", "1"]  # 1: not even by a program that core_pattern names
 
 
 def test_the_passphrase_comes_from_a_descriptor(cold):
@@ -554,6 +561,18 @@ def test_sighup_drops_no_connection_and_serves_the_new_certificate(site):
         assert "subject=CN = x" in done.stdout
     thread.join()
     assert result == [201]
+
+
+def test_sighup_waits_for_who_has_come_and_not_asked_yet(site):
+    context = ssl.create_default_context(cafile=site.ca)
+    plain = socket.create_connection(("127.0.0.1", site.ports["management"]), timeout=60)
+    with context.wrap_socket(plain, server_hostname="127.0.0.1") as sock:
+        site.process.child.send_signal(signal.SIGHUP)
+        deadline = Deadline(30)
+        while "were read again" not in site.log.read_text():
+            deadline.wait("reload")
+        sock.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert sock.recv(4096).startswith(b"HTTP/1.1 200")
 
 
 def test_a_certificate_that_does_not_load_is_not_taken(site):

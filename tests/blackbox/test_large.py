@@ -10,6 +10,7 @@ import http.client
 import os
 import shutil
 import ssl
+import struct
 import subprocess
 import threading
 
@@ -221,3 +222,28 @@ def test_large_values_at_the_same_time(bounded):
     for thread in threads:
         thread.join()
     assert not failed
+
+
+def headers(n, size):
+    """A STOW-RS body of `n` instances of `size` bytes of which nothing is bulk."""
+    value = b"z" * 60000
+    block = b"".join(struct.pack("<HH2sH", 0x29, 0x1000 + i % 256, b"LO", len(value)) + value
+                     for i in range(size // len(value)))
+    for i in range(n):
+        uid = f"1.2.3.{10 + i}"
+        texts = ((8, 0x16, b"1.2.840.10008.5.1.4.1.1.7\0"), (8, 0x18, uid.encode()), (0x20, 0xd, b"1.2.3.99"),
+                 (0x20, 0xe, b"1.2.3.98"))
+        yield b"--b\r\nContent-Type: application/dicom\r\n\r\n"
+        yield b"".join(struct.pack("<HH2sH", group, element, b"UI", len(text)) + text for group, element, text in texts)
+        yield block + b"\r\n"
+    yield b"--b--\r\n"
+
+
+def test_long_headers_that_wait_for_their_answers_take_no_memory(shared):
+    """More of them than the limit allows, in one request; each is answered for at the end."""
+    site = shared["release"].site
+    kind = 'multipart/related; type="application/dicom"; boundary=b'
+    done = site.session().post(site.url("/dicom-web/studies"), data=headers(16, 24 * MIB), timeout=300,
+                               headers={"Content-Type": kind})
+    assert done.status_code == 200 and len(done.json()["00081199"]["Value"]) == 16
+    shared["release"].check()

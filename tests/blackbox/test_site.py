@@ -91,10 +91,25 @@ def test_objects_are_put_ranged_conditioned_and_deleted(site):
     assert head.headers["Content-Length"] == str(len(data)) and not head.content
     assert session.put(url, data=b"x", headers={"If-None-Match": "*"}, timeout=60).status_code == 412
     assert session.put(url, data=b"x", headers={"If-Match": '"0"'}, timeout=60).status_code == 412
+    assert session.delete(url, headers={"If-Match": '"0"'}, timeout=60).status_code == 412
     listed = api(site, "/collections/curated/objects", params={"prefix": "a/"}).json()["objects"]
     assert [one["key"] for one in listed] == ["a/b c/d.bin"]
-    assert session.delete(url, timeout=60).status_code == 204
+    again = session.put(url, data=b"y", headers={"If-Match": "*"}, timeout=60)
+    assert again.status_code == 200 and again.headers["ETag"] != etag
+    assert session.delete(url, headers={"If-Match": etag}, timeout=60).status_code == 412
+    assert session.delete(url, headers={"If-Match": again.headers["ETag"]}, timeout=60).status_code == 204
     assert session.get(url, timeout=60).status_code == 404
+    assert session.put(url, data=b"z", headers={"If-Match": "*"}, timeout=60).status_code == 412
+    assert session.delete(url, headers={"If-Match": "*"}, timeout=60).status_code == 412
+    assert session.delete(url, timeout=60).status_code == 404
+
+
+def test_a_key_that_json_cannot_say_is_refused(site):
+    url = site.url("/api/v1/collections/curated/objects/", "management")
+    for key, status in (("%C3%A4", 201), ("%FF", 400), ("a%ED%A0%80", 400), ("%C0%AFb", 400)):
+        assert site.session().put(url + key, data=b"x", timeout=60).status_code == status, key
+    taken = site.session().put(url + "k", params="patient=%FF", data=b"x", timeout=60)
+    assert taken.status_code == 400
 
 
 def test_who_has_no_token_is_refused_and_recorded(site):

@@ -255,7 +255,7 @@ static void test_objects_keep_bytes_and_preconditions(void **state)
 	assert_ok(nx_ingest_submit(job, &fx->err), &fx->err);
 	assert_rc(nx_ingest_wait(job, &r, &fx->err), NX_E_PRECONDITION);
 	job = nx_ingest_job_free(job);
-	assert_ok(nx_retrieve_object_delete(out, &admin, "clinical", "notes/a.txt", &fx->err),
+	assert_ok(nx_retrieve_object_delete(out, &admin, "clinical", "notes/a.txt", NULL, &fx->err),
 		&fx->err);
 	assert_rc(
 		nx_retrieve_object(out, &admin, "clinical", "notes/a.txt", true, &object, &fx->err),
@@ -298,7 +298,7 @@ static void test_an_object_stays_with_its_patient(void **state)
 	assert_ok(put(fx, in, "P1", "two", &r), &fx->err);
 	assert_int_equal(r.outcome, NX_INGEST_DUPLICATE);
 	assert_rc(put(fx, in, "P2", "three", &r), NX_E_CONFLICT);
-	assert_ok(nx_retrieve_object_delete(out, &admin, "clinical", "report.pdf", &fx->err),
+	assert_ok(nx_retrieve_object_delete(out, &admin, "clinical", "report.pdf", NULL, &fx->err),
 		&fx->err);
 	assert_ok(put(fx, in, NULL, "four", &r), &fx->err);
 	assert_u64(r.subject, 0);

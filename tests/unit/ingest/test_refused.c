@@ -252,8 +252,8 @@ static void test_a_stranger_reads_nothing_and_that_is_recorded(void **state)
 	assert_rc(nx_retrieve_metadata(out, &stranger, &sel, "", &json, &fx->err), NX_E_DENIED);
 	assert_rc(nx_retrieve_object(out, &stranger, "clinical", "k", true, &object, &fx->err),
 		NX_E_DENIED);
-	assert_rc(
-		nx_retrieve_object_delete(out, &stranger, "clinical", "k", &fx->err), NX_E_DENIED);
+	assert_rc(nx_retrieve_object_delete(out, &stranger, "clinical", "k", NULL, &fx->err),
+		NX_E_DENIED);
 	assert_rc(nx_retrieve_object_list(out, &stranger, "clinical", "", "", 10, &json, &fx->err),
 		NX_E_DENIED);
 	assert_null(x);
@@ -287,7 +287,8 @@ static void test_what_is_not_there_is_not_found(void **state)
 	}
 	assert_rc(nx_retrieve_object(out, &admin, "clinical", "none", true, &object, &fx->err),
 		NX_E_NOENT);
-	assert_rc(nx_retrieve_object_delete(out, &admin, "clinical", "none", &fx->err), NX_E_NOENT);
+	assert_rc(nx_retrieve_object_delete(out, &admin, "clinical", "none", NULL, &fx->err),
+		NX_E_NOENT);
 }
 
 static nx_rc put_object(struct fixture *fx, struct nx_ingest *in, const char *key,
