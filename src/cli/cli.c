@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -112,12 +113,61 @@ static nx_rc cmd_run(const struct cli_args *args, struct nx_err *err)
 	return args->cmd->run(args, err);
 }
 
+/* ---- arguments ---- */
+
+static char **words_free(int argc, char **words)
+{
+	for (int i = 0; words && i < argc; i++) {
+		if (words[i])
+			explicit_bzero(words[i], strlen(words[i]));
+		free(words[i]);
+	}
+	free(words);
+	return NULL;
+}
+
+static char **words_copy(int argc, char **argv)
+{
+	char **words = calloc((size_t)argc + 1, sizeof(*words));
+
+	for (int i = 0; words && i < argc; i++) {
+		words[i] = strdup(argv[i]);
+		if (!words[i])
+			words = words_free(i, words);
+	}
+	return words;
+}
+
+/* Everybody on the machine can list arguments: those that name a patient, an item or a token are
+ * there no longer than it takes to read them. */
+static void words_hide(const struct cli_cmd *cmd, int argc, char **argv)
+{
+	for (int i = cmd->verb ? 3 : 2; (cmd->flags & CLI_SERVER) && i < argc; i++)
+		memset(argv[i], '*', strlen(argv[i]));
+}
+
+static nx_rc run(int argc, char **argv, char **words, struct cli_args *args, struct nx_err *err)
+{
+	bool help = false;
+	nx_rc rc = cli_parse(argc, words, args, &help, err);
+
+	if (rc)
+		return rc;
+	words_hide(args->cmd, argc, argv);
+	if (help) {
+		cli_cmd_help(args->cmd);
+		return NX_OK;
+	}
+	rc = nx_crypto_init(err);
+	return rc ? rc : cmd_run(args, err);
+}
+
 int nx_cli_main(int argc, char **argv)
 {
 	static char version[] = "version";
 	struct nx_err err = {0};
 	struct cli_args *args;
-	bool help = false;
+	char **words;
 	nx_rc rc;
 
 	if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
@@ -128,15 +178,12 @@ int nx_cli_main(int argc, char **argv)
 		argv[1] = version;
 	cli_signals();
 	args = calloc(1, sizeof(*args));
-	rc = args ? nx_crypto_init(&err) : nx_err_set(&err, NX_E_NOMEM, "no memory");
-	if (!rc)
-		rc = cli_parse(argc, argv, args, &help, &err);
-	if (!rc && help)
-		cli_cmd_help(args->cmd);
-	else if (!rc)
-		rc = cmd_run(args, &err);
+	words = words_copy(argc, argv);
+	rc = args && words ? run(argc, argv, words, args, &err)
+			   : nx_err_set(&err, NX_E_NOMEM, "no memory");
 	if (rc)
 		(void)fprintf(stderr, "narthex: %s\n", nx_err_text(&err));
 	free(args);
+	words = words_free(argc, words);
 	return rc && cli_interrupted() ? EXIT_INTERRUPTED : cli_exit_of(rc);
 }
