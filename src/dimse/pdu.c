@@ -68,8 +68,9 @@ bool nx_pdu_uid(struct nx_slice raw, char ret[NX_LIMIT_UID + 1])
 	return true;
 }
 
-/* Leading and trailing spaces do not count (PS3.8 9.3.2); some senders pad with NUL. */
-static void title_take(const uint8_t raw[NX_AE_TITLE_LEN], char ret[NX_AE_TITLE_LEN + 1])
+/* Leading and trailing spaces do not count (PS3.8 9.3.2); some senders pad with NUL.  What is
+ * behind a NUL would be in no comparison: false. */
+static bool title_take(const uint8_t raw[NX_AE_TITLE_LEN], char ret[NX_AE_TITLE_LEN + 1])
 {
 	size_t from = 0;
 	size_t to = NX_AE_TITLE_LEN;
@@ -80,6 +81,7 @@ static void title_take(const uint8_t raw[NX_AE_TITLE_LEN], char ret[NX_AE_TITLE_
 		from++;
 	memcpy(ret, raw + from, to - from);
 	ret[to - from] = '\0';
+	return !memchr(ret, '\0', to - from);
 }
 
 /* False at the end; a piece that is no item leaves bytes in `rd`. */
@@ -308,8 +310,8 @@ nx_rc nx_pdu_associate_parse(struct nx_slice body, uint8_t type, struct nx_arena
 	if (!nx_rd_u16be(&rd, &a.version) || !nx_rd_skip(&rd, 2) ||
 		!nx_rd_copy(&rd, titles, sizeof(titles)) || !nx_rd_skip(&rd, RESERVED_LEN))
 		return nx_err_set(err, NX_E_MALFORMED, "association PDU of %zu bytes", body.n);
-	title_take(titles[0], a.called);
-	title_take(titles[1], a.calling);
+	if (!title_take(titles[0], a.called) || !title_take(titles[1], a.calling))
+		return nx_err_set(err, NX_E_MALFORMED, "association PDU: a NUL inside an AE title");
 	a.contexts = nx_arena_alloc_array(arena, NX_LIMIT_PRES_CONTEXTS, sizeof(*a.contexts));
 	if (!a.contexts)
 		return no_memory(err);

@@ -7,6 +7,10 @@
 #include "base/buf.h"
 #include "dimse/pdu_priv.h"
 
+enum {
+	CALLING_OFFSET = 6 + 2 + 2 + NX_AE_TITLE_LEN
+};
+
 struct fixture {
 	struct nx_arena *arena;
 	struct nx_buf out;
@@ -91,6 +95,29 @@ static void test_request_survives_format_and_parse(void **state)
 	assert_true(b.roles[1].scp && !b.roles[1].scu);
 	assert_string_equal(b.implementation_version, "TEST_1");
 	assert_false(b.has_identity);
+}
+
+static void test_a_nul_ends_no_title(void **state)
+{
+	struct fixture *fx = *state;
+	struct nx_pdu_associate a = sample();
+	struct nx_pdu_associate b;
+	char *calling;
+
+	nx_pdu_associate_format(&fx->out, NX_PDU_ASSOCIATE_RQ, &a);
+	calling = (char *)fx->out.data + CALLING_OFFSET;
+	assert_memory_equal(calling, "CT 01 ", 6);
+	memset(calling + 5, 0, NX_AE_TITLE_LEN - 5);
+	assert_ok(nx_pdu_associate_parse(body_of(fx), NX_PDU_ASSOCIATE_RQ, fx->arena, &b, &fx->err),
+		&fx->err);
+	assert_string_equal(b.calling, "CT 01");
+	calling[7] = 'X';
+	assert_rc(nx_pdu_associate_parse(body_of(fx), NX_PDU_ASSOCIATE_RQ, fx->arena, &b, &fx->err),
+		NX_E_MALFORMED);
+	calling[7] = 0;
+	memset(calling, 0, 3); /* only NULs before it */
+	assert_rc(nx_pdu_associate_parse(body_of(fx), NX_PDU_ASSOCIATE_RQ, fx->arena, &b, &fx->err),
+		NX_E_MALFORMED);
 }
 
 static void test_answer_carries_results_and_identity_response(void **state)
@@ -259,6 +286,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(
 			test_request_survives_format_and_parse, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_nul_ends_no_title, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			test_answer_carries_results_and_identity_response, setup, teardown),
 		cmocka_unit_test_setup_teardown(
