@@ -483,6 +483,9 @@ static void put_from(struct nx_buf *sql, enum nx_query_level level)
 {
 	nx_buf_put_str(sql, "SELECT ");
 	nx_cat_put_columns(sql, nx_cat_table(NX_T_STUDY), "st");
+	if (level == NX_LEVEL_STUDY)
+		nx_buf_put_str(sql,
+			", (SELECT count(*) FROM series WHERE study = st.id AND n_instances > 0)");
 	if (level >= NX_LEVEL_SERIES) {
 		nx_buf_put_str(sql, ", ");
 		nx_cat_put_columns(sql, nx_cat_table(NX_T_SERIES), "se");
@@ -498,6 +501,16 @@ static void put_from(struct nx_buf *sql, enum nx_query_level level)
 		nx_buf_put_str(sql,
 			" JOIN item it ON it.series = se.id AND it.series > 0 "
 			"AND it.state = 1");
+}
+
+/* An instance may have gone to another study, or series, with a newer version: what has none left
+ * stays for the versions, and is in no answer. */
+static void put_not_empty(struct nx_buf *sql, enum nx_query_level level)
+{
+	if (level == NX_LEVEL_STUDY)
+		nx_buf_put_str(sql, " AND st.n_instances > 0");
+	else if (level == NX_LEVEL_SERIES)
+		nx_buf_put_str(sql, " AND se.n_instances > 0");
 }
 
 /* The unary plus keeps a list of collections from being chosen as the way in. */
@@ -550,6 +563,7 @@ static nx_rc build(struct build *b, const struct nx_query *query)
 		return no_memory(b);
 	put_from(&b->sql, query->level);
 	rc = put_collections(b, query);
+	put_not_empty(&b->sql, query->level);
 	for (size_t i = 0; i < query->n_keys && !rc; i++)
 		rc = put_key(b, query, &query->keys[i]);
 	return rc ? rc : put_order(b, query);
@@ -571,6 +585,8 @@ static nx_rc match_read(sqlite3_stmt *stmt, enum nx_query_level level, struct nx
 	nx_rc rc = nx_row_read(stmt, 0, study, arena, &rows->study, err);
 
 	*match = (struct nx_match){.study = &rows->study};
+	if (!rc && level == NX_LEVEL_STUDY)
+		rows->study.n_series = sqlite3_column_int64(stmt, (int)study->n_cols);
 	if (!rc && level >= NX_LEVEL_SERIES) {
 		rc = nx_row_read(stmt, study->n_cols, series, arena, &rows->series, err);
 		match->series = &rows->series;

@@ -116,6 +116,52 @@ def test_a_name_that_passes_to_another_patient_is_read_anew(site):
         assert len(reads(site, patient, "r")) == 1
 
 
+# ---- an instance that moves ----
+
+def related(site, study, level):
+    answer = site.session().get(site.url(f"/dicom-web/studies/{study}/{level}"), timeout=60)
+    return answer.json() if answer.status_code == 200 else []
+
+
+def test_a_study_without_instances_is_in_no_answer_until_one_comes_back(site, made):
+    first, other = of_patient(made[0], "PM"), of_patient(made[1], "PM")
+    old, new = first[1].StudyInstanceUID, "2.25.77"
+    moved = of_patient(made[0], "PM", new)
+    stow(site, first, other)
+    stow(site, moved)
+    by_study = {one["0020000D"]["Value"][0]: one["00201208"]["Value"] for one in studies(site, PatientID="PM")}
+    assert by_study == {old: [1], new: [1]}
+    stow(site, of_patient(made[1], "PM", new))
+    (only,) = studies(site, PatientID="PM")
+    assert only["0020000D"]["Value"] == [new] and only["00201208"]["Value"] == [2]
+    assert related(site, old, "series") == [] and got(site, first) == 404 and got(site, moved) == 200
+    assert [study["StudyInstanceUID"] for study in json.loads(
+        site.cli("find", "study", "--json", "--site", site.site))["studies"]] == [new]
+    stow(site, first)
+    by_study = {one["0020000D"]["Value"][0]: one["00201208"]["Value"] for one in studies(site, PatientID="PM")}
+    assert by_study == {old: [1], new: [1]} and len(related(site, old, "series")) == 1
+
+
+def test_a_series_without_instances_is_not_counted(site, made):
+    files = [of_patient(data, "PM") for data in made]
+    stow(site, *files)
+    ds = pydicom.dcmread(io.BytesIO(made[0]))
+    study, into = ds.StudyInstanceUID, files[3][1].SeriesInstanceUID
+    left = files[0][1].SeriesInstanceUID
+    for data, file in zip(made, files):
+        if file[1].SeriesInstanceUID == left:
+            moved = pydicom.dcmread(io.BytesIO(data))
+            moved.PatientID, moved.SeriesInstanceUID = "PM", into
+            out = io.BytesIO()
+            moved.save_as(out, write_like_original=False)
+            stow(site, (out.getvalue(), moved))
+    (one,) = studies(site, includefield="all", PatientID="PM")
+    assert one["0020000D"]["Value"] == [study] and one["00201208"]["Value"] == [4]
+    assert one["00201206"]["Value"] == [1]
+    (series,) = related(site, study, "series")
+    assert series["0020000E"]["Value"] == [into] and series["00201209"]["Value"] == [4]
+
+
 # ---- erasure ----
 
 def check_left(site, files, patient):

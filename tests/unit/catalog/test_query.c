@@ -12,6 +12,12 @@
 #define REF   0x00080090
 #define INUM  0x00200013
 
+static void put_study(struct fixture *fx, struct nx_study *s)
+{
+	s->n_instances = 2;
+	fx_put_study(fx, s);
+}
+
 /* Three studies: 1 Doe^Jane, 2 Müller^Jürgen with other groups, 3 in collection 2. */
 static int setup(void **state)
 {
@@ -23,7 +29,7 @@ static int setup(void **state)
 	fx_setup(state);
 	fx = *state;
 	s = fx_study(1, "1.1");
-	fx_put_study(fx, &s);
+	put_study(fx, &s);
 	s = fx_study(2, "1.2");
 	s.patient_id = "p1[x]";
 	s.patient_name =
@@ -32,17 +38,18 @@ static int setup(void **state)
 	s.date = "20240301";
 	s.time = "235959.5";
 	s.modalities = "MR";
-	fx_put_study(fx, &s);
+	put_study(fx, &s);
 	s = fx_study(3, "1.3");
 	s.collection = 2;
 	s.date = "";
 	s.patient_name = s.name_key = "";
-	fx_put_study(fx, &s);
+	put_study(fx, &s);
 	for (int i = 1; i <= 3; i++) {
 		char uid[32];
 
 		(void)snprintf(uid, sizeof(uid), "1.%d.1", i);
 		se = fx_series(i, i, uid);
+		se.n_instances = 2;
 		se.modality = i == 2 ? "MR" : "CT";
 		fx_put_series(fx, &se);
 		for (int k = 1; k <= 3; k++) {
@@ -247,6 +254,18 @@ static void test_relational_queries_see_live_instances(void **state)
 	expect(fx, NX_LEVEL_INSTANCE, PN, "d*", "12 11 ");
 }
 
+static void test_what_has_no_instances_is_not_found(void **state)
+{
+	struct fixture *fx = *state;
+	struct nx_study s = fx_study(4, "1.4");
+	struct nx_series se = fx_series(4, 1, "1.1.2");
+
+	fx_put_study(fx, &s);
+	fx_put_series(fx, &se);
+	expect(fx, NX_LEVEL_STUDY, SUID, "1.1\\1.4", "1 ");
+	expect(fx, NX_LEVEL_SERIES, SUID, "1.1\\1.4", "1 ");
+}
+
 static void test_only_the_collections_given(void **state)
 {
 	struct fixture *fx = *state;
@@ -309,6 +328,7 @@ int main(void)
 		FX(test_keys_below_the_level_are_refused),
 		FX(test_uid_lists_and_modalities),
 		FX(test_relational_queries_see_live_instances),
+		FX(test_what_has_no_instances_is_not_found),
 		FX(test_only_the_collections_given),
 		FX(test_pages),
 		FX(test_the_callers_failure_stops),
