@@ -170,6 +170,7 @@ static void *old_stop(void *payload)
 
 	door->old = nx_http_stop(
 		door->old, nx_config_us(&door->server->site->config, NX_CFG_SERVER_STOP));
+	atomic_store(&door->drained, true);
 	return NULL;
 }
 
@@ -183,6 +184,7 @@ static void stop_wait(struct nx_door *door)
 /* Beside whoever goes on: what is in flight has its time. */
 static void stop_begin(struct nx_door *door)
 {
+	atomic_store(&door->drained, false);
 	door->stopping = pthread_create(&door->stopper, NULL, old_stop, door) == 0;
 	if (!door->stopping)
 		(void)old_stop(door);
@@ -203,6 +205,14 @@ void nx_doors_close(struct nx_server *server)
 }
 
 /* ---- reload ---- */
+
+bool nx_doors_drained(struct nx_server *server)
+{
+	for (unsigned i = 0; i < NX_DOORS; i++)
+		if (server->doors[i].stopping && !atomic_load(&server->doors[i].drained))
+			return false;
+	return true;
+}
 
 static nx_rc door_reload(struct nx_door *door, const struct door_row *row, struct nx_err *err)
 {

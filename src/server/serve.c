@@ -18,6 +18,10 @@
 #include "server/descriptors.h"
 #include "server/serve_priv.h"
 
+enum {
+	RELOAD_POLL_US = 200 * 1000
+};
+
 /* ---- those who wait for us ---- */
 
 static void ports_json(const struct nx_server *server, struct nx_json *json)
@@ -92,19 +96,25 @@ static void reload(struct nx_server *server)
 		     : "READY=1\nSTATUS=serving");
 }
 
-/* Also the heartbeat: it stops when this thread cannot go on. */
+/* Also the heartbeat: it stops when this thread cannot go on.  A reload waits, and this thread does
+ * not, while that before it still finishes what it had; what is asked meanwhile is one reload. */
 static void wait_for_end(struct nx_server *server, const sigset_t *signals)
 {
 	const int64_t beat_us = nx_notify_interval_us();
-	const struct timespec beat = {beat_us / 1000000, beat_us % 1000000 * 1000};
+	bool asked = false;
 
 	for (;;) {
-		int got = sigtimedwait(signals, NULL, &beat);
+		int64_t us = asked && beat_us > RELOAD_POLL_US ? RELOAD_POLL_US : beat_us;
+		int got = sigtimedwait(
+			signals, NULL, &(struct timespec){us / 1000000, us % 1000000 * 1000});
 
-		if (got == SIGHUP)
-			reload(server);
-		else if (got > 0)
+		if (got > 0 && got != SIGHUP)
 			return;
+		asked |= got == SIGHUP;
+		if (asked && nx_doors_drained(server)) {
+			asked = false;
+			reload(server);
+		}
 		nx_notify("WATCHDOG=1");
 	}
 }

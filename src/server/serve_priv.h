@@ -41,6 +41,7 @@ struct nx_door {
 	struct nx_http_server *old; /* before the reload: finishes what it has */
 	pthread_t stopper;          /* of whichever; joined when `stopping` */
 	bool stopping;
+	atomic_bool drained; /* the stopper has nothing left to wait for */
 	uint16_t port;
 	struct nx_dicomweb dicomweb[2]; /* the default collection's root, and one per collection */
 	struct nx_route_table tables[4];
@@ -67,8 +68,10 @@ NX_NODISCARD nx_rc nx_dimse_listen(struct nx_server *server, struct nx_err *err)
 void nx_dimse_unlisten(struct nx_server *server);
 NX_NODISCARD nx_rc nx_doors_open(struct nx_server *server, struct nx_err *err);
 void nx_doors_close(struct nx_server *server);
-/* The certificates anew, on the same sockets: nobody is refused, and what is in flight is finished
- * with the old ones. */
+/* Has the reload before finished what it had? */
+bool nx_doors_drained(struct nx_server *server);
+/* Once that is so: the certificates anew, on the same sockets: nobody is refused, and what is in
+ * flight is finished with the old ones. */
 NX_NODISCARD nx_rc nx_doors_reload(struct nx_server *server, struct nx_err *err);
 
 /* GET /livez, /readyz, /metrics. */

@@ -575,6 +575,26 @@ def test_sighup_waits_for_who_has_come_and_not_asked_yet(site):
         assert sock.recv(4096).startswith(b"HTTP/1.1 200")
 
 
+def test_the_heartbeat_goes_on_while_a_reload_waits_for_the_one_before(tmp_path, manager):
+    env = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "2000000"}
+    with Narthex(tmp_path / "nx", env=env) as site:
+        heard(manager, "READY=1")
+        thread, result = slow_put(site, 8)
+        site.process.child.send_signal(signal.SIGHUP)
+        heard(manager, "RELOADING=1")
+        heard(manager, "READY=1")
+        for _ in range(3):
+            site.process.child.send_signal(signal.SIGHUP)
+        heard(manager, "WATCHDOG=1", seconds=2)
+        heard(manager, "WATCHDOG=1", seconds=2)
+        heard(manager, "WATCHDOG=1", seconds=2)
+        assert thread.is_alive()
+        heard(manager, "RELOADING=1")
+        heard(manager, "READY=1")
+        thread.join()
+        assert result == [201]
+
+
 def test_a_certificate_that_does_not_load_is_not_taken(site):
     (site.site / "tls/server.pem").write_text("no certificate\n")
     site.process.child.send_signal(signal.SIGHUP)
