@@ -165,6 +165,8 @@ nx_rc cmd_fsck(const struct cli_args *args, struct nx_err *err)
 	nx_rc rc = cli_site(args, &dir, err);
 
 	if (!rc)
+		rc = nx_site_finished(dir, err);
+	if (!rc)
 		rc = nx_passphrase_read(&source, &secret, err);
 	if (!rc)
 		rc = nx_site_open(dir, secret, cli_has(args, "rebuild"), &site, err);

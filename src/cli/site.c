@@ -87,6 +87,8 @@ nx_rc cmd_serve(const struct cli_args *args, struct nx_err *err)
 	nx_rc rc = cli_site(args, &site, err);
 
 	if (!rc)
+		rc = nx_site_finished(site, err);
+	if (!rc)
 		rc = config_check(site, err);
 	if (rc || cli_has(args, "check-config"))
 		return rc;

@@ -75,6 +75,8 @@ NX_NODISCARD nx_rc nx_site_pool_uri(const char *dir, const struct nx_config *con
 void nx_site_origin(const struct nx_config *config, char ret[NX_SITE_ORIGIN]);
 /* NX_E_EXISTS when a site is there, or a part of one other than keys. */
 NX_NODISCARD nx_rc nx_site_absent(const char *dir, struct nx_err *err);
+/* NX_E_EXISTS, with what to do, where nx_site_create() was cut short. */
+NX_NODISCARD nx_rc nx_site_finished(const char *dir, struct nx_err *err);
 /* narthex.yaml of the site, replaced. */
 NX_NODISCARD nx_rc nx_site_config_store(
 	const char *dir, const struct nx_config *config, struct nx_err *err);
@@ -93,7 +95,7 @@ struct nx_site_spec {
 	size_t n_tls_names;
 };
 /* Make a site: keys, certificates, catalog, ledger, first collections and the administrator, whose
- * token is given out once.  NX_E_EXISTS where a site is. */
+ * token is given out once.  NX_E_EXISTS where a site is, or where keys or a pool are. */
 NX_NODISCARD nx_rc nx_site_create(
 	const struct nx_site_spec *spec, char ret_token[48], struct nx_err *err);
 

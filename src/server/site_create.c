@@ -1,3 +1,4 @@
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -152,27 +153,111 @@ nx_rc nx_site_absent(const char *dir, struct nx_err *err)
 	return rc;
 }
 
+/* ---- a site that is being made ---- */
+
+/* There from before the first key until the first changes are durable.  Nothing can be stored
+ * meanwhile, and what it stands beside was not there before: see vacant(). */
+static const char MARK[] = "init.unfinished";
+
+nx_rc nx_site_finished(const char *dir, struct nx_err *err)
+{
+	char path[NX_SITE_PATH];
+	struct stat st;
+	nx_rc rc = nx_site_path(dir, MARK, path, err);
+
+	if (!rc && lstat(path, &st) == 0)
+		rc = nx_err_set(err, NX_E_EXISTS,
+			"init was not finished in this folder and nothing is stored there: remove "
+			"it, with its key places and its pool, and run narthex init again");
+	return rc;
+}
+
+/* Absent, or an empty folder. */
+static nx_rc vacant(const char *path, const char *what, struct nx_err *err)
+{
+	DIR *dir = opendir(path);
+	const struct dirent *entry;
+	nx_rc rc = NX_OK;
+
+	if (!dir)
+		return errno == ENOENT ? NX_OK : nx_err_errno(err, "look into %s", what);
+	while (!rc && (entry = readdir(dir)))
+		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
+			strcmp(entry->d_name, "lost+found") != 0)
+			rc = nx_err_set(err, NX_E_EXISTS,
+				"%s has something in it: it may be of another site", what);
+	(void)closedir(dir);
+	return rc;
+}
+
+static nx_rc all_vacant(
+	const struct nx_site_spec *spec, const struct nx_config *config, struct nx_err *err)
+{
+	char *places[NX_SITE_PLACES];
+	char uri[NX_SITE_PATH + 8];
+	size_t n = 0;
+	nx_rc rc = nx_site_pool_uri(spec->dir, config, uri, err);
+
+	if (!rc && strncmp(uri, "dir:", 4) == 0)
+		rc = vacant(uri + 4, "the pool", err);
+	if (!rc)
+		rc = nx_site_places(spec->dir, config, places, &n, err);
+	for (size_t i = 0; i < n; i++) {
+		if (!rc)
+			rc = vacant(places[i], "a key place", err);
+		free(places[i]);
+	}
+	return rc;
+}
+
+static nx_rc mark(const char *dir, bool unfinished, struct nx_err *err)
+{
+	NX_AUTO_FD fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return nx_err_errno(err, "folder of the site");
+	if (unfinished)
+		return nx_file_replace(fd, MARK, nx_slice_str(""), 0600, err);
+	if (unlinkat(fd, MARK, 0) < 0 || fsync(fd) < 0)
+		return nx_err_errno(err, "mark the site as finished");
+	return NX_OK;
+}
+
+static nx_rc parts_make(
+	const struct nx_site_spec *spec, const struct nx_config *config, struct nx_err *err)
+{
+	nx_rc rc = keys_make(spec, config, err);
+
+	if (!rc)
+		rc = tls_make(spec, err);
+	return rc ? rc : nx_site_config_store(spec->dir, config, err);
+}
+
 nx_rc nx_site_create(const struct nx_site_spec *spec, char ret_token[48], struct nx_err *err)
 {
 	NX_AUTO_DONE(nx_config) config = {0};
 	NX_AUTO(nx_site) *site = NULL;
 	char token[48];
-	nx_rc rc = nx_site_absent(spec->dir, err);
+	nx_rc rc = nx_site_finished(spec->dir, err);
 
+	if (!rc)
+		rc = nx_site_absent(spec->dir, err);
 	if (!rc)
 		rc = config_make(spec, &config, err);
 	if (!rc)
+		rc = all_vacant(spec, &config, err);
+	if (!rc)
 		rc = nx_mkdirs(spec->dir, err);
 	if (!rc)
-		rc = keys_make(spec, &config, err);
+		rc = mark(spec->dir, true, err);
 	if (!rc)
-		rc = tls_make(spec, err);
-	if (!rc)
-		rc = nx_site_config_store(spec->dir, &config, err);
+		rc = parts_make(spec, &config, err);
 	if (!rc)
 		rc = nx_site_open(spec->dir, spec->passphrase, false, &site, err);
 	if (!rc)
 		rc = first_changes(site, spec, token, err);
+	if (!rc)
+		rc = mark(spec->dir, false, err);
 	if (!rc)
 		memcpy(ret_token, token, sizeof(token));
 	explicit_bzero(token, sizeof(token));
