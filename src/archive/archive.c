@@ -143,6 +143,8 @@ nx_rc nx_archive_open(
 	if (!rc)
 		rc = ids_load(a, err);
 	if (!rc)
+		rc = keys_agree(a, err);
+	if (!rc)
 		rc = nx_keys_sync(a->keys, err); /* site keys may be new */
 	if (!rc)
 		rc = space_start(a, err);

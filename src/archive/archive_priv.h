@@ -417,6 +417,10 @@ NX_NODISCARD nx_rc replay(struct nx_archive *a, bool rebuild, struct nx_err *err
 /* Rows that an interrupted erasure, or a restore from before it, left behind. */
 NX_NODISCARD nx_rc erase_sweep(struct nx_archive *a, struct nx_err *err);
 
+/* After replay(): NX_E_KEY where the key store is older than the catalog; what was erased since is
+ * erased again (agree.c). */
+NX_NODISCARD nx_rc keys_agree(struct nx_archive *a, struct nx_err *err);
+
 /* ---- studies of several subjects (shared.c) ---- */
 
 /* In the committer: add to `change` what becomes of the studies and series of the subject that it

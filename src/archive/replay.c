@@ -32,6 +32,8 @@ struct scan {
 	size_t n;
 	size_t cap;
 	uint64_t last_pack;
+	uint64_t last_group; /* of all, wanted or not */
+	bool torn;           /* a pack ends in something that is no unit */
 	uint64_t bad_pack; /* where something stands that is no unit, with units behind it; 0: none
 			    */
 	uint64_t bad_off;
@@ -95,6 +97,7 @@ static nx_rc unit_skip(struct scan *s, struct found *f, bool zeros)
 		s->bad_pack = f->pack;
 		s->bad_off = bad;
 	}
+	s->torn |= rc == NX_E_SHORT;
 	if (!rc || rc == NX_E_SHORT)
 		nx_log(NX_LOG_WARN, "archive", rc ? "replay.torn" : "replay.damage",
 			"pack %llu has no unit at %llu", (unsigned long long)f->pack,
@@ -117,6 +120,8 @@ static nx_rc pack_units(struct scan *s, uint64_t pack)
 			rc = unit_skip(s, &f, rc == NX_E_NOENT);
 			continue;
 		}
+		if (!rc && f.h.kind == UNIT_GROUP && f.h.seq > s->last_group)
+			s->last_group = f.h.seq;
 		if (!rc && f.h.kind == UNIT_GROUP && f.h.seq > s->after)
 			rc = found_add(s, &f);
 		if (!rc)
@@ -189,6 +194,18 @@ static nx_rc groups_chain(struct scan *s)
 		if (s->groups[i].h.seq != s->after + 1 + i)
 			return group_missing(s, s->after + 1 + i);
 	return NX_OK;
+}
+
+/* Catalog and ledger follow the packs.  Where one of them is ahead of packs that look whole, somebody has
+ * put back an older pool: numbers would be given a second time. */
+static nx_rc packs_follow(const struct scan *s, uint64_t known)
+{
+	if (known <= s->last_group || s->torn || s->bad_pack)
+		return NX_OK;
+	return nx_err_set(s->err, NX_E_CORRUPT,
+		"the packs are older than catalog or ledger: they end with group %llu, %llu is "
+		"known",
+		(unsigned long long)s->last_group, (unsigned long long)known);
 }
 
 static nx_rc range_check(struct nx_archive *a, const struct blob_range *range, struct nx_err *err)
@@ -396,6 +413,8 @@ nx_rc replay(struct nx_archive *a, bool rebuild, struct nx_err *err)
 	if (rebuild)
 		s.after = 0;
 	rc = nx_pool_list(a->pool, pack_scan, &s, err);
+	if (!rc && !rebuild)
+		rc = packs_follow(&s, ledger_seq > a->durable_seq ? ledger_seq : a->durable_seq);
 	if (!rc)
 		rc = groups_chain(&s);
 	if (!rc)
