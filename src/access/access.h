@@ -22,7 +22,7 @@ struct nx_err;
 enum nx_perm {
 	NX_PERM_NONE_ = 0,
 	NX_PERM_PUBLIC, /* liveness only */
-	NX_PERM_VERIFY, /* C-ECHO */
+	NX_PERM_VERIFY, /* C-ECHO; which services there are */
 	NX_PERM_STORE,
 	NX_PERM_QUERY,
 	NX_PERM_READ,

@@ -40,7 +40,7 @@ nx_rc nx_places_open(
 				rc = nx_err_errno(err, "open directory");
 		}
 		if (rc)
-			return nx_err_prefix(err, rc, "key place %zu", i);
+			return nx_err_prefix(err, rc, "key place %zu", i + 1);
 	}
 	return NX_OK;
 }
@@ -105,7 +105,7 @@ nx_rc nx_place_read(const struct nx_places *places, size_t i, const char *name, 
 {
 	nx_rc rc = nx_file_read(places->at[i].dir_fd, name, ret, err);
 
-	return rc ? nx_err_prefix(err, rc, "key place %zu: %s", i, name) : NX_OK;
+	return rc ? nx_err_prefix(err, rc, "key place %zu: %s", i + 1, name) : NX_OK;
 }
 
 /*
@@ -139,7 +139,7 @@ nx_rc nx_place_replace(struct nx_places *places, size_t i, const char *name, str
 	if (!rc)
 		rc = nx_file_replace(dir_fd, name, data, 0600, err);
 	if (rc)
-		return nx_err_prefix(err, rc, "key place %zu: %s", i, name);
+		return nx_err_prefix(err, rc, "key place %zu: %s", i + 1, name);
 	if (old >= 0)
 		overwrite(old);
 	return NX_OK;
@@ -164,7 +164,7 @@ nx_rc nx_places_log_open(struct nx_places *places, struct nx_err *err)
 		place->log_fd =
 			openat(place->dir_fd, NX_KEYS_LOG, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
 		if (place->log_fd < 0)
-			return nx_err_errno(err, "key place %zu: open %s", i, NX_KEYS_LOG);
+			return nx_err_errno(err, "key place %zu: open %s", i + 1, NX_KEYS_LOG);
 	}
 	return NX_OK;
 }
@@ -179,7 +179,7 @@ nx_rc nx_places_append(
 		if (!rc)
 			rc = nx_pwrite_full(places->at[i].log_fd, data.p, data.n, off, err);
 		if (rc)
-			return nx_err_prefix(err, rc, "key place %zu", i);
+			return nx_err_prefix(err, rc, "key place %zu", i + 1);
 		/* Only a start: the devices then work side by side while we wait below. */
 		(void)sync_file_range(
 			places->at[i].log_fd, (off_t)off, (off_t)data.n, SYNC_FILE_RANGE_WRITE);
@@ -189,7 +189,7 @@ nx_rc nx_places_append(
 		if (!rc && fdatasync(places->at[i].log_fd) < 0)
 			rc = nx_err_errno(err, "sync");
 		if (rc)
-			return nx_err_prefix(err, rc, "key place %zu", i);
+			return nx_err_prefix(err, rc, "key place %zu", i + 1);
 	}
 	return NX_OK;
 }
