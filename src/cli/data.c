@@ -65,7 +65,7 @@ static nx_rc find_path(
 
 		at = key ? strchr(key, '=') : NULL;
 		if (!at)
-			return nx_err_set(err, NX_E_INVAL, "argument %zu is not KEY=VALUE", i + 1);
+			return nx_err_set(err, NX_E_INVAL, "not KEY=VALUE: %s", args->words[i]);
 		*at = '\0';
 		pair = nx_client_path("&%s=%s", key, at + 1);
 		nx_buf_put_str(&buf, pair ? pair : "");
@@ -84,8 +84,8 @@ nx_rc cmd_find(const struct cli_args *args, struct nx_err *err)
 	nx_rc rc;
 
 	if (!level)
-		return nx_err_set(err, NX_E_INVAL, "level is none of study, series, instance: %s",
-			args->words[0]);
+		return nx_err_set(
+			err, NX_E_INVAL, "find study, series or instance, not %s", args->words[0]);
 	rc = find_path(args, level, &path, err);
 	if (!rc)
 		rc = cli_ask(args, "GET", path, NULL, &json, err);
@@ -110,8 +110,6 @@ nx_rc cli_download(struct nx_client *client, const char *path, const char *to, s
 	nx_rc rc;
 	int fd;
 
-	if (strcmp(to, "-") == 0)
-		return nx_client_download(client, path, STDOUT_FILENO, &bytes, err);
 	if (strcmp(to, "-") == 0)
 		return nx_client_download(client, path, STDOUT_FILENO, &bytes, err);
 	if ((size_t)snprintf(part, sizeof(part), "%s.part", to) >= sizeof(part))
