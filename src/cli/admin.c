@@ -280,7 +280,7 @@ nx_rc cmd_key_passphrase(const struct cli_args *args, struct nx_err *err)
 	const struct nx_passphrase_source source = {.file = cli_get(args, "passphrase-file"),
 		.fd = cli_get(args, "passphrase-fd"),
 		.prompt = "New passphrase: ",
-		.twice = true};
+		.fresh = true};
 	NX_AUTO(nx_secret) *secret = NULL;
 	nx_rc rc = nx_passphrase_read(&source, &secret, err);
 

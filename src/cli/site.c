@@ -14,11 +14,11 @@
 #include "server/site.h"
 
 static nx_rc passphrase_read(
-	const struct cli_args *args, bool twice, struct nx_secret **ret, struct nx_err *err)
+	const struct cli_args *args, bool fresh, struct nx_secret **ret, struct nx_err *err)
 {
 	const struct nx_passphrase_source source = {.file = cli_get(args, "passphrase-file"),
 		.fd = cli_get(args, "passphrase-fd"),
-		.twice = twice};
+		.fresh = fresh};
 
 	return nx_passphrase_read(&source, ret, err);
 }

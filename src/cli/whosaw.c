@@ -48,6 +48,16 @@ static nx_rc proof_write(const char *file, const json_t *json, struct nx_err *er
 	return cli_file_write(file, nx_slice_str(text), err);
 }
 
+/* The patient id of an erased one is known to nobody any more. */
+static nx_rc not_known(struct nx_err *err)
+{
+	const struct nx_err said = *err;
+
+	return nx_err_set(err, NX_E_NOENT,
+		"%s; about an erased patient ask with --subject, which the certificate names",
+		nx_err_text(&said));
+}
+
 nx_rc cmd_who_saw(const struct cli_args *args, struct nx_err *err)
 {
 	const char *file = cli_get(args, "proof");
@@ -56,6 +66,8 @@ nx_rc cmd_who_saw(const struct cli_args *args, struct nx_err *err)
 
 	if (!rc)
 		rc = cli_ask(args, "GET", path_make(args), NULL, &json, err);
+	if (rc == NX_E_NOENT && cli_has(args, "patient"))
+		return not_known(err);
 	if (rc)
 		return rc;
 	if (file)

@@ -391,7 +391,8 @@ nx_rc nx_config_load(const char *site, struct nx_config *config, struct nx_err *
 	if ((size_t)snprintf(path, sizeof(path), "%s/narthex.yaml", site) >= sizeof(path))
 		return nx_err_set(err, NX_E_INVAL, "path of the site is too long");
 	if (stat(path, &st) < 0)
-		return nx_err_errno(err, "no site there: narthex.yaml");
+		return nx_err_errno(
+			err, errno == ENOENT ? "no site there: narthex.yaml" : "narthex.yaml");
 	/* libcyaml takes an empty document for an error; to us it is a site with defaults. */
 	rc = st.st_size ? file_load(path, config, err) : NX_OK;
 	if (!rc)

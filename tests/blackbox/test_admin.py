@@ -77,6 +77,10 @@ def test_help_of_a_noun_lists_its_verbs_and_a_noun_alone_asks_for_one():
     (["put", "only-one"], "narthex help put"),
     (["ls", "--limit", "0", "--site", "/nowhere"], "--limit"),
     (["help", "nonsense"], "no such command"),
+    (["find", "patient"], "study, series or instance"),
+    (["find", "study", "--limit", "0"], "--limit"),
+    (["find", "study", "PatientNaem=X"], "PatientNaem is neither"),
+    (["find", "study", "PatientName"], "KEY=VALUE"),
 ])
 def test_wrong_usage_is_status_2_and_names_the_help(words, hint):
     done = run(*words)
@@ -126,6 +130,8 @@ def test_tables_have_titles_and_stay_in_their_columns(site, tmp_path):
     who = cli(site, "who-saw", "--user", "installer").splitlines()
     assert who[0].split() == found[0].split() and who[-1].startswith("entries in all: ")
     assert cli(site, "who-saw", check=False).returncode == 2
+    done = cli(site, "who-saw", "--patient", "nobody", check=False)
+    assert done.returncode == 3 and "--subject" in done.stderr
     assert "places" in cli(site, "key", "status")
 
 
@@ -359,6 +365,18 @@ def test_the_passphrase_is_asked_for_and_not_shown(cold, tmp_path):
     new = [binary, "init", "--site", str(tmp_path / "new")]
     status, shown = at_prompt(new, [(b"Passphrase: ", "one passphrase"), (b"Again: ", "another one")])
     assert status == 2 and "not the same" in shown and not (tmp_path / "new").exists()
+
+
+def test_a_new_passphrase_is_not_a_short_one(cold, tmp_path):
+    done = run("init", "--site", tmp_path / "new", env={"NARTHEX_PASSPHRASE": "1234567"})
+    assert done.returncode == 2 and "at least" in done.stderr and not (tmp_path / "new").exists()
+
+
+def test_a_passphrase_file_for_everybody_is_warned_of(cold):
+    assert "open to everybody" not in check_config(cold, "--passphrase-file", cold.passphrase_file).stderr
+    cold.passphrase_file.chmod(0o644)
+    done = check_config(cold, "--passphrase-file", cold.passphrase_file)
+    assert done.returncode == 0 and "open to everybody" in done.stderr
 
 
 def test_ctrl_c_at_the_prompt_ends_in_order(cold):
