@@ -57,6 +57,13 @@ bool nx_access_role_known(const char *role)
 	return role_find(role) != NULL;
 }
 
+bool nx_access_role_bound(const char *role)
+{
+	const struct role *r = role_find(role);
+
+	return r && r->bound;
+}
+
 /* ---- decisions ---- */
 
 static struct nx_decision deny(const char *rule)

@@ -63,6 +63,8 @@ NX_NODISCARD nx_rc nx_access_ae(struct nx_cat *cat, const char *calling, const c
 void nx_access_token_new(char ret_token[48], uint8_t ret_hash[32]);
 
 bool nx_access_role_known(const char *role);
+/* Is it only for who has a collection: a DICOM peer, not a token? */
+bool nx_access_role_bound(const char *role);
 
 struct nx_decision {
 	bool permit;

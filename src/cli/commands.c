@@ -3,8 +3,8 @@
 /* To add a command, add a row; nouns stay together. */
 
 static const struct cli_opt init_opts[] = {
-	{"name", "NAME", "Name of the site"},
-	{"environment", "WORD", "dev, test or prod"},
+	{"name", "NAME", "Name of the site, under which its ledger is signed; else narthex"},
+	{"environment", "WORD", "dev, test or prod; else dev"},
 	{"domain", "NAME", "A further DNS name or address for the certificate (repeatable)"},
 	{"allow-ae", "AE=COLLECTION",
 		"Let CALLING[:CALLED[:ADDRESS]] send into a collection (repeatable)"},

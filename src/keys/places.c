@@ -19,6 +19,21 @@ static nx_rc step(struct nx_err *err)
 	return NX_OK;
 }
 
+/* One folder under two names would be one copy of the keys. */
+static nx_rc place_distinct(const struct nx_places *places, size_t i, struct nx_err *err)
+{
+	struct stat mine, other;
+
+	if (fstat(places->at[i].dir_fd, &mine) < 0)
+		return nx_err_errno(err, "look at the folder");
+	for (size_t k = 0; k < i; k++)
+		if (fstat(places->at[k].dir_fd, &other) == 0 && mine.st_dev == other.st_dev &&
+			mine.st_ino == other.st_ino)
+			return nx_err_set(
+				err, NX_E_CONFIG, "is the same folder as key place %zu", k + 1);
+	return NX_OK;
+}
+
 nx_rc nx_places_open(
 	const struct nx_keys_opts *opts, bool make, struct nx_places *ret, struct nx_err *err)
 {
@@ -38,6 +53,8 @@ nx_rc nx_places_open(
 				open(opts->places[i], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 			if (ret->at[i].dir_fd < 0)
 				rc = nx_err_errno(err, "open directory");
+			else
+				rc = place_distinct(ret, i, err);
 		}
 		if (rc)
 			return nx_err_prefix(err, rc, "key place %zu", i + 1);

@@ -65,6 +65,7 @@ def test_every_command_explains_itself():
 def test_help_of_a_noun_lists_its_verbs_and_a_noun_alone_asks_for_one():
     done = run("help", "ledger")
     assert done.returncode == 0 and "ledger verify" in done.stdout and "ae allow" not in done.stdout
+    assert "narthex help ledger VERB" in done.stdout
     done = run("ledger")
     assert done.returncode == 2 and "narthex help ledger" in done.stderr
 
@@ -301,6 +302,19 @@ def test_a_key_place_that_is_gone_is_named_by_its_number(cold):
     shutil.rmtree(cold.site / "keys2")
     done = run("fsck", "--site", cold.site, env={"NARTHEX_PASSPHRASE": PASSPHRASE})
     assert done.returncode == 3 and "key place 2" in done.stderr, done.stderr
+
+
+def test_one_folder_is_not_two_key_places(cold):
+    (cold.site / "same").symlink_to("keys1")
+    for places in ("keys1:keys1", "keys1:same"):
+        cold.configure({"keys": {"places": places}})
+        done = run("fsck", "--site", cold.site, env={"NARTHEX_PASSPHRASE": PASSPHRASE})
+        assert done.returncode == 1 and "same folder as key place 1" in done.stderr, done.stderr
+
+
+def test_a_token_has_no_role_of_a_peer(site):
+    done = cli(site, "token", "create", "ct", "modality", check=False)
+    assert done.returncode == 2 and "DICOM peers" in done.stderr
 
 
 # ---- passphrase ----
