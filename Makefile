@@ -18,7 +18,7 @@ help:
 	  'make clean              remove build/'
 
 $(RELEASE)/build.ninja:
-	meson setup --buildtype=release -Db_lto=true -Db_pie=true -Dtests=false $(RELEASE) >/dev/null
+	@meson setup --buildtype=release -Db_lto=true -Db_pie=true -Dtests=false $(RELEASE) >/dev/null
 
 build: $(RELEASE)/build.ninja
 	@ninja -C $(RELEASE) -j $(JOBS) --quiet

@@ -34,10 +34,10 @@ static const struct role roles[] = {
 			MAY(MONITOR) | MAY(QUARANTINE),
 		false},
 	{"modality", MAY(VERIFY) | MAY(STORE), true},
-	{"reader", MAY(QUERY) | MAY(READ), false},
+	{"reader", MAY(VERIFY) | MAY(QUERY) | MAY(READ), false},
 	{"steward",
-		MAY(QUERY) | MAY(READ) | MAY(DEIDENTIFY) | MAY(RELEASE) | MAY(LEASE) | MAY(DELETE) |
-			MAY(QUARANTINE),
+		MAY(VERIFY) | MAY(QUERY) | MAY(READ) | MAY(DEIDENTIFY) | MAY(RELEASE) | MAY(LEASE) |
+			MAY(DELETE) | MAY(QUARANTINE),
 		false},
 	{"auditor", MAY(AUDIT) | MAY(MONITOR), false},
 	{"monitor", MAY(MONITOR), false},
@@ -55,6 +55,13 @@ static const struct role *role_find(const char *name)
 bool nx_access_role_known(const char *role)
 {
 	return role_find(role) != NULL;
+}
+
+bool nx_access_role_bound(const char *role)
+{
+	const struct role *r = role_find(role);
+
+	return r && r->bound;
 }
 
 /* ---- decisions ---- */

@@ -22,7 +22,7 @@ struct nx_err;
 enum nx_perm {
 	NX_PERM_NONE_ = 0,
 	NX_PERM_PUBLIC, /* liveness only */
-	NX_PERM_VERIFY, /* C-ECHO */
+	NX_PERM_VERIFY, /* C-ECHO; which services there are */
 	NX_PERM_STORE,
 	NX_PERM_QUERY,
 	NX_PERM_READ,
@@ -63,6 +63,8 @@ NX_NODISCARD nx_rc nx_access_ae(struct nx_cat *cat, const char *calling, const c
 void nx_access_token_new(char ret_token[48], uint8_t ret_hash[32]);
 
 bool nx_access_role_known(const char *role);
+/* Is it only for who has a collection: a DICOM peer, not a token? */
+bool nx_access_role_bound(const char *role);
 
 struct nx_decision {
 	bool permit;

@@ -317,6 +317,7 @@ struct nx_archive {
 	uint64_t rows_seq;            /* the last of these with rows that look-ups may want */
 	uint64_t applied_seq;         /* last group in the catalog for everybody to see */
 	bool apply_wanted;            /* somebody waits for the backlog */
+	int64_t asked_us;             /* when somebody last looked whether to wait, monotonic */
 	bool stuck;                   /* the catalog refuses a group that was answered */
 	uint64_t last_pack, last_off; /* previous group's unit; committer only */
 	struct nx_archive_stats stats;

@@ -15,6 +15,7 @@ enum {
 	BACKLOG_GROUPS = 256,
 	BACKLOG_OPS = 8192, /* some megabytes: groups are kept until they are committed */
 	BACKLOG_US = 200000,
+	EAGER_US = 500000, /* somebody who asks once asks again: no group is held back meanwhile */
 	RETRY_US = 200000,
 };
 
@@ -63,7 +64,7 @@ static bool is_due(struct nx_archive *a)
 		if (!g->staged && !g->defer)
 			return true;
 	(void)pthread_mutex_lock(&a->lock);
-	wanted = a->apply_wanted;
+	wanted = a->apply_wanted || nx_mono_us() - a->asked_us < EAGER_US;
 	(void)pthread_mutex_unlock(&a->lock);
 	return wanted;
 }

@@ -660,6 +660,7 @@ void nx_archive_barrier(struct nx_archive *archive)
 
 	(void)pthread_mutex_lock(&archive->lock);
 	want = archive->rows_seq;
+	archive->asked_us = nx_mono_us();
 	if (archive->applied_seq < want && !archive->stuck) {
 		archive->apply_wanted = true;
 		(void)pthread_cond_signal(&archive->wake);

@@ -111,8 +111,8 @@ static nx_rc no_memory(struct build *b)
 
 static nx_rc bad_value(struct build *b, const struct key *key)
 {
-	return nx_err_set(b->err, NX_E_INVAL, "query: value of (%04X,%04X)", key->tag >> 16,
-		key->tag & 0xffff);
+	return nx_err_set(b->err, NX_E_INVAL, "query: value of (%04X,%04X) cannot be matched",
+		key->tag >> 16, key->tag & 0xffff);
 }
 
 /* `before` and a copy of the text as parameter. */

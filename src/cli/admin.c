@@ -1,4 +1,5 @@
 /* Commands over the administration: collections, AE titles, tokens, keys, scrub, ledger. */
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -9,39 +10,66 @@
 #include "cli/progress.h"
 #include "server/passphrase.h"
 
-static void cell_print(const json_t *value, int width)
+enum {
+	COLUMNS_MAX = 8
+};
+
+/* Nothing is padded behind the last column. */
+static void cell_print(const struct cli_column *c, const char *text)
 {
-	if (json_is_integer(value))
-		(void)printf("%-*lld  ", width, (long long)json_integer_value(value));
+	if (c[1].title)
+		(void)printf("%-*s  ", c->width, text);
 	else
-		(void)printf(
-			"%-*s  ", width, json_is_string(value) ? json_string_value(value) : "-");
+		(void)printf("%s\n", text);
+}
+
+static const char *cell_text(const json_t *value, char number[24])
+{
+	if (!json_is_integer(value))
+		return json_is_string(value) ? json_string_value(value) : "-";
+	(void)snprintf(number, 24, "%lld", (long long)json_integer_value(value));
+	return number;
 }
 
 void cli_titles(const struct cli_column *columns)
 {
 	for (const struct cli_column *c = columns; c->title; c++)
-		(void)printf("%-*s  ", c->width, c->title);
-	(void)printf("\n");
+		cell_print(c, c->title);
 }
 
 void cli_rows(const json_t *rows, const struct cli_column *columns)
 {
 	const json_t *row;
+	char number[24];
 	size_t i;
 
 	json_array_foreach(rows, i, row)
 	{
 		for (const struct cli_column *c = columns; c->title; c++)
-			cell_print(json_object_get(row, c->key), c->width);
-		(void)printf("\n");
+			cell_print(c, cell_text(json_object_get(row, c->key), number));
 	}
 }
 
 void cli_table(const json_t *rows, const struct cli_column *columns)
 {
-	cli_titles(columns);
-	cli_rows(rows, columns);
+	struct cli_column wide[COLUMNS_MAX + 1] = {0};
+	const json_t *row;
+	char number[24];
+	size_t i;
+
+	for (size_t k = 0; columns[k].title; k++) {
+		assert(k < COLUMNS_MAX);
+		wide[k] = columns[k];
+		json_array_foreach(rows, i, row)
+		{
+			int n = (int)strlen(
+				cell_text(json_object_get(row, columns[k].key), number));
+
+			wide[k].width = n > wide[k].width ? n : wide[k].width;
+		}
+	}
+	cli_titles(wide);
+	cli_rows(rows, wide);
 }
 
 nx_rc cli_ask(const struct cli_args *args, const char *method, char *path, json_t *body,
@@ -188,18 +216,35 @@ nx_rc cmd_token_revoke(const struct cli_args *args, struct nx_err *err)
 
 /* ---- keys ---- */
 
-nx_rc cmd_key_status(const struct cli_args *args, struct nx_err *err)
+static long long number_of(const json_t *json, const char *key)
+{
+	return (long long)json_integer_value(json_object_get(json, key));
+}
+
+static void keys_print(const json_t *json)
 {
 	static const struct cli_column columns[] = {
 		{"ID", "id", 6}, {"DOMAIN", "name", 24}, {"VERSION", "version", 8}, {0}};
 
-	return cli_list(args, "/keys", "domains", columns, err);
+	cli_table(json_object_get(json, "domains"), columns);
+	(void)printf("root key: version %lld, in %lld places; subjects: %lld, and %lld erased\n",
+		number_of(json, "root_version"), number_of(json, "places"),
+		number_of(json, "subjects"), number_of(json, "erased"));
+}
+
+nx_rc cmd_key_status(const struct cli_args *args, struct nx_err *err)
+{
+	json_t *json = NULL;
+	nx_rc rc = cli_ask(args, "GET", strdup("/keys"), NULL, &json, err);
+
+	if (!rc)
+		cli_answer(args, json, keys_print);
+	return rc;
 }
 
 static void rotated_print(const json_t *json)
 {
-	(void)printf("%lld domains have a new key\n",
-		(long long)json_integer_value(json_object_get(json, "rotated")));
+	(void)printf("domains with a new key: %lld\n", number_of(json, "rotated"));
 }
 
 nx_rc cmd_key_rotate(const struct cli_args *args, struct nx_err *err)
@@ -235,14 +280,19 @@ nx_rc cmd_key_passphrase(const struct cli_args *args, struct nx_err *err)
 	const struct nx_passphrase_source source = {.file = cli_get(args, "passphrase-file"),
 		.fd = cli_get(args, "passphrase-fd"),
 		.prompt = "New passphrase: ",
-		.twice = true};
+		.fresh = true};
 	NX_AUTO(nx_secret) *secret = NULL;
 	nx_rc rc = nx_passphrase_read(&source, &secret, err);
 
 	if (rc)
 		return rc;
-	return cli_ask(args, "POST", strdup("/keys/passphrase"),
+	rc = cli_ask(args, "POST", strdup("/keys/passphrase"),
 		json_pack("{s:s%}", "passphrase", secret->data, secret->n), NULL, err);
+	if (!rc)
+		(void)fprintf(stderr,
+			"The key store opens with the new passphrase only: start the site with it "
+			"the next time.\n");
+	return rc;
 }
 
 static void scrub_print(const json_t *json)
@@ -321,30 +371,62 @@ nx_rc cmd_ledger_verify(const struct cli_args *args, struct nx_err *err)
 	return rc;
 }
 
+/* PS3.15 A.5, EventOutcomeIndicator. */
+static const char *outcome_text(long long outcome)
+{
+	static const struct {
+		long long outcome;
+		const char *text;
+	} rows[] = {
+		{0, "done"}, {4, "minor failure"}, {8, "serious failure"}, {12, "major failure"}};
+
+	for (size_t i = 0; i < NX_ARRAY_LEN(rows); i++)
+		if (rows[i].outcome == outcome)
+			return rows[i].text;
+	return "-";
+}
+
+void cli_entries(const json_t *entries)
+{
+	static const struct cli_column columns[] = {{"ENTRY", "index", 7}, {"TIME", "time", 27},
+		{"ACTION", "action", 18}, {"OUTCOME", "result", 7}, {"BY", "by", 2}, {0}};
+	json_t *rows = json_array();
+	const json_t *entry;
+	size_t i;
+
+	json_array_foreach(entries, i, entry)
+	{
+		const char *by = json_string_value(
+			json_object_get(json_object_get(entry, "body"), "principal"));
+
+		(void)json_array_append_new(rows,
+			json_pack("{s:O,s:O,s:O,s:s,s:s}", "index", json_object_get(entry, "index"),
+				"time", json_object_get(entry, "time"), "action",
+				json_object_get(entry, "action"), "result",
+				outcome_text(number_of(entry, "outcome")), "by",
+				by && by[0] ? by : "-"));
+	}
+	cli_table(rows, columns);
+	json_decref(rows);
+}
+
+static void found_print(const json_t *json)
+{
+	cli_entries(json_object_get(json, "entries"));
+}
+
 nx_rc cmd_ledger_search(const struct cli_args *args, struct nx_err *err)
 {
 	json_t *json = NULL;
-	const json_t *row, *body;
-	size_t i;
+	bool more;
 	nx_rc rc = cli_ask(args, "GET", ledger_path(args, "/ledger/entries"), NULL, &json, err);
 
 	if (rc)
 		return rc;
-	if (cli_has(args, "json")) {
-		cli_json(json);
-	} else {
-		json_array_foreach(json_object_get(json, "entries"), i, row)
-		{
-			body = json_object_get(row, "body");
-			(void)printf("%-8lld  %s  %-18s  %-2lld  %s\n",
-				(long long)json_integer_value(json_object_get(row, "index")),
-				json_string_value(json_object_get(row, "time")),
-				json_string_value(json_object_get(row, "action")),
-				(long long)json_integer_value(json_object_get(row, "outcome")),
-				json_string_value(json_object_get(body, "principal")));
-		}
-	}
-	json_decref(json);
+	more = json_is_true(json_object_get(json, "more"));
+	cli_answer(args, json, found_print);
+	if (more)
+		(void)fprintf(stderr, "there is more; see --limit and --after\n");
 	return NX_OK;
 }
 

@@ -222,7 +222,7 @@ nx_rc cli_confirm(
 	if (cli_has(args, "yes"))
 		return NX_OK;
 	if (!isatty(STDIN_FILENO))
-		return nx_err_set(err, NX_E_INVAL, "without a terminal: say --yes");
+		return nx_err_set(err, NX_E_INVAL, "no terminal to ask on: give --yes");
 	(void)fprintf(stderr, "%s  Type \"%s\" to go on: ", warning, word);
 	if (!fgets(line, sizeof(line), stdin))
 		line[0] = 0;

@@ -65,13 +65,14 @@ static void restored_print(
 		"files", (json_int_t)done->files, "bytes", (json_int_t)done->bytes,
 		"ledger_entries", (json_int_t)done->entries, "erased", (json_int_t)done->erased);
 
-	if (cli_has(args, "json"))
+	if (cli_has(args, "json")) {
 		cli_json(json);
-	else
-		(void)printf(
-			"The site is in %s: %" PRIu64 " ledger entries verified, %" PRIu64
-			" erased subjects stay erased.\n\nServe it:  narthex serve --site %s\n",
-			site, done->entries, done->erased, site);
+	} else {
+		(void)printf("The site is in %s: %" PRIu64 " ledger entries verified, %" PRIu64
+			     " erased subjects stay erased.\n",
+			site, done->entries, done->erased);
+		cli_serve_hint(args, site);
+	}
 	json_decref(json);
 }
 

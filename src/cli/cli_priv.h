@@ -122,6 +122,8 @@ void cli_man(struct nx_buf *out);
 void cli_completion(struct nx_buf *out);
 /* To a file that only its owner reads; it must not be there. */
 NX_NODISCARD nx_rc cli_file_write(const char *path, struct nx_slice bytes, struct nx_err *err);
+/* "Serve it: ...", as the command that made the site was called. */
+void cli_serve_hint(const struct cli_args *args, const char *site);
 /* To standard output. */
 NX_NODISCARD nx_rc cli_print(const struct nx_buf *buf, struct nx_err *err);
 /* "1.5 GiB" */

@@ -107,8 +107,14 @@ static nx_rc local_set(struct nx_client *c, const struct cli_args *args, struct 
 
 	if (rc)
 		return rc;
+	if ((size_t)snprintf(path, sizeof(path), "%s/narthex.yaml", site) >= sizeof(path))
+		return nx_err_set(err, NX_E_INVAL, "path of the site is too long");
+	if (access(path, F_OK) < 0 && errno == ENOENT)
+		return nx_err_set(err, NX_E_NOENT, "no site in %s", site);
 	if ((size_t)snprintf(path, sizeof(path), "%s/run/narthex.sock", site) >= sizeof(path))
 		return nx_err_set(err, NX_E_INVAL, "path of the site is too long");
+	if (access(path, F_OK) < 0 && errno == EACCES)
+		return nx_err_set(err, NX_E_DENIED, "the site's folder is closed to this user");
 	if (access(path, F_OK) < 0)
 		return nx_err_set(err, NX_E_CLOSED, "the site is not being served");
 	(void)snprintf(c->base, sizeof(c->base), "http://localhost/api/v1");

@@ -54,6 +54,8 @@ struct cli_column {
 void cli_titles(const struct cli_column *columns);
 void cli_rows(const json_t *rows, const struct cli_column *columns);
 void cli_table(const json_t *rows, const struct cli_column *columns); /* both */
+/* Entries of the ledger, as a table. */
+void cli_entries(const json_t *entries);
 void cli_json(json_t *json);
 /* GET `path`; print the array under `name` as a table, or all of it as JSON. */
 NX_NODISCARD nx_rc cli_list(const struct cli_args *args, const char *path, const char *name,

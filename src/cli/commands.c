@@ -3,8 +3,8 @@
 /* To add a command, add a row; nouns stay together. */
 
 static const struct cli_opt init_opts[] = {
-	{"name", "NAME", "Name of the site"},
-	{"environment", "WORD", "dev, test or prod"},
+	{"name", "NAME", "Name of the site, under which its ledger is signed; else narthex"},
+	{"environment", "WORD", "dev, test or prod; else dev"},
 	{"domain", "NAME", "A further DNS name or address for the certificate (repeatable)"},
 	{"allow-ae", "AE=COLLECTION",
 		"Let CALLING[:CALLED[:ADDRESS]] send into a collection (repeatable)"},
@@ -13,7 +13,8 @@ static const struct cli_opt init_opts[] = {
 
 static const struct cli_opt serve_opts[] = {
 	{"ready-file", "FILE", "Written when the site is served: ports, CA, process"},
-	{"check-config", NULL, "Check the configuration and end"},
+	{"check-config", NULL,
+		"Check the configuration, and that what it names is there; then end"},
 	{0},
 };
 
@@ -28,8 +29,8 @@ static const struct cli_opt help_opts[] = {
 	{0},
 };
 
-static const struct cli_opt collection_opts[] = {
-	{"collection", "NAME", "Which collection; clinical or curated when not given"},
+static const struct cli_opt rm_opts[] = {
+	{"collection", "NAME", "Which collection; else curated"},
 	{0},
 };
 
@@ -70,7 +71,7 @@ static const struct cli_opt find_opts[] = {
 };
 
 static const struct cli_opt get_opts[] = {
-	{"collection", "NAME", "Which collection; clinical or curated when not given"},
+	{"collection", "NAME", "Which collection; else clinical, and curated for an object"},
 	{"series", "UID", "Only this series of the study"},
 	{"instance", "UID", "Only this instance"},
 	{"object", NULL, "The name is an object's key, and the place a file; - is standard output"},
@@ -225,7 +226,7 @@ const struct cli_cmd cli_cmds[] = {
 		put_opts, 2, 2, CLI_SERVER, cmd_put},
 	{"ls", NULL, "[PREFIX]", "List objects, in order of their keys", NULL, ls_opts, 0, 1,
 		CLI_SERVER, cmd_ls},
-	{"rm", NULL, "KEY", "Delete an object", NULL, collection_opts, 1, 1, CLI_SERVER, cmd_rm},
+	{"rm", NULL, "KEY", "Delete an object", NULL, rm_opts, 1, 1, CLI_SERVER, cmd_rm},
 	{"quarantine", "list", "", "List what was storable but wrong, and is kept aside", NULL,
 		quarantine_opts, 0, 0, CLI_SERVER, cmd_quarantine_list},
 	{"quarantine", "show", "NUMBER", "Why it is there, and what is known of it", NULL, NULL, 1,
@@ -305,8 +306,9 @@ const struct cli_cmd cli_cmds[] = {
 		NULL, 1, 1, CLI_SERVER, cmd_key_place},
 	{"key", "passphrase", "", "A new passphrase for the key store", NULL, NULL, 0, 0,
 		CLI_SERVER | CLI_SECRET, cmd_key_passphrase},
-	{"ledger", "search", "", "Search the ledger", NULL, search_opts, 0, 0, CLI_SERVER,
-		cmd_ledger_search},
+	{"ledger", "search", "", "Search the ledger",
+		"From the first entry on; with --principal, --study or --subject newest first.",
+		search_opts, 0, 0, CLI_SERVER, cmd_ledger_search},
 	{"ledger", "verify", "", "Recompute the whole ledger", NULL, NULL, 0, 0, CLI_SERVER,
 		cmd_ledger_verify},
 	{"ledger", "checkpoint", "", "The newest signed checkpoint", NULL, NULL, 0, 0, CLI_SERVER,

@@ -10,6 +10,7 @@
 #include "cli/cli_priv.h"
 #include "cli/client.h"
 #include "cli/progress.h"
+#include "dicom/dicom.h"
 
 enum {
 	PATH_LEN = 4096,
@@ -52,21 +53,29 @@ static nx_rc find_path(
 	const struct cli_args *args, const struct level *level, char **ret, struct nx_err *err)
 {
 	NX_AUTO_DONE(nx_buf) buf;
-	const char *text, *limit = cli_get(args, "limit");
+	const char *text;
 	char *pair, *at;
+	int64_t limit;
+	nx_tag tag;
+	nx_rc rc = cli_number(args, "limit", PAGE, 1, NX_LIMIT_QUERY_ROWS, &limit, err);
 
+	if (rc)
+		return rc;
 	nx_buf_init(&buf, 64 * NX_KIB, NX_BUF_WIPE);
-	pair = nx_client_path("/collections/%s/%s?limit=%s", cli_collection(args, "clinical"),
-		level->plural, limit ? limit : "1000");
-	nx_buf_put_str(&buf, pair ? pair : "");
+	pair = nx_client_path(
+		"/collections/%s/%s", cli_collection(args, "clinical"), level->plural);
+	nx_buf_printf(&buf, "%s?limit=%" PRId64, pair ? pair : "", limit);
 	free(pair);
 	for (size_t i = 1; i < args->n_words; i++) {
 		NX_AUTO_MEM char *key = strdup(args->words[i]);
 
 		at = key ? strchr(key, '=') : NULL;
 		if (!at)
-			return nx_err_set(err, NX_E_INVAL, "argument %zu is not KEY=VALUE", i + 1);
+			return nx_err_set(err, NX_E_INVAL, "not KEY=VALUE: %s", args->words[i]);
 		*at = '\0';
+		if (!nx_dict_parse_tag(key, strlen(key), &tag))
+			return nx_err_set(err, NX_E_INVAL,
+				"%s is neither an attribute's keyword nor a tag", key);
 		pair = nx_client_path("&%s=%s", key, at + 1);
 		nx_buf_put_str(&buf, pair ? pair : "");
 		free(pair);
@@ -84,8 +93,8 @@ nx_rc cmd_find(const struct cli_args *args, struct nx_err *err)
 	nx_rc rc;
 
 	if (!level)
-		return nx_err_set(err, NX_E_INVAL, "level is none of study, series, instance: %s",
-			args->words[0]);
+		return nx_err_set(
+			err, NX_E_INVAL, "find study, series or instance, not %s", args->words[0]);
 	rc = find_path(args, level, &path, err);
 	if (!rc)
 		rc = cli_ask(args, "GET", path, NULL, &json, err);
@@ -110,8 +119,6 @@ nx_rc cli_download(struct nx_client *client, const char *path, const char *to, s
 	nx_rc rc;
 	int fd;
 
-	if (strcmp(to, "-") == 0)
-		return nx_client_download(client, path, STDOUT_FILENO, &bytes, err);
 	if (strcmp(to, "-") == 0)
 		return nx_client_download(client, path, STDOUT_FILENO, &bytes, err);
 	if ((size_t)snprintf(part, sizeof(part), "%s.part", to) >= sizeof(part))

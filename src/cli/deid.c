@@ -127,6 +127,9 @@ nx_rc cmd_deid(const struct cli_args *args, struct nx_err *err)
 		"duplicates", (json_int_t)c.duplicates, "skipped", (json_int_t)c.skipped);
 	if (!rc && cli_has(args, "json"))
 		cli_json(all);
+	else if (!rc && !study)
+		(void)printf("%zu studies: %lld stored, %lld there already, %lld left out\n",
+			json_array_size(c.studies), c.stored, c.duplicates, c.skipped);
 	json_decref(all);
 	return rc;
 }

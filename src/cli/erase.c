@@ -57,7 +57,10 @@ nx_rc cmd_erase(const struct cli_args *args, struct nx_err *err)
 	rc = cli_file_write(file, nx_buf_slice(&buf), err);
 	if (rc && cli_print(&buf, NULL)) /* the erasure is done: its certificate goes somewhere */
 		return nx_err_prefix(err, rc, "erased, but the certificate is lost");
-	return rc;
+	if (rc)
+		return nx_err_prefix(err, rc, "erased; the certificate is above, not in a file");
+	(void)fprintf(stderr, "Erased.  The certificate is in %s: keep it.\n", file);
+	return NX_OK;
 }
 
 /* One line with its end: editors and terminals add to that, or take it away. */

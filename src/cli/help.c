@@ -44,7 +44,8 @@ void cli_help(const char *noun)
 	for (const struct cli_cmd *cmd = cli_cmds; cmd->noun; cmd++)
 		if (!noun || strcmp(noun, cmd->noun) == 0)
 			(void)printf("  %-*s  %s\n", COLUMN + 12, title(cmd, text), cmd->help);
-	(void)printf("\nWhat a command takes: narthex help COMMAND\n");
+	(void)printf("\nWhat a command takes: narthex help %s%s\n", noun ? noun : "COMMAND",
+		noun ? " VERB" : "");
 	if (noun)
 		return;
 	(void)printf("\nExit status:\n");

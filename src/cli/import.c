@@ -1,6 +1,7 @@
 /* narthex import: files and folders, over several connections. */
 #include <fcntl.h>
 #include <fts.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,11 +11,13 @@
 #include "cli/cli_priv.h"
 #include "cli/client.h"
 #include "cli/progress.h"
+#include "dicom/tags.h"
 
 enum {
 	WORKERS_MAX = 64,
 	WORKERS = 4,
-	PROGRESS_US = 250000
+	PROGRESS_US = 250000,
+	HEAD_LEN = 1024
 };
 
 /* Shared by the workers; the walk over the folders goes on while they send. */
@@ -23,7 +26,7 @@ struct import {
 	char *path;           /* of the API */
 	pthread_mutex_t lock; /* guards what follows */
 	FTS *walk;
-	uint64_t stored, duplicates, versions, quarantined, failed, bytes;
+	uint64_t stored, duplicates, versions, quarantined, left_out, failed, bytes;
 	int64_t shown_us;
 	bool progress;
 	struct nx_err first; /* of a worker that could not go on */
@@ -90,7 +93,7 @@ static void count(struct import *im, const char *file, const json_t *answer, uin
 			++*counters[i].counter;
 	im->bytes += size;
 	if (json_object_get(answer, "quarantine"))
-		(void)fprintf(stderr, "%s%s: kept in %s\n", im->progress ? "\r" : "", file,
+		(void)fprintf(stderr, "%s%s: kept in %s\n", im->progress ? "\r\033[K" : "", file,
 			json_string_value(json_object_get(answer, "note")));
 	progress_show(im, false);
 	(void)pthread_mutex_unlock(&im->lock);
@@ -114,6 +117,26 @@ static void fail(struct import *im, const char *file, const struct nx_err *why, 
 	(void)pthread_mutex_unlock(&im->lock);
 }
 
+/* PS3.10 8.6: a DICOMDIR lists a medium.  It is no instance, and it is of several patients.  Its
+ * class is in the meta group (0002,0002), at the beginning. */
+static bool is_directory_of_medium(int fd)
+{
+	static const char class[] = "\2\0\2\0UI\24\0" NX_UID_MEDIA_STORAGE_DIRECTORY_STORAGE;
+	char head[HEAD_LEN];
+	ssize_t n = pread(fd, head, sizeof(head), 0);
+
+	return n > 0 && memmem(head, (size_t)n, class, sizeof(class) - 1);
+}
+
+static void leave_out(struct import *im, const char *file)
+{
+	(void)pthread_mutex_lock(&im->lock);
+	(void)fprintf(stderr, "%s%s: the directory of a medium, left out\n",
+		im->progress ? "\r\033[K" : "", file);
+	im->left_out++;
+	(void)pthread_mutex_unlock(&im->lock);
+}
+
 static void file_send(struct import *im, struct nx_client *client, const char *file)
 {
 	NX_AUTO_FD fd = open(file, O_RDONLY | O_CLOEXEC);
@@ -125,6 +148,10 @@ static void file_send(struct import *im, struct nx_client *client, const char *f
 	if (fd < 0 || fstat(fd, &st) < 0) {
 		(void)nx_err_errno(&err, "open");
 		fail(im, file, &err, true);
+		return;
+	}
+	if (is_directory_of_medium(fd)) {
+		leave_out(im, file);
 		return;
 	}
 	rc = nx_client_upload(client, "POST", im->path, "application/dicom", fd,
@@ -169,20 +196,31 @@ static nx_rc workers_run(struct import *im, int64_t n, struct nx_err *err)
 
 static void result_print(const struct import *im)
 {
+	const struct {
+		const char *key;
+		const char *words;
+		uint64_t n;
+	} rows[] = {
+		{"stored", "stored", im->stored},
+		{"duplicates", "there already", im->duplicates},
+		{"versions", "new versions", im->versions},
+		{"quarantined", "in quarantine", im->quarantined},
+		{"left_out", "left out", im->left_out},
+		{"failed", "failed", im->failed},
+	};
+	bool json = cli_has(im->args, "json");
 	char bytes[16];
 
-	if (cli_has(im->args, "json"))
-		(void)printf("{\"stored\":%llu,\"duplicates\":%llu,\"versions\":%llu,"
-			     "\"quarantined\":%llu,\"failed\":%llu,\"bytes\":%llu}\n",
-			(unsigned long long)im->stored, (unsigned long long)im->duplicates,
-			(unsigned long long)im->versions, (unsigned long long)im->quarantined,
-			(unsigned long long)im->failed, (unsigned long long)im->bytes);
+	(void)printf("%s", json ? "{" : "");
+	for (size_t i = 0; i < NX_ARRAY_LEN(rows); i++)
+		if (json)
+			(void)printf("\"%s\":%" PRIu64 ",", rows[i].key, rows[i].n);
+		else
+			(void)printf("%" PRIu64 " %s, ", rows[i].n, rows[i].words);
+	if (json)
+		(void)printf("\"bytes\":%" PRIu64 "}\n", im->bytes);
 	else
-		(void)printf("%llu stored, %llu there already, %llu new versions, %llu in "
-			     "quarantine, %llu failed, %s\n",
-			(unsigned long long)im->stored, (unsigned long long)im->duplicates,
-			(unsigned long long)im->versions, (unsigned long long)im->quarantined,
-			(unsigned long long)im->failed, cli_bytes(im->bytes, bytes));
+		(void)printf("%s\n", cli_bytes(im->bytes, bytes));
 }
 
 static nx_rc import_end(struct import *im, struct nx_err *err)

@@ -14,13 +14,21 @@
 #include "server/site.h"
 
 static nx_rc passphrase_read(
-	const struct cli_args *args, bool twice, struct nx_secret **ret, struct nx_err *err)
+	const struct cli_args *args, bool fresh, struct nx_secret **ret, struct nx_err *err)
 {
 	const struct nx_passphrase_source source = {.file = cli_get(args, "passphrase-file"),
 		.fd = cli_get(args, "passphrase-fd"),
-		.twice = twice};
+		.fresh = fresh};
 
 	return nx_passphrase_read(&source, ret, err);
+}
+
+void cli_serve_hint(const struct cli_args *args, const char *site)
+{
+	const char *file = cli_get(args, "passphrase-file");
+
+	(void)printf("\nServe it:  narthex serve --site %s%s%s\n", site,
+		file ? " --passphrase-file " : "", file ? file : "");
 }
 
 static nx_rc init_print(
@@ -28,6 +36,7 @@ static nx_rc init_print(
 {
 	NX_AUTO_DONE(nx_buf) buf;
 	struct nx_json json;
+	nx_rc rc;
 
 	nx_buf_init(&buf, 64 * NX_KIB, NX_BUF_WIPE);
 	if (cli_has(args, "json")) {
@@ -41,10 +50,13 @@ static nx_rc init_print(
 	} else {
 		nx_buf_printf(&buf,
 			"The site is in %s.\n\nToken of the administrator (\"admin\"); it is not "
-			"shown again:\n\n  %s\n\nServe it:  narthex serve --site %s\n",
-			site, token, site);
+			"shown again:\n\n  %s\n",
+			site, token);
 	}
-	return cli_print(&buf, err);
+	rc = cli_print(&buf, err);
+	if (!rc && !cli_has(args, "json"))
+		cli_serve_hint(args, site);
+	return rc;
 }
 
 nx_rc cmd_init(const struct cli_args *args, struct nx_err *err)
@@ -77,7 +89,9 @@ static nx_rc config_check(const char *site, struct nx_err *err)
 	NX_AUTO_DONE(nx_config) config = {0};
 	nx_rc rc = nx_config_init(&config, err);
 
-	return rc ? rc : nx_config_load(site, &config, err);
+	if (!rc)
+		rc = nx_config_load(site, &config, err);
+	return rc ? rc : nx_site_check(site, &config, err);
 }
 
 nx_rc cmd_serve(const struct cli_args *args, struct nx_err *err)

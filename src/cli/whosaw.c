@@ -6,6 +6,16 @@
 #include "cli/cli_priv.h"
 #include "cli/client.h"
 
+static nx_rc one_of_four(const struct cli_args *args, struct nx_err *err)
+{
+	int n = cli_has(args, "patient") + cli_has(args, "study") + cli_has(args, "subject") +
+		cli_has(args, "user");
+
+	return n == 1 ? NX_OK
+		      : nx_err_set(err, NX_E_INVAL,
+				"give one of --patient, --study, --subject and --user");
+}
+
 /* --user is what the API calls principal; a patient is one of a collection. */
 static char *path_make(const struct cli_args *args)
 {
@@ -24,20 +34,8 @@ static char *path_make(const struct cli_args *args)
 
 static void entries_print(const json_t *json)
 {
-	const json_t *row, *body;
-	size_t i;
-
-	json_array_foreach(json_object_get(json, "entries"), i, row)
-	{
-		body = json_object_get(row, "body");
-		(void)printf("%-8lld  %s  %-18s  %-2lld  %s\n",
-			(long long)json_integer_value(json_object_get(row, "index")),
-			json_string_value(json_object_get(row, "time")),
-			json_string_value(json_object_get(row, "action")),
-			(long long)json_integer_value(json_object_get(row, "outcome")),
-			json_string_value(json_object_get(body, "principal")));
-	}
-	(void)printf("%lld entries in all\n",
+	cli_entries(json_object_get(json, "entries"));
+	(void)printf("entries in all: %lld\n",
 		(long long)json_integer_value(json_object_get(json, "total")));
 }
 
@@ -50,12 +48,26 @@ static nx_rc proof_write(const char *file, const json_t *json, struct nx_err *er
 	return cli_file_write(file, nx_slice_str(text), err);
 }
 
+/* The patient id of an erased one is known to nobody any more. */
+static nx_rc not_known(struct nx_err *err)
+{
+	const struct nx_err said = *err;
+
+	return nx_err_set(err, NX_E_NOENT,
+		"%s; about an erased patient ask with --subject, which the certificate names",
+		nx_err_text(&said));
+}
+
 nx_rc cmd_who_saw(const struct cli_args *args, struct nx_err *err)
 {
 	const char *file = cli_get(args, "proof");
 	json_t *json = NULL;
-	nx_rc rc = cli_ask(args, "GET", path_make(args), NULL, &json, err);
+	nx_rc rc = one_of_four(args, err);
 
+	if (!rc)
+		rc = cli_ask(args, "GET", path_make(args), NULL, &json, err);
+	if (rc == NX_E_NOENT && cli_has(args, "patient"))
+		return not_known(err);
 	if (rc)
 		return rc;
 	if (file)

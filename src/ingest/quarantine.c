@@ -390,7 +390,10 @@ nx_rc nx_quarantine_retry(struct nx_ingest *ingest, const struct nx_principal *w
 	NX_AUTO(nx_kept) *k = NULL;
 	nx_rc rc = kept_find(ingest, who, number, &k, err);
 
-	if (!rc)
-		rc = kept_ingest(k, ret, err);
-	return rc ? rc : kept_erase(k, NX_ACTION_QUARANTINE_RETRY, "taken", err);
+	if (rc)
+		return rc;
+	rc = kept_ingest(k, ret, err);
+	if (rc)
+		return nx_err_prefix(err, rc, "it stays in quarantine");
+	return kept_erase(k, NX_ACTION_QUARANTINE_RETRY, "taken", err);
 }

@@ -235,7 +235,7 @@ static nx_rc open_place(struct file_root *self, size_t i, struct nx_slice passph
 		return rc;
 	rc = parse(nx_buf_slice(&buf), &p, err);
 	if (rc)
-		return nx_err_prefix(err, rc, "key place %zu", i);
+		return nx_err_prefix(err, rc, "key place %zu", i + 1);
 	if (memcmp(&p.params, &self->params, sizeof(p.params)) != 0) {
 		self->dirty = self->dirty || i > 0;
 		self->params = p.params;
@@ -245,7 +245,7 @@ static nx_rc open_place(struct file_root *self, size_t i, struct nx_slice passph
 		rc = unseal(self, &p, err);
 	*opened = rc == NX_OK;
 	*ret_n = p.n;
-	return rc && rc != NX_E_KEY ? nx_err_prefix(err, rc, "key place %zu", i) : NX_OK;
+	return rc && rc != NX_E_KEY ? nx_err_prefix(err, rc, "key place %zu", i + 1) : NX_OK;
 }
 
 /*

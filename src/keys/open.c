@@ -81,7 +81,7 @@ static nx_rc logs_read(const struct nx_places *places, struct logs *logs, struct
 			return rc;
 		rc = nx_keylog_check(nx_buf_slice(&logs->buf[i]), &logs->log[i], err);
 		if (rc)
-			return nx_err_prefix(err, rc, "key place %zu", i);
+			return nx_err_prefix(err, rc, "key place %zu", i + 1);
 	}
 	return NX_OK;
 }
@@ -108,18 +108,18 @@ static nx_rc logs_compare(struct logs *logs, struct nx_err *err)
 	best = &logs->log[logs->best];
 	if (best->end == NX_KEYLOG_DAMAGED)
 		return nx_err_set(err, NX_E_CORRUPT, "key place %zu: log is damaged at %zu",
-			logs->best, best->valid);
+			logs->best + 1, best->valid);
 	for (size_t i = 0; i < logs->n; i++) {
 		const struct nx_keylog *log = &logs->log[i];
 
 		if (memcmp(log->header.store_id, best->header.store_id, NX_KEYLOG_STORE_ID_LEN) !=
 			0)
 			return nx_err_set(
-				err, NX_E_CONFLICT, "key place %zu is of another store", i);
+				err, NX_E_CONFLICT, "key place %zu is of another store", i + 1);
 		if (log->header.generation == best->header.generation &&
 			memcmp(logs->buf[i].data, logs->buf[logs->best].data, log->valid) != 0)
-			return nx_err_set(
-				err, NX_E_CONFLICT, "key places %zu and %zu differ", logs->best, i);
+			return nx_err_set(err, NX_E_CONFLICT, "key places %zu and %zu differ",
+				logs->best + 1, i + 1);
 	}
 	return NX_OK;
 }

@@ -19,6 +19,21 @@ static nx_rc step(struct nx_err *err)
 	return NX_OK;
 }
 
+/* One folder under two names would be one copy of the keys. */
+static nx_rc place_distinct(const struct nx_places *places, size_t i, struct nx_err *err)
+{
+	struct stat mine, other;
+
+	if (fstat(places->at[i].dir_fd, &mine) < 0)
+		return nx_err_errno(err, "look at the folder");
+	for (size_t k = 0; k < i; k++)
+		if (fstat(places->at[k].dir_fd, &other) == 0 && mine.st_dev == other.st_dev &&
+			mine.st_ino == other.st_ino)
+			return nx_err_set(
+				err, NX_E_CONFIG, "is the same folder as key place %zu", k + 1);
+	return NX_OK;
+}
+
 nx_rc nx_places_open(
 	const struct nx_keys_opts *opts, bool make, struct nx_places *ret, struct nx_err *err)
 {
@@ -38,9 +53,11 @@ nx_rc nx_places_open(
 				open(opts->places[i], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 			if (ret->at[i].dir_fd < 0)
 				rc = nx_err_errno(err, "open directory");
+			else
+				rc = place_distinct(ret, i, err);
 		}
 		if (rc)
-			return nx_err_prefix(err, rc, "key place %zu", i);
+			return nx_err_prefix(err, rc, "key place %zu", i + 1);
 	}
 	return NX_OK;
 }
@@ -105,7 +122,7 @@ nx_rc nx_place_read(const struct nx_places *places, size_t i, const char *name, 
 {
 	nx_rc rc = nx_file_read(places->at[i].dir_fd, name, ret, err);
 
-	return rc ? nx_err_prefix(err, rc, "key place %zu: %s", i, name) : NX_OK;
+	return rc ? nx_err_prefix(err, rc, "key place %zu: %s", i + 1, name) : NX_OK;
 }
 
 /*
@@ -139,7 +156,7 @@ nx_rc nx_place_replace(struct nx_places *places, size_t i, const char *name, str
 	if (!rc)
 		rc = nx_file_replace(dir_fd, name, data, 0600, err);
 	if (rc)
-		return nx_err_prefix(err, rc, "key place %zu: %s", i, name);
+		return nx_err_prefix(err, rc, "key place %zu: %s", i + 1, name);
 	if (old >= 0)
 		overwrite(old);
 	return NX_OK;
@@ -164,7 +181,7 @@ nx_rc nx_places_log_open(struct nx_places *places, struct nx_err *err)
 		place->log_fd =
 			openat(place->dir_fd, NX_KEYS_LOG, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
 		if (place->log_fd < 0)
-			return nx_err_errno(err, "key place %zu: open %s", i, NX_KEYS_LOG);
+			return nx_err_errno(err, "key place %zu: open %s", i + 1, NX_KEYS_LOG);
 	}
 	return NX_OK;
 }
@@ -179,7 +196,7 @@ nx_rc nx_places_append(
 		if (!rc)
 			rc = nx_pwrite_full(places->at[i].log_fd, data.p, data.n, off, err);
 		if (rc)
-			return nx_err_prefix(err, rc, "key place %zu", i);
+			return nx_err_prefix(err, rc, "key place %zu", i + 1);
 		/* Only a start: the devices then work side by side while we wait below. */
 		(void)sync_file_range(
 			places->at[i].log_fd, (off_t)off, (off_t)data.n, SYNC_FILE_RANGE_WRITE);
@@ -189,7 +206,7 @@ nx_rc nx_places_append(
 		if (!rc && fdatasync(places->at[i].log_fd) < 0)
 			rc = nx_err_errno(err, "sync");
 		if (rc)
-			return nx_err_prefix(err, rc, "key place %zu", i);
+			return nx_err_prefix(err, rc, "key place %zu", i + 1);
 	}
 	return NX_OK;
 }

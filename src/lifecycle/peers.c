@@ -1,9 +1,11 @@
+#include <arpa/inet.h>
 #include <string.h>
 
 #include "lifecycle/admin_priv.h"
 
 enum {
 	AE_MAX = 16, /* PS3.5 6.2, AE */
+	ADDRESS_MAX = 63,
 	LIST_MAX = 10000
 };
 
@@ -26,6 +28,29 @@ static const char *called_or_default(const char *called)
 	return called && called[0] ? called : "NARTHEX";
 }
 
+/* A rule that can never match is a mistake. */
+static nx_rc address_check(const char *address, struct nx_err *err)
+{
+	unsigned char ip[sizeof(struct in6_addr)];
+
+	if (strlen(address) > ADDRESS_MAX)
+		return nx_err_set(err, NX_E_INVAL, "address is too long");
+	if (!address[0] || (strncmp(address, "cn:", 3) == 0 && address[3]) ||
+		inet_pton(AF_INET, address, ip) == 1 || inet_pton(AF_INET6, address, ip) == 1)
+		return NX_OK;
+	return nx_err_set(
+		err, NX_E_INVAL, "address is neither an IP address nor cn:NAME of a certificate");
+}
+
+nx_rc nx_admin_ae_check(const struct nx_ae_spec *spec, struct nx_err *err)
+{
+	nx_rc rc = ae_check("calling AE title", spec->calling, err);
+
+	if (!rc)
+		rc = ae_check("called AE title", called_or_default(spec->called), err);
+	return rc ? rc : address_check(spec->address ? spec->address : "", err);
+}
+
 nx_rc nx_admin_ae_allow(struct nx_admin *admin, const struct nx_principal *who,
 	const struct nx_ae_spec *spec, struct nx_err *err)
 {
@@ -43,11 +68,7 @@ nx_rc nx_admin_ae_allow(struct nx_admin *admin, const struct nx_principal *who,
 		return NX_E_NOMEM;
 	rc = admin_guard(admin, who, NX_PERM_ADMIN, "ae.allow", err);
 	if (!rc)
-		rc = ae_check("calling AE title", row.ae, err);
-	if (!rc)
-		rc = ae_check("called AE title", row.called, err);
-	if (!rc && strlen(row.address) >= 64)
-		rc = nx_err_set(err, NX_E_INVAL, "address is too long");
+		rc = nx_admin_ae_check(spec, err);
 	if (!rc)
 		rc = nx_cat_collection(
 			nx_archive_cat(admin->archive), row.collection, arena, &c, err);

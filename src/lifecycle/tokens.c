@@ -68,6 +68,8 @@ nx_rc nx_admin_token_create(struct nx_admin *admin, const struct nx_principal *w
 		rc = admin_name_check("name", name, true, err);
 	if (!rc && !nx_access_role_known(role))
 		rc = nx_err_set(err, NX_E_INVAL, "no such role");
+	if (!rc && nx_access_role_bound(role))
+		rc = nx_err_set(err, NX_E_INVAL, "role %s is of DICOM peers: allow an AE", role);
 	if (!rc && expires_us && expires_us <= row.created_us)
 		rc = nx_err_set(err, NX_E_INVAL, "the token would have expired already");
 	if (rc)

@@ -580,7 +580,8 @@ static nx_rc conn_connect(const struct addrinfo *ai, int64_t deadline_us, struct
 	return NX_OK;
 }
 
-/* Every address of the name in turn.  The resolver has time limits of its own (resolv.conf(5)). */
+/* Every address of the name in turn.  The resolver has time limits of its own (resolv.conf(5)); it
+ * is not asked for localhost (RFC 6761 6.3), which a system without /etc/hosts does not know. */
 static nx_rc conn_dial(const char *host, uint16_t port, int64_t deadline_us,
 	struct nx_conn **ret_conn, struct nx_err *err)
 {
@@ -591,7 +592,7 @@ static nx_rc conn_dial(const char *host, uint16_t port, int64_t deadline_us,
 	int ret;
 
 	(void)snprintf(service, sizeof(service), "%u", port);
-	ret = getaddrinfo(host, service, &hints, &list);
+	ret = getaddrinfo(strcmp(host, "localhost") == 0 ? NULL : host, service, &hints, &list);
 	if (ret)
 		return nx_err_set(err, NX_E_NOENT, "resolve host: %s", gai_strerror(ret));
 	for (struct addrinfo *ai = list; ai && rc; ai = ai->ai_next)

@@ -1,5 +1,6 @@
 #include "server/config.h"
 
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
@@ -169,6 +170,13 @@ static bool address_parse(const char *text, char address[64], uint16_t *ret_port
 	return true;
 }
 
+static bool is_ip(const char *address)
+{
+	unsigned char ip[sizeof(struct in6_addr)];
+
+	return inet_pton(AF_INET, address, ip) == 1 || inet_pton(AF_INET6, address, ip) == 1;
+}
+
 static nx_rc value_check(
 	const struct row *row, const char *text, int64_t *ret_number, struct nx_err *err)
 {
@@ -190,6 +198,9 @@ static nx_rc value_check(
 	case ADDRESS:
 		if (strcmp(text, "off") != 0 && !address_parse(text, address, &port))
 			return refuse(row, err, "not ADDRESS:PORT, nor off");
+		if (strcmp(text, "off") != 0 && !is_ip(address))
+			return refuse(row, err,
+				"not an IP address; 0.0.0.0 is every one of IPv4, [::] of all");
 		return NX_OK;
 	}
 	return NX_E_INTERNAL;
@@ -238,17 +249,28 @@ void nx_config_done(struct nx_config *config)
 	*config = (struct nx_config){0};
 }
 
-/* libcyaml says what is wrong only to its log: the first error is kept. */
+/* libcyaml says what is wrong only to its log: first the error, then its place, innermost first. */
+struct yaml_said {
+	char what[NX_ERR_TEXT_MAX / 2];
+	int line; /* 0: unknown; that of the last element before what is wrong */
+};
+
 static void yaml_log(cyaml_log_t level, void *ctx, const char *fmt, va_list args)
 {
-	struct nx_err *err = ctx;
-	int n;
+	struct yaml_said *said = ctx;
+	char text[NX_ERR_TEXT_MAX / 2];
+	const char *line;
 
-	if (level < CYAML_LOG_ERROR || err->text[0])
+	if (level < CYAML_LOG_ERROR)
 		return;
-	n = vsnprintf(err->text, sizeof(err->text), fmt, args);
-	for (; n > 0 && n < (int)sizeof(err->text) && err->text[n - 1] == '\n'; n--)
-		err->text[n - 1] = '\0';
+	(void)vsnprintf(text, sizeof(text), fmt, args);
+	text[strcspn(text, "\n")] = '\0';
+	line = strstr(text, "(line: ");
+	if (line && !said->line)
+		said->line = (int)strtol(line + strlen("(line: "), NULL, 10);
+	if (!said->what[0])
+		(void)snprintf(said->what, sizeof(said->what), "%s",
+			strncmp(text, "Load: ", 6) == 0 ? text + 6 : text);
 }
 
 static nx_rc raw_take(const struct raw *raw, struct nx_config *config, struct nx_err *err)
@@ -267,7 +289,7 @@ static nx_rc raw_take(const struct raw *raw, struct nx_config *config, struct nx
 
 static nx_rc file_load(const char *path, struct nx_config *config, struct nx_err *err)
 {
-	struct nx_err said = {0};
+	struct yaml_said said = {0};
 	const cyaml_config_t yaml = {
 		.log_fn = yaml_log,
 		.log_ctx = &said,
@@ -280,12 +302,43 @@ static nx_rc file_load(const char *path, struct nx_config *config, struct nx_err
 	nx_rc rc;
 
 	bad = cyaml_load_file(path, &yaml, &schema, (cyaml_data_t **)&raw, NULL);
+	if (bad && said.line)
+		return nx_err_set(
+			err, NX_E_CONFIG, "narthex.yaml: near line %d: %s", said.line, said.what);
 	if (bad)
 		return nx_err_set(err, NX_E_CONFIG, "narthex.yaml: %s: %s", cyaml_strerror(bad),
-			said.text[0] ? said.text : "cannot be read");
+			said.what[0] ? said.what : "cannot be read");
 	rc = raw ? raw_take(raw, config, err) : NX_OK;
 	(void)cyaml_free(&yaml, &schema, raw, 0);
 	return rc ? nx_err_prefix(err, rc, "narthex.yaml") : NX_OK;
+}
+
+/* NARTHEX_SECTION_ or NARTHEX_SECTION_KEY. */
+static size_t environment_name(const char *section, const char *key, char ret[NAME_LEN])
+{
+	int n = snprintf(ret, NAME_LEN, "NARTHEX_%s_%s", section, key);
+
+	for (char *c = ret; *c; c++)
+		*c = (char)toupper((unsigned char)*c);
+	return (size_t)n;
+}
+
+/* Does `variable`, "NAME=value", look like a key of ours without being one?  A misspelt name would
+ * be ignored in silence. */
+static bool is_misspelt(const char *variable)
+{
+	size_t n = strcspn(variable, "=");
+	bool of_section = false;
+	char name[NAME_LEN];
+
+	for (unsigned i = 0; i < NX_CFG_COUNT_; i++) {
+		if (environment_name(rows[i].section, rows[i].key, name) == n &&
+			memcmp(variable, name, n) == 0)
+			return false;
+		(void)environment_name(rows[i].section, "", name);
+		of_section = of_section || strncmp(variable, name, strlen(name)) == 0;
+	}
+	return of_section;
 }
 
 static nx_rc environment_take(struct nx_config *config, struct nx_err *err)
@@ -294,10 +347,12 @@ static nx_rc environment_take(struct nx_config *config, struct nx_err *err)
 	const char *text;
 	nx_rc rc = NX_OK;
 
+	for (char **v = environ; *v; v++)
+		if (is_misspelt(*v))
+			return nx_err_set(err, NX_E_CONFIG, "environment: %.*s is no key",
+				(int)strcspn(*v, "="), *v);
 	for (unsigned i = 0; i < NX_CFG_COUNT_ && !rc; i++) {
-		(void)snprintf(name, sizeof(name), "NARTHEX_%s_%s", rows[i].section, rows[i].key);
-		for (char *c = name; *c; c++)
-			*c = (char)toupper((unsigned char)*c);
+		(void)environment_name(rows[i].section, rows[i].key, name);
 		text = getenv(name);
 		if (text)
 			rc = nx_config_set(config, i, text, err);
@@ -336,7 +391,8 @@ nx_rc nx_config_load(const char *site, struct nx_config *config, struct nx_err *
 	if ((size_t)snprintf(path, sizeof(path), "%s/narthex.yaml", site) >= sizeof(path))
 		return nx_err_set(err, NX_E_INVAL, "path of the site is too long");
 	if (stat(path, &st) < 0)
-		return nx_err_errno(err, "no site there: narthex.yaml");
+		return nx_err_errno(
+			err, errno == ENOENT ? "no site there: narthex.yaml" : "narthex.yaml");
 	/* libcyaml takes an empty document for an error; to us it is a site with defaults. */
 	rc = st.st_size ? file_load(path, config, err) : NX_OK;
 	if (!rc)

@@ -33,20 +33,11 @@ static nx_rc acceptor_new(struct nx_server *server, struct nx_err *err)
 static nx_rc tls_open(struct nx_server *server, struct nx_err *err)
 {
 	const struct nx_config *config = &server->site->config;
-	const char *dir = server->site->dir;
-	const char *client_ca = nx_config_text(config, NX_CFG_TLS_CLIENT_CA);
-	char cert[NX_SITE_PATH], key[NX_SITE_PATH], ca[NX_SITE_PATH];
-	struct nx_tls_opts opts = {.cert_file = cert,
-		.key_file = key,
-		.ca_file = client_ca[0] ? ca : NULL,
-		.require_client_cert = nx_config_number(config, NX_CFG_DIMSE_CLIENT_CERT) != 0};
-	nx_rc rc = nx_site_path(dir, nx_config_text(config, NX_CFG_TLS_CERTIFICATE), cert, err);
+	struct nx_tls_files files;
+	nx_rc rc = nx_tls_files(server->site->dir, config, &files, err);
 
-	if (!rc)
-		rc = nx_site_path(dir, nx_config_text(config, NX_CFG_TLS_KEY), key, err);
-	if (!rc)
-		rc = nx_site_path(dir, client_ca, ca, err);
-	return rc ? rc : nx_tls_new(&opts, &server->tls, err);
+	files.opts.require_client_cert = nx_config_number(config, NX_CFG_DIMSE_CLIENT_CERT) != 0;
+	return rc ? rc : nx_tls_new(&files.opts, &server->tls, err);
 }
 
 static nx_rc listener_start(
@@ -71,7 +62,7 @@ static nx_rc listener_start(
 	opts.tls = which == NX_DIMSE_TLS ? server->tls : NULL;
 	if (!rc)
 		rc = nx_listener_start(&opts, &server->listeners[which], err);
-	return rc ? nx_err_prefix(err, rc, "listener %s", name) : NX_OK;
+	return rc ? nx_err_prefix(err, rc, "listen.%s", name) : NX_OK;
 }
 
 nx_rc nx_dimse_listen(struct nx_server *server, struct nx_err *err)

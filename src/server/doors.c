@@ -82,29 +82,6 @@ static void tables_bind(struct nx_door *door, const struct door_row *row)
 	}
 }
 
-struct tls_paths {
-	char cert[NX_SITE_PATH];
-	char key[NX_SITE_PATH];
-	char ca[NX_SITE_PATH];
-};
-
-static nx_rc tls_paths(const struct nx_site *site, struct tls_paths *p, struct nx_tls_opts *ret,
-	struct nx_err *err)
-{
-	const char *ca = nx_config_text(&site->config, NX_CFG_TLS_CLIENT_CA);
-	nx_rc rc = nx_site_path(
-		site->dir, nx_config_text(&site->config, NX_CFG_TLS_CERTIFICATE), p->cert, err);
-
-	if (!rc)
-		rc = nx_site_path(
-			site->dir, nx_config_text(&site->config, NX_CFG_TLS_KEY), p->key, err);
-	if (!rc)
-		rc = nx_site_path(site->dir, ca, p->ca, err);
-	*ret = (struct nx_tls_opts){
-		.cert_file = p->cert, .key_file = p->key, .ca_file = ca[0] ? p->ca : NULL};
-	return rc;
-}
-
 static void http_opts(const struct nx_config *config, struct nx_http_opts *opts)
 {
 	opts->max_conns = (unsigned)nx_config_number(config, NX_CFG_HTTP_MAX_CONNECTIONS);
@@ -123,8 +100,7 @@ static nx_rc door_start(struct nx_door *door, const struct door_row *row, struct
 		.n_tables = row->n_tables,
 		.authorize = authorize,
 		.context = door};
-	struct tls_paths paths;
-	struct nx_tls_opts tls;
+	struct nx_tls_files files;
 	nx_rc rc;
 
 	http_opts(&site->config, &opts);
@@ -134,9 +110,9 @@ static nx_rc door_start(struct nx_door *door, const struct door_row *row, struct
 		opts.max_conns = NX_LIMIT_LOCAL_CONNECTIONS;
 	} else if (nx_config_address(
 			   &site->config, (enum nx_config_key)row->key, address, &opts.port)) {
-		rc = tls_paths(site, &paths, &tls, err);
+		rc = nx_tls_files(site->dir, &site->config, &files, err);
 		opts.address = address;
-		opts.tls = &tls;
+		opts.tls = &files.opts;
 		opts.inherit = door->old;
 	} else {
 		return NX_OK;
@@ -144,7 +120,7 @@ static nx_rc door_start(struct nx_door *door, const struct door_row *row, struct
 	if (!rc)
 		rc = nx_http_start(&opts, &door->http, err);
 	if (rc)
-		return nx_err_prefix(err, rc, "listener %s", row->name);
+		return nx_err_prefix(err, rc, "listen.%s", row->name);
 	door->port = row->key < 0 ? 0 : nx_http_port(door->http);
 	return NX_OK;
 }
@@ -232,12 +208,11 @@ static nx_rc door_reload(struct nx_door *door, const struct door_row *row, struc
 nx_rc nx_doors_reload(struct nx_server *server, struct nx_err *err)
 {
 	NX_AUTO(nx_tls) *probe = NULL;
-	struct tls_paths paths;
-	struct nx_tls_opts tls;
-	nx_rc rc = tls_paths(server->site, &paths, &tls, err);
+	struct nx_tls_files files;
+	nx_rc rc = nx_tls_files(server->site->dir, &server->site->config, &files, err);
 
 	if (!rc)
-		rc = nx_tls_new(&tls, &probe, err);
+		rc = nx_tls_new(&files.opts, &probe, err);
 	for (unsigned i = 0; i < NX_DOORS && !rc; i++) {
 		if (rows[i].key < 0 || !server->doors[i].http)
 			continue;

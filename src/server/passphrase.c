@@ -7,11 +7,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <termios.h>
 #include <unistd.h>
 
+#include "base/log.h"
+
 enum {
 	PASSPHRASE_MAX = 1024,
+	PASSPHRASE_MIN = 8, /* of a new one; NIST SP 800-63B 5.1.1.1 */
 	PATH_LEN = 4096
 };
 
@@ -57,8 +61,14 @@ static nx_rc fd_read(int fd, struct nx_secret **ret, struct nx_err *err)
 static nx_rc file_read(const char *path, struct nx_secret **ret, struct nx_err *err)
 {
 	NX_AUTO_FD fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct stat st;
 
-	return fd < 0 ? nx_err_errno(err, "passphrase file") : fd_read(fd, ret, err);
+	if (fd < 0)
+		return nx_err_errno(err, "passphrase file");
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & 007))
+		nx_log(NX_LOG_WARN, "server", "passphrase",
+			"the passphrase file is open to everybody: chmod o= it");
+	return fd_read(fd, ret, err);
 }
 
 /* A signal that comes before the read ends it as one during the read does: it is blocked but while
@@ -116,7 +126,7 @@ static nx_rc prompt_read(
 		return nx_err_set(err, NX_E_INVAL,
 			"no passphrase: give --passphrase-file or --passphrase-fd");
 	rc = line_ask(tty, source->prompt ? source->prompt : "Passphrase: ", &first, err);
-	if (!rc && source->twice)
+	if (!rc && source->fresh)
 		rc = line_ask(tty, "Again: ", &again, err);
 	if (rc)
 		return rc;
@@ -136,7 +146,7 @@ static nx_rc number_fd_read(const char *text, struct nx_secret **ret, struct nx_
 	return fd_read((int)fd, ret, err);
 }
 
-nx_rc nx_passphrase_read(
+static nx_rc source_read(
 	const struct nx_passphrase_source *source, struct nx_secret **ret, struct nx_err *err)
 {
 	const char *folder = getenv("CREDENTIALS_DIRECTORY");
@@ -158,4 +168,20 @@ nx_rc nx_passphrase_read(
 		access(path, R_OK) == 0)
 		return file_read(path, ret, err);
 	return prompt_read(source, ret, err);
+}
+
+nx_rc nx_passphrase_read(
+	const struct nx_passphrase_source *source, struct nx_secret **ret, struct nx_err *err)
+{
+	NX_AUTO(nx_secret) *secret = NULL;
+	nx_rc rc = source_read(source, &secret, err);
+
+	if (rc)
+		return rc;
+	if (source->fresh && secret->n < PASSPHRASE_MIN)
+		return nx_err_set(err, NX_E_INVAL,
+			"a new passphrase has at least %d characters; best are random ones",
+			PASSPHRASE_MIN);
+	*ret = NX_STEAL(secret);
+	return NX_OK;
 }

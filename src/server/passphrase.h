@@ -15,7 +15,7 @@ struct nx_passphrase_source {
 	const char *file;
 	const char *fd;     /* a number */
 	const char *prompt; /* NULL: "Passphrase: " */
-	bool twice;         /* a prompt asks again, for a new one */
+	bool fresh;         /* a new one: a prompt asks twice, and it has a least length */
 };
 
 /* The first there is: file, fd, NARTHEX_PASSPHRASE, systemd's credential "passphrase", a prompt.

@@ -19,26 +19,59 @@
 #include "server/serve_priv.h"
 
 enum {
-	RELOAD_POLL_US = 200 * 1000
+	RELOAD_POLL_US = 200 * 1000,
+	READY_LEN = 512
 };
 
 /* ---- those who wait for us ---- */
 
+/* What listens for others. */
+static const struct {
+	const char *name;
+	enum nx_config_key key;
+	unsigned id; /* enum nx_dimse_id, enum nx_door_id */
+	bool dimse;
+} listens[] = {
+	{"dimse", NX_CFG_LISTEN_DIMSE, NX_DIMSE_PLAIN, true},
+	{"dimse_tls", NX_CFG_LISTEN_DIMSE_TLS, NX_DIMSE_TLS, true},
+	{"data", NX_CFG_LISTEN_DATA, NX_DOOR_DATA, false},
+	{"management", NX_CFG_LISTEN_MANAGEMENT, NX_DOOR_MANAGEMENT, false},
+};
+
+/* 0: off. */
+static uint16_t port_of(const struct nx_server *server, size_t i)
+{
+	unsigned id = listens[i].id;
+
+	if (listens[i].dimse)
+		return server->listeners[id] ? nx_listener_port(server->listeners[id]) : 0;
+	return server->doors[id].http ? server->doors[id].port : 0;
+}
+
 static void ports_json(const struct nx_server *server, struct nx_json *json)
 {
-	static const char *const dimse[] = {
-		[NX_DIMSE_PLAIN] = "dimse", [NX_DIMSE_TLS] = "dimse_tls"};
-
 	nx_json_key(json, "ports");
 	nx_json_object_begin(json);
-	for (unsigned i = 0; i < NX_DIMSES; i++)
-		if (server->listeners[i])
-			nx_json_kv_uint(json, dimse[i], nx_listener_port(server->listeners[i]));
-	if (server->doors[NX_DOOR_DATA].http)
-		nx_json_kv_uint(json, "data", server->doors[NX_DOOR_DATA].port);
-	if (server->doors[NX_DOOR_MANAGEMENT].http)
-		nx_json_kv_uint(json, "management", server->doors[NX_DOOR_MANAGEMENT].port);
+	for (size_t i = 0; i < NX_ARRAY_LEN(listens); i++)
+		if (port_of(server, i))
+			nx_json_kv_uint(json, listens[i].name, port_of(server, i));
 	nx_json_object_end(json);
+}
+
+static void ready_log(const struct nx_server *server)
+{
+	char address[64], text[READY_LEN] = "";
+	uint16_t asked;
+
+	for (size_t i = 0; i < NX_ARRAY_LEN(listens); i++) {
+		size_t n = strlen(text);
+
+		if (port_of(server, i) &&
+			nx_config_address(&server->site->config, listens[i].key, address, &asked))
+			(void)snprintf(text + n, sizeof(text) - n, "%s %s on %s port %u",
+				n ? "," : ":", listens[i].name, address, port_of(server, i));
+	}
+	nx_log(NX_LOG_INFO, "server", "ready", "the site is served%s", text);
 }
 
 static nx_rc ready_write(const struct nx_server *server, const char *file, struct nx_err *err)
@@ -159,7 +192,7 @@ static nx_rc server_start(struct nx_server *server, const char *ready_file, stru
 		return rc;
 	atomic_store(&server->ready, true);
 	nx_notify("READY=1\nSTATUS=serving");
-	nx_log(NX_LOG_INFO, "server", "ready", "the site is served");
+	ready_log(server);
 	return NX_OK;
 }
 

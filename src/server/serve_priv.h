@@ -74,6 +74,16 @@ bool nx_doors_drained(struct nx_server *server);
  * flight is finished with the old ones. */
 NX_NODISCARD nx_rc nx_doors_reload(struct nx_server *server, struct nx_err *err);
 
+/* What the listeners of a site show and ask for; the options point into it. */
+struct nx_tls_files {
+	char cert[NX_SITE_PATH];
+	char key[NX_SITE_PATH];
+	char ca[NX_SITE_PATH];
+	struct nx_tls_opts opts;
+};
+NX_NODISCARD nx_rc nx_tls_files(const char *dir, const struct nx_config *config,
+	struct nx_tls_files *ret, struct nx_err *err);
+
 /* GET /livez, /readyz, /metrics. */
 extern const struct nx_route nx_health_routes[];
 

@@ -84,6 +84,10 @@ NX_NODISCARD nx_rc nx_site_config_store(
 NX_NODISCARD nx_rc nx_site_places(const char *dir, const struct nx_config *config,
 	char *ret[NX_SITE_PLACES], size_t *ret_n, struct nx_err *err);
 
+/* What narthex.yaml names is there: key places, certificates that load.  NX_E_CONFIG. */
+NX_NODISCARD nx_rc nx_site_check(
+	const char *dir, const struct nx_config *config, struct nx_err *err);
+
 struct nx_site_spec {
 	const char *dir;
 	const char *name;        /* NULL: narthex */

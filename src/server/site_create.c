@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "access/access.h"
 #include "base/buf.h"
@@ -15,7 +16,8 @@
 
 enum {
 	TLS_NAMES_MAX = 32,
-	TLS_DAYS = 825, /* what TLS clients accept of a private certificate */
+	TLS_NAMES_OWN = 4, /* localhost and its two addresses, the host's name */
+	TLS_DAYS = 825,    /* what TLS clients accept of a private certificate */
 	AE_TEXT = 256
 };
 
@@ -38,6 +40,8 @@ static nx_rc config_make(
 		rc = nx_config_set(config, NX_CFG_SITE_NAME, spec->name, err);
 	if (!rc && spec->environment)
 		rc = nx_config_set(config, NX_CFG_SITE_ENVIRONMENT, spec->environment, err);
+	if (rc == NX_E_CONFIG && err)
+		rc = err->rc = NX_E_INVAL; /* what the caller gave, not what a file has */
 	return rc;
 }
 
@@ -88,37 +92,68 @@ static nx_rc tls_make(const struct nx_site_spec *spec, struct nx_err *err)
 		return rc;
 	if (gethostname(host, sizeof(host) - 1) == 0 && host[0] && strcmp(host, "localhost") != 0)
 		names[n++] = host;
-	for (size_t i = 0; i < spec->n_tls_names; i++) {
-		if (n == TLS_NAMES_MAX)
-			return nx_err_set(err, NX_E_LIMIT, "too many names for the certificate");
+	for (size_t i = 0; i < spec->n_tls_names; i++)
 		names[n++] = spec->tls_names[i];
-	}
 	return nx_tls_make_ca(dir, names, n, TLS_DAYS, err);
 }
 
-/* CALLING[:CALLED[:ADDRESS]]=collection; an address may have colons. */
-static nx_rc ae_allow(struct nx_site *site, const char *text, struct nx_err *err)
+/* CALLING[:CALLED[:ADDRESS]]=collection; an address may have colons.  `ret` points into `copy`. */
+static nx_rc ae_parse(
+	const char *text, char copy[AE_TEXT], struct nx_ae_spec *ret, struct nx_err *err)
 {
-	char copy[AE_TEXT];
-	struct nx_ae_spec spec = {.calling = copy};
 	char *at;
 
-	if ((size_t)snprintf(copy, sizeof(copy), "%s", text) >= sizeof(copy) ||
-		!(at = strrchr(copy, '=')))
+	if ((size_t)snprintf(copy, AE_TEXT, "%s", text) >= AE_TEXT || !(at = strrchr(copy, '=')))
 		return nx_err_set(err, NX_E_INVAL, "not CALLING[:CALLED[:ADDRESS]]=collection");
 	*at = '\0';
-	spec.collection = at + 1;
+	*ret = (struct nx_ae_spec){.calling = copy, .collection = at + 1};
 	at = strchr(copy, ':');
 	if (at) {
 		*at = '\0';
-		spec.called = at + 1;
+		ret->called = at + 1;
 		at = strchr(at + 1, ':');
 	}
 	if (at) {
 		*at = '\0';
-		spec.address = at + 1;
+		ret->address = at + 1;
 	}
-	return nx_admin_ae_allow(site->admin, &installer, &spec, err);
+	return nx_admin_ae_check(ret, err);
+}
+
+static nx_rc ae_allow(struct nx_site *site, const char *text, struct nx_err *err)
+{
+	char copy[AE_TEXT];
+	struct nx_ae_spec spec;
+	nx_rc rc = ae_parse(text, copy, &spec, err);
+
+	return rc ? rc : nx_admin_ae_allow(site->admin, &installer, &spec, err);
+}
+
+static bool is_first_collection(const char *name)
+{
+	for (size_t i = 0; i < NX_ARRAY_LEN(first_collections); i++)
+		if (strcmp(first_collections[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+/* Before anything is made: a site that is half made helps nobody. */
+static nx_rc spec_check(const struct nx_site_spec *spec, struct nx_err *err)
+{
+	char copy[AE_TEXT];
+	struct nx_ae_spec ae;
+	nx_rc rc = NX_OK;
+
+	if (spec->n_tls_names > TLS_NAMES_MAX - TLS_NAMES_OWN)
+		return nx_err_set(err, NX_E_LIMIT, "too many names for the certificate");
+	for (size_t i = 0; i < spec->n_allow_ae && !rc; i++) {
+		rc = ae_parse(spec->allow_ae[i], copy, &ae, err);
+		if (!rc && !is_first_collection(ae.collection))
+			rc = nx_err_set(err, NX_E_INVAL,
+				"a new site has no collection %s to let an AE send into",
+				ae.collection);
+	}
+	return rc;
 }
 
 static nx_rc first_changes(
@@ -240,6 +275,8 @@ nx_rc nx_site_create(const struct nx_site_spec *spec, char ret_token[48], struct
 	char token[48];
 	nx_rc rc = nx_site_finished(spec->dir, err);
 
+	if (!rc)
+		rc = spec_check(spec, err);
 	if (!rc)
 		rc = nx_site_absent(spec->dir, err);
 	if (!rc)

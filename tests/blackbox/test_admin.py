@@ -65,6 +65,7 @@ def test_every_command_explains_itself():
 def test_help_of_a_noun_lists_its_verbs_and_a_noun_alone_asks_for_one():
     done = run("help", "ledger")
     assert done.returncode == 0 and "ledger verify" in done.stdout and "ae allow" not in done.stdout
+    assert "narthex help ledger VERB" in done.stdout
     done = run("ledger")
     assert done.returncode == 2 and "narthex help ledger" in done.stderr
 
@@ -77,6 +78,10 @@ def test_help_of_a_noun_lists_its_verbs_and_a_noun_alone_asks_for_one():
     (["put", "only-one"], "narthex help put"),
     (["ls", "--limit", "0", "--site", "/nowhere"], "--limit"),
     (["help", "nonsense"], "no such command"),
+    (["find", "patient"], "study, series or instance"),
+    (["find", "study", "--limit", "0"], "--limit"),
+    (["find", "study", "PatientNaem=X"], "PatientNaem is neither"),
+    (["find", "study", "PatientName"], "KEY=VALUE"),
 ])
 def test_wrong_usage_is_status_2_and_names_the_help(words, hint):
     done = run(*words)
@@ -90,13 +95,45 @@ def test_exit_statuses_are_in_the_man_page_and_mean_what_it_says(site, tmp_path)
     expected = {
         3: site.cli("get", "--object", "none", tmp_path / "x", "--site", site.site, check=False),
         4: run("status", "--url", site.url("", "management"), "--cacert", site.ca, env={"NARTHEX_TOKEN": "A" * 43}),
-        6: run("status", "--site", tmp_path),
+        6: run("status", "--url", "https://127.0.0.1:1", env={"NARTHEX_TOKEN": "A" * 43}),
         7: site.cli("collection", "create", "clinical", "--site", site.site, check=False),
         8: site.cli("serve", "--site", site.site, "--passphrase-file", site.passphrase_file, check=False),
     }
     for status, done in expected.items():
         assert done.returncode == status and done.stderr.startswith("narthex: "), (status, done)
     assert not (tmp_path / "x").exists() and not (tmp_path / "x.part").exists()
+
+
+def test_a_folder_without_a_site_is_not_a_site_that_is_down(cold, tmp_path):
+    done = run("status", "--site", tmp_path / "nothing")
+    assert done.returncode == 3 and "no site" in done.stderr
+    done = run("status", "--site", cold.site)
+    assert done.returncode == 6 and "not being served" in done.stderr
+
+
+def test_a_rule_that_can_never_match_is_refused(site):
+    for address in ("192.0.2", "ct01.example.org", "cn:"):
+        done = cli(site, "ae", "allow", "CT01", "clinical", "--address", address, check=False)
+        assert done.returncode == 2 and "IP address" in done.stderr
+    for address in ("192.0.2.1", "2001:db8::1", "cn:ct01"):
+        cli(site, "ae", "allow", "CT01", "clinical", "--address", address)
+
+
+def test_tables_have_titles_and_stay_in_their_columns(site, tmp_path):
+    cli(site, "collection", "create", "a-name-of-a-collection-that-is-wider-than-its-column")
+    lines = cli(site, "collection", "list").splitlines()
+    at = lines[0].index("ZONE")
+    assert len(lines) == 5 and all(line[at - 1] == " " and line[at] != " " for line in lines)
+    assert all(line == line.rstrip() for line in lines)
+    found = cli(site, "ledger", "search", "--limit", "3").splitlines()
+    assert found[0].split() == ["ENTRY", "TIME", "ACTION", "OUTCOME", "BY"] and len(found) == 4
+    assert "done" in found[1]
+    who = cli(site, "who-saw", "--user", "installer").splitlines()
+    assert who[0].split() == found[0].split() and who[-1].startswith("entries in all: ")
+    assert cli(site, "who-saw", check=False).returncode == 2
+    done = cli(site, "who-saw", "--patient", "nobody", check=False)
+    assert done.returncode == 3 and "--subject" in done.stderr
+    assert "places" in cli(site, "key", "status")
 
 
 def test_what_prints_data_prints_json(site):
@@ -164,6 +201,13 @@ def test_an_interrupted_get_leaves_no_file(site, tmp_path):
 def test_import_names_what_is_not_there(site, tmp_path):
     done = cli(site, "import", tmp_path / "nowhere", check=False)
     assert done.returncode == 1 and "nowhere: No such file" in done.stderr
+
+
+def test_import_leaves_the_directory_of_a_medium_out(site, corpus):
+    done = cli(site, "import", corpus.pydicom_file("dicomdirtests/DICOMDIR"), "--json", check=False)
+    assert done.returncode == 0 and "left out" in done.stderr, done
+    assert json.loads(done.stdout)["left_out"] == 1
+    assert json.loads(cli(site, "status", "--json"))["holds"]["quarantined"] == 0
 
 
 def test_import_into_a_collection_that_is_not_there_stops_at_once(site, tmp_path):
@@ -254,6 +298,25 @@ def test_a_further_key_place_serves_when_the_others_are_lost(site, tmp_path):
     assert json.loads(cli(site, "status", "--json"))["ready"]
 
 
+def test_a_key_place_that_is_gone_is_named_by_its_number(cold):
+    shutil.rmtree(cold.site / "keys2")
+    done = run("fsck", "--site", cold.site, env={"NARTHEX_PASSPHRASE": PASSPHRASE})
+    assert done.returncode == 3 and "key place 2" in done.stderr, done.stderr
+
+
+def test_one_folder_is_not_two_key_places(cold):
+    (cold.site / "same").symlink_to("keys1")
+    for places in ("keys1:keys1", "keys1:same"):
+        cold.configure({"keys": {"places": places}})
+        done = run("fsck", "--site", cold.site, env={"NARTHEX_PASSPHRASE": PASSPHRASE})
+        assert done.returncode == 1 and "same folder as key place 1" in done.stderr, done.stderr
+
+
+def test_a_token_has_no_role_of_a_peer(site):
+    done = cli(site, "token", "create", "ct", "modality", check=False)
+    assert done.returncode == 2 and "DICOM peers" in done.stderr
+
+
 # ---- passphrase ----
 
 def check_config(cold, *args, env=None, **kwargs):
@@ -318,6 +381,18 @@ def test_the_passphrase_is_asked_for_and_not_shown(cold, tmp_path):
     assert status == 2 and "not the same" in shown and not (tmp_path / "new").exists()
 
 
+def test_a_new_passphrase_is_not_a_short_one(cold, tmp_path):
+    done = run("init", "--site", tmp_path / "new", env={"NARTHEX_PASSPHRASE": "1234567"})
+    assert done.returncode == 2 and "at least" in done.stderr and not (tmp_path / "new").exists()
+
+
+def test_a_passphrase_file_for_everybody_is_warned_of(cold):
+    assert "open to everybody" not in check_config(cold, "--passphrase-file", cold.passphrase_file).stderr
+    cold.passphrase_file.chmod(0o644)
+    done = check_config(cold, "--passphrase-file", cold.passphrase_file)
+    assert done.returncode == 0 and "open to everybody" in done.stderr
+
+
 def test_ctrl_c_at_the_prompt_ends_in_order(cold):
     status, shown = at_prompt([str(find_binary()), "fsck", "--site", str(cold.site)], [(b"Passphrase: ", None)])
     assert status == 130, shown
@@ -345,6 +420,58 @@ def test_the_reference_has_every_key(cold):
         section, key = name.split(".")
         assert f"## {section}\n" in reference
         assert f"| `{key}` |" in reference, name
+
+
+@pytest.mark.parametrize("changes, said", [
+    ({"listen": {"data": "pacs.example.org:8443"}}, "listen.data: not an IP address"),
+    ({"keys": {"places": "keys1:elsewhere"}}, "keys.places: "),
+    ({"tls": {"certificate": "tls/none.pem"}}, "none.pem"),
+    ({"tls": {"client_ca": "tls/none.pem"}}, "none.pem"),
+])
+def test_check_config_sees_what_would_keep_the_site_from_starting(cold, changes, said):
+    assert run("serve", "--check-config", "--site", cold.site).returncode == 0
+    cold.configure(changes)
+    done = run("serve", "--check-config", "--site", cold.site)
+    assert done.returncode == 1 and said in done.stderr and "narthex.yaml" in done.stderr, done.stderr
+
+
+def test_a_mistake_in_the_file_has_a_line(cold):
+    (cold.site / "narthex.yaml").write_text('site:\n  name: "x"\nlisten:\n  data: "off"\n\tdimse: "off"\n')
+    done = run("serve", "--check-config", "--site", cold.site)
+    assert done.returncode == 1 and "near line 4" in done.stderr, done.stderr
+
+
+def test_a_misspelt_variable_is_not_ignored(cold):
+    done = run("config", "--site", cold.site, env={"NARTHEX_HTTP_IDLE": "77"})
+    assert done.returncode == 1 and "NARTHEX_HTTP_IDLE is no key" in done.stderr and "77" not in done.stderr
+
+
+# ---- making a site ----
+
+@pytest.mark.parametrize("wrong, said", [
+    (["--allow-ae", "CT01"], "CALLING[:CALLED[:ADDRESS]]"),
+    (["--allow-ae", "CT01=nowhere"], "nowhere"),
+    (["--allow-ae", "CT01:NARTHEX:192.0.2=clinical"], "IP address"),
+    (["--allow-ae", "A TITLE THAT IS TOO LONG=clinical"], "AE title"),
+    (["--environment", "live"], "dev test prod"),
+    (["--domain", "x"] * 40, "too many"),
+])
+def test_init_makes_nothing_where_something_is_wrong(tmp_path, wrong, said):
+    done = run("init", "--site", tmp_path / "new", *wrong, env={"NARTHEX_PASSPHRASE": PASSPHRASE})
+    assert done.returncode in (1, 2) and said in done.stderr and not (tmp_path / "new").exists(), done
+
+
+def test_an_init_that_fails_leaves_nothing_to_serve(tmp_path):
+    (tmp_path / "pool").write_text("in the way")
+    done = run("init", "--site", tmp_path, env={"NARTHEX_PASSPHRASE": PASSPHRASE})
+    assert done.returncode and not (tmp_path / "narthex.yaml").exists()
+
+
+def test_the_hint_to_serve_is_whole(tmp_path):
+    (tmp_path / "passphrase").write_text(PASSPHRASE)
+    done = run("init", "--site", tmp_path / "new", "--passphrase-file", tmp_path / "passphrase")
+    hint = done.stdout.splitlines()[-1].removeprefix("Serve it:  narthex ").split()
+    assert run(*hint, "--check-config").returncode == 0 and "--passphrase-file" in hint
 
 
 # ---- doctor, bench ----

@@ -136,6 +136,7 @@ def test_a_reader_may_read_and_nothing_else(site):
     assert made.status_code == 201
     reader = site.session(made.json()["token"])
     assert reader.get(site.url(API + "/collections", "management"), timeout=60).status_code == 200
+    assert reader.get(site.url("/dicom-web/"), timeout=60).status_code == 200
     assert reader.get(site.url(API + "/tokens", "management"), timeout=60).status_code == 403
     assert reader.put(objects(site), data=b"x", timeout=60).status_code == 403
     assert api(site, "/tokens/r", "DELETE").status_code == 204

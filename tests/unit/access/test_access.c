@@ -165,8 +165,8 @@ static const struct {
 } table[] = {
 	{"admin", "PVSQRDdLlEaAMq"},
 	{"modality", "PVS"},
-	{"reader", "PQR"},
-	{"steward", "PQRDdLlq"},
+	{"reader", "PVQR"},
+	{"steward", "PVQRDdLlq"},
 	{"auditor", "PaM"},
 	{"monitor", "PM"},
 	{"trainer", "Pl"},
