@@ -196,8 +196,8 @@ static nx_rc groups_chain(struct scan *s)
 	return NX_OK;
 }
 
-/* Catalog and ledger follow the packs.  Where one of them is ahead of packs that look whole, somebody has
- * put back an older pool: numbers would be given a second time. */
+/* Catalog and ledger follow the packs.  Where one of them is ahead of packs that look whole,
+ * somebody has put back an older pool: numbers would be given a second time. */
 static nx_rc packs_follow(const struct scan *s, uint64_t known)
 {
 	if (known <= s->last_group || s->torn || s->bad_pack)
