@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -48,11 +49,27 @@ struct pack_files *pack_files_free(struct pack_files *files)
 	return NULL;
 }
 
+/* The site names the path: what is no file is not waited for, and not read. */
+static nx_rc file_open(const char *path, uint64_t pack, int *ret, struct nx_err *err)
+{
+	NX_AUTO_FD fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return nx_err_errno(err, "open pack %llu", (unsigned long long)pack);
+	if (!S_ISREG(st.st_mode))
+		return nx_err_set(err, NX_E_UNSUPPORTED, "pack %llu is not a file on this host",
+			(unsigned long long)pack);
+	*ret = NX_STEAL_FD(fd);
+	return NX_OK;
+}
+
 static nx_rc pack_fd(struct pack_files *f, const struct grant *grant, uint64_t pack, int *ret,
 	struct nx_err *err)
 {
 	const char *path = NULL;
-	int fd;
+	int fd = -1;
+	nx_rc rc;
 
 	for (size_t i = 0; i < f->n; i++) {
 		if (f->open[i].pack == pack) {
@@ -66,9 +83,9 @@ static nx_rc pack_fd(struct pack_files *f, const struct grant *grant, uint64_t p
 	if (!path)
 		return nx_err_set(err, NX_E_UNSUPPORTED, "pack %llu is not a file on this host",
 			(unsigned long long)pack);
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0)
-		return nx_err_errno(err, "open pack %llu", (unsigned long long)pack);
+	rc = file_open(path, pack, &fd, err);
+	if (rc)
+		return rc;
 	if (f->n == OPEN_MAX_FILES)
 		close_all(f);
 	f->open[f->n].pack = pack;

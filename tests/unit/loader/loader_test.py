@@ -102,6 +102,14 @@ class Loader(unittest.TestCase):
                 for _ in dataset:
                     pass
 
+    def test_a_pack_that_is_no_file_is_not_waited_for(self):
+        with self.open() as dataset:
+            for path in [path for path in pathlib.Path(self.about["dir"], "pool").rglob("*") if path.is_file()]:
+                path.unlink()
+                os.mkfifo(path)
+            with self.assertRaisesRegex(narthex.Error, "not a file"):
+                dataset[0]
+
     def test_refusals_say_why(self):
         with self.assertRaisesRegex(narthex.Error, "401"):
             self.open(token="wrong")
