@@ -76,7 +76,7 @@ void *keeper_main(void *archive)
 		struct timespec until;
 		struct nx_err err;
 
-		(void)clock_gettime(CLOCK_REALTIME, &until);
+		(void)clock_gettime(CLOCK_MONOTONIC, &until);
 		until.tv_sec += KEEPER_PERIOD_S;
 		(void)pthread_cond_timedwait(&a->keeper_wake, &a->lock, &until);
 		if (flushed == a->applied_seq || a->stopping)
@@ -128,7 +128,7 @@ nx_rc nx_archive_open(
 	(void)pthread_cond_init(&a->space.cond, NULL);
 	wake_init(&a->wake);
 	(void)pthread_cond_init(&a->applied_cond, NULL);
-	(void)pthread_cond_init(&a->keeper_wake, NULL);
+	wake_init(&a->keeper_wake);
 	a->pool = opts->pool;
 	a->keys = opts->keys;
 	a->cat = opts->cat;
