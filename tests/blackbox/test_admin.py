@@ -210,6 +210,20 @@ def test_import_leaves_the_directory_of_a_medium_out(site, corpus):
     assert json.loads(cli(site, "status", "--json"))["holds"]["quarantined"] == 0
 
 
+@pytest.mark.parametrize("keep", [None, 1000])
+def test_no_door_takes_the_directory_of_a_medium(site, corpus, keep):
+    """It is of many patients: kept aside it would be of none, and no erasure would reach it."""
+    data = pathlib.Path(corpus.pydicom_file("dicomdirtests/DICOMDIR")).read_bytes()[:keep]
+    answer = site.session().post(site.url(f"{API}/collections/clinical/instances", "management"), data=data, timeout=60)
+    assert answer.status_code == 415 and "DICOMDIR" in answer.json()["error"]["message"]
+    answer = site.session().post(site.url("/dicom-web/studies"), timeout=60,
+                                 data=b"--b\r\nContent-Type: application/dicom\r\n\r\n" + data + b"\r\n--b--\r\n",
+                                 headers={"Content-Type": 'multipart/related; type="application/dicom"; boundary=b'})
+    failure, = answer.json()["0008119A"]["Value"]
+    assert answer.status_code == 409 and failure["00081197"]["Value"] == [0x0122]
+    assert json.loads(cli(site, "status", "--json"))["holds"]["quarantined"] == 0
+
+
 def test_import_into_a_collection_that_is_not_there_stops_at_once(site, tmp_path):
     for i in range(50):
         (tmp_path / f"{i}.dcm").write_bytes(b"x" * 200)
