@@ -231,6 +231,23 @@ def test_import_into_a_collection_that_is_not_there_stops_at_once(site, tmp_path
     assert done.returncode == 3 and done.stderr.count("\n") <= 3
 
 
+# ---- what a new user met ----
+
+def test_a_backup_does_not_mix_with_what_is_there(site, tmp_path):
+    folder = tmp_path / "there"
+    folder.mkdir()
+    (folder / "photos").mkdir()
+    done = cli(site, "backup", folder, check=False)
+    assert done.returncode == 7 and "something else" in done.stderr and [p.name for p in folder.iterdir()] == ["photos"]
+    (folder / "photos").rmdir()
+    cli(site, "backup", folder)
+    (folder / "notes.txt").write_text("kept")  # beside a backup that is this site's
+    cli(site, "backup", folder)
+    (folder / "backup.json").unlink()  # as after a first backup that was cut short
+    (folder / "notes.txt").unlink()
+    cli(site, "backup", folder)
+
+
 # ---- objects: listing, patients ----
 
 def put_many(site, n):
