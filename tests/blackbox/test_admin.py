@@ -233,6 +233,12 @@ def test_import_into_a_collection_that_is_not_there_stops_at_once(site, tmp_path
 
 # ---- what a new user met ----
 
+def test_a_large_file_is_no_certificate(site, tmp_path):
+    (tmp_path / "large").write_bytes(b"{" * 3_000_000)
+    done = cli(site, "certificate", "check", tmp_path / "large", check=False)
+    assert done.returncode == 5 and "no certificate of erasure" in done.stderr
+
+
 def test_a_backup_does_not_mix_with_what_is_there(site, tmp_path):
     folder = tmp_path / "there"
     folder.mkdir()
