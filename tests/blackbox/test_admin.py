@@ -233,6 +233,13 @@ def test_import_into_a_collection_that_is_not_there_stops_at_once(site, tmp_path
 
 # ---- what a new user met ----
 
+def test_a_number_that_is_none_is_wrong_usage(site):
+    for words in (["quarantine", "show", "abc"], ["quarantine", "get", "0", "x"], ["conflict", "show", "x1"]):
+        done = cli(site, *words, check=False)
+        assert done.returncode == 2 and "whole number from 1" in done.stderr, done
+    assert cli(site, "quarantine", "show", "7", check=False).returncode == 3
+
+
 def test_a_large_file_is_no_certificate(site, tmp_path):
     (tmp_path / "large").write_bytes(b"{" * 3_000_000)
     done = cli(site, "certificate", "check", tmp_path / "large", check=False)
