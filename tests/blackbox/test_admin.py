@@ -261,6 +261,24 @@ def test_a_backup_does_not_mix_with_what_is_there(site, tmp_path):
     cli(site, "backup", folder)
 
 
+def test_the_newest_entries_come_first_when_asked_for(site):
+    cli(site, "status")
+    cli(site, "quarantine", "show", "7", check=False)
+    found = json.loads(cli(site, "ledger", "search", "--last", "5", "--json"))["entries"]
+    indexes = [entry["index"] for entry in found]
+    assert len(found) == 5 and indexes == sorted(indexes, reverse=True)
+    whole = json.loads(cli(site, "ledger", "search", "--json"))["entries"]
+    assert found[0]["index"] + 2 >= whole[-1]["index"] and whole[0]["index"] == 0
+    kind = whole[1]["action"]
+    found = json.loads(cli(site, "ledger", "search", "--last", "1", "--action", kind, "--json"))["entries"]
+    assert [entry["action"] for entry in found] == [kind]
+    assert found[0]["index"] == max(entry["index"] for entry in whole if entry["action"] == kind)
+    first = whole[0]["time"]
+    assert not json.loads(cli(site, "ledger", "search", "--last", "9", "--to", first[:19] + "Z", "--json"))["entries"]
+    for words in (["--last", "0"], ["--last", "x"], ["--last", "1", "--after", "1"]):
+        assert cli(site, "ledger", "search", *words, check=False).returncode == 2
+
+
 # ---- objects: listing, patients ----
 
 def put_many(site, n):
