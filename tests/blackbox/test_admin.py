@@ -279,6 +279,21 @@ def test_the_newest_entries_come_first_when_asked_for(site):
         assert cli(site, "ledger", "search", *words, check=False).returncode == 2
 
 
+def test_a_refusal_is_logged_with_route_peer_and_principal(site):
+    uid = "1.2.3.4.5.6.7.8.9"
+    reader = json.loads(cli(site, "token", "create", "desk", "reader", "--json"))["token"]
+    session = site.session(reader)
+    assert session.get(site.url(f"/dicom-web/studies/{uid}"), timeout=60).status_code == 404
+    assert session.get(site.url(f"{API}/tokens", "management"), timeout=60).status_code == 403
+    assert site.session("A" * 43).get(site.url(f"{API}/tokens", "management"), timeout=60).status_code == 401
+    lines = [json.loads(line) for line in site.log.read_text().splitlines() if "request-refused" in line]
+    seen = {(line["code"], line.get("route"), line["peer"], line.get("principal")) for line in lines}
+    assert ("not-found", "GET /dicom-web/studies/{study}", "127.0.0.1", "desk") in seen, seen
+    assert ("denied", f"GET {API}/tokens", "127.0.0.1", "desk") in seen, seen
+    assert ("unauthenticated", f"GET {API}/tokens", "127.0.0.1", None) in seen, seen
+    assert uid not in site.log.read_text()
+
+
 # ---- objects: listing, patients ----
 
 def put_many(site, n):
