@@ -294,6 +294,17 @@ def test_a_refusal_is_logged_with_route_peer_and_principal(site):
     assert uid not in site.log.read_text()
 
 
+def test_threads_have_names(site):
+    """So that `top -H` says what is busy."""
+    with socket.create_connection(("127.0.0.1", site.ports["dimse"])), site.session() as session:
+        session.get(site.url("/dicom-web/studies"), timeout=60)
+        wanted = {"accept", "dimse", "http", "http-reaper", "committer", "keeper", "checkpoint", "zeros"}
+        deadline = Deadline(30)
+        while wanted - {path.read_text().strip() for path in
+                        pathlib.Path(f"/proc/{site.process.child.pid}/task").glob("*/comm")}:
+            deadline.wait("every thread is there")
+
+
 # ---- objects: listing, patients ----
 
 def put_many(site, n):
