@@ -36,7 +36,7 @@ static nx_rc ledger_open(
 		.audit_key = &audit,
 		.tag_key = &tag,
 		.sign_seed = &sign,
-		.tags = {a->cat, tag_get, tag_bucket},
+		.tags = {.payload = a->cat, .get = tag_get, .bucket = tag_bucket},
 	};
 	nx_rc rc = nx_keys_site(a->keys, "audit", &audit, err);
 

@@ -12,8 +12,9 @@
 /* DICOM data sets (PS3.5). */
 /* Nested sequences; some writers go to 64.  A level is 128 bytes of a parser and 80 of the tree. */
 #define NX_LIMIT_DICOM_DEPTH         128u
-#define NX_LIMIT_DICOM_ELEMENTS      4000000u       /* elements in one data set, all levels */
-#define NX_LIMIT_DICOM_HEADER        (64u * NX_MIB) /* all non-bulk bytes of one instance */
+#define NX_LIMIT_DICOM_ELEMENTS      4000000u        /* elements in one data set, all levels */
+#define NX_LIMIT_DICOM_HEADER        (64u * NX_MIB)  /* all non-bulk bytes of one instance */
+#define NX_LIMIT_DICOM_HEADERS       (256u * NX_MIB) /* the same of all that are being received */
 #define NX_LIMIT_DICOM_INFLATE_RATIO 200u /* deflated transfer syntax: output per input byte */
 #define NX_LIMIT_DICOM_INSTANCE      (1ull << 40) /* one instance, bytes */
 

@@ -15,7 +15,7 @@ static nx_rc rows_each(sqlite3_stmt *stmt, const struct cat_table *table, struct
 		char b[512];
 	} row;
 	nx_rc rc = NX_OK;
-	int sq;
+	int sq = SQLITE_DONE;
 
 	while (!rc && (sq = sqlite3_step(stmt)) == SQLITE_ROW) {
 		nx_arena_reset(arena);

@@ -658,7 +658,7 @@ nx_rc nx_cat_query(struct nx_cat *cat, const struct nx_query *query,
 {
 	NX_AUTO(nx_arena) *arena = nx_arena_new(QUERY_VALUE_MEMORY, NX_ARENA_WIPE);
 	struct build b = {.arena = arena, .err = err};
-	struct conn *conn;
+	struct conn *conn = NULL;
 	nx_rc rc = check(query, err);
 
 	if (rc)

@@ -208,8 +208,8 @@ nx_rc dicom_begin(struct nx_ingest *ingest, const struct nx_ingest_opts *opts, e
 	if (!rc)
 		rc = meta_make(opts, &meta, err);
 	if (!rc)
-		rc = split_init(&job->split, ingest->archive, (uint32_t)job->collection.domain,
-			job->arena, opts->ts_uid, nx_buf_slice(&meta), err);
+		rc = split_init(&job->split, ingest, (uint32_t)job->collection.domain, job->arena,
+			opts->ts_uid, nx_buf_slice(&meta), err);
 	if (!rc)
 		rc = job_keep(job, opts->expect_study, &job->expect_study, err);
 	if (!rc)

@@ -9,6 +9,7 @@
 #define NX_INGEST_INGEST_PRIV_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "access/access.h"
 #include "archive/archive.h"
@@ -24,6 +25,7 @@ struct nx_ingest {
 	pthread_mutex_t lock; /* guards stats */
 	struct nx_ingest_stats stats;
 	struct nx_quarantine_opts quarantine;
+	_Atomic uint64_t headers; /* bytes of large headers being received */
 };
 
 /* Attributes that rows are made of; the order of attrs.c's table. */
@@ -77,12 +79,13 @@ int64_t attrs_int(const struct attrs *attrs, enum attr a, bool big_endian);
 /* ---- splitting a stream into header and bulk (split.c) ---- */
 
 struct split {
-	struct nx_archive *archive;
+	struct nx_ingest *ingest;
 	uint32_t domain;
 	struct nx_dicom_parser *parser;
 	struct nx_arena *arena; /* the job's */
 	struct attrs attrs;
 	struct nx_buf header;   /* all non-bulk bytes */
+	uint64_t claimed;       /* of ingest->headers */
 	size_t run_start;       /* of the header bytes not yet in a part */
 	struct nx_blob **blobs; /* [0] is the header's, made at the end */
 	size_t n_blobs;
@@ -99,7 +102,8 @@ struct split {
 	uint8_t content[32];
 };
 
-NX_NODISCARD nx_rc split_init(struct split *s, struct nx_archive *archive, uint32_t domain,
+/* NX_E_BUSY, here and while feeding: large headers of others take the memory that there is. */
+NX_NODISCARD nx_rc split_init(struct split *s, struct nx_ingest *ingest, uint32_t domain,
 	struct nx_arena *arena, const char *ts_uid, struct nx_slice meta, struct nx_err *err);
 void split_done(struct split *s);
 NX_NODISCARD nx_rc split_feed(struct split *s, const void *p, size_t n, struct nx_err *err);

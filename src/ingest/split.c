@@ -10,6 +10,10 @@
 #include "crypto/crypto.h"
 #include "ingest/ingest_priv.h"
 
+enum {
+	HEADER_STEP = 256 * 1024
+};
+
 static nx_rc part_add(
 	struct split *s, uint32_t blob, uint64_t off, uint64_t len, struct nx_err *err)
 {
@@ -63,10 +67,40 @@ static nx_rc on_value(
 	return e->depth ? NX_OK : attrs_take(&s->attrs, e, value, s->arena, err);
 }
 
+/* A header of more than a few steps is rare: only those are counted. */
+static nx_rc header_claim(struct split *s, size_t n, struct nx_err *err)
+{
+	uint64_t want = (s->header.len + n) / HEADER_STEP * HEADER_STEP;
+	uint64_t more = want > s->claimed ? want - s->claimed : 0;
+
+	if (!more)
+		return NX_OK;
+	if (atomic_fetch_add(&s->ingest->headers, more) + more > NX_LIMIT_DICOM_HEADERS) {
+		(void)atomic_fetch_sub(&s->ingest->headers, more);
+		return nx_err_set(err, NX_E_BUSY,
+			"headers that are being received take %u MiB: send it again later",
+			NX_LIMIT_DICOM_HEADERS / NX_MIB);
+	}
+	s->claimed = want;
+	return NX_OK;
+}
+
+/* Its blob has it now.  Many may wait for their answers, and a header is up to 64 MiB. */
+static void header_drop(struct split *s)
+{
+	nx_buf_done(&s->header);
+	if (s->claimed)
+		(void)atomic_fetch_sub(&s->ingest->headers, s->claimed);
+	s->claimed = 0;
+}
+
 static nx_rc on_raw(void *payload, struct nx_slice data, struct nx_err *err)
 {
 	struct split *s = payload;
+	nx_rc rc = header_claim(s, data.n, err);
 
+	if (rc)
+		return rc;
 	s->size += data.n;
 	nx_buf_put_slice(&s->header, data);
 	return nx_buf_check(&s->header, err);
@@ -81,7 +115,7 @@ static nx_rc on_bulk_begin(void *payload, const struct nx_dicom_elem *e, struct 
 	s->bulk_at = s->size;
 	if (!rc)
 		rc = blob_slot(s, err);
-	return rc ? rc : nx_blob_writer_new(s->archive, s->domain, size, 0, &s->bulk, err);
+	return rc ? rc : nx_blob_writer_new(s->ingest->archive, s->domain, size, 0, &s->bulk, err);
 }
 
 static nx_rc on_bulk_data(void *payload, struct nx_slice data, struct nx_err *err)
@@ -124,13 +158,13 @@ static const struct nx_dicom_cb callbacks = {
 	.on_raw = on_raw,
 };
 
-nx_rc split_init(struct split *s, struct nx_archive *archive, uint32_t domain,
-	struct nx_arena *arena, const char *ts_uid, struct nx_slice meta, struct nx_err *err)
+nx_rc split_init(struct split *s, struct nx_ingest *ingest, uint32_t domain, struct nx_arena *arena,
+	const char *ts_uid, struct nx_slice meta, struct nx_err *err)
 {
 	const struct nx_dicom_parser_opts opts = {.ts_uid = ts_uid};
 	nx_rc rc;
 
-	s->archive = archive;
+	s->ingest = ingest;
 	s->domain = domain;
 	s->arena = arena;
 	nx_buf_init(&s->header, NX_LIMIT_DICOM_HEADER, NX_BUF_WIPE);
@@ -152,7 +186,7 @@ void split_done(struct split *s)
 		nx_blob_free(s->blobs[i]);
 	free(s->blobs);
 	free(s->parts);
-	nx_buf_done(&s->header);
+	header_drop(s);
 }
 
 nx_rc split_feed(struct split *s, const void *p, size_t n, struct nx_err *err)
@@ -183,7 +217,8 @@ static nx_rc spill_open(struct split *s, struct nx_err *err)
 	s->bulk_at = s->size;
 	if (!rc)
 		rc = blob_slot(s, err);
-	return rc ? rc : nx_blob_writer_new(s->archive, s->domain, UINT64_MAX, 0, &s->bulk, err);
+	return rc ? rc
+		  : nx_blob_writer_new(s->ingest->archive, s->domain, UINT64_MAX, 0, &s->bulk, err);
 }
 
 nx_rc split_spill_begin(struct split *s, const void *p, size_t n, struct nx_err *err)
@@ -253,16 +288,10 @@ static nx_rc header_blob(struct split *s, struct nx_err *err)
 
 	if (!rc)
 		rc = nx_blob_writer_new(
-			s->archive, s->domain, s->header.len, NX_BLOB_COMPRESS, &w, err);
+			s->ingest->archive, s->domain, s->header.len, NX_BLOB_COMPRESS, &w, err);
 	if (!rc)
 		rc = nx_blob_writer_put(w, s->header.data, s->header.len, err);
 	return rc ? rc : nx_blob_writer_finish(w, &s->blobs[0], err);
-}
-
-/* Its blob has it now.  Many may wait for their answers, and a header is up to 64 MiB. */
-static void header_drop(struct split *s)
-{
-	nx_buf_done(&s->header);
 }
 
 nx_rc split_spill_finish(struct split *s, struct nx_err *err)

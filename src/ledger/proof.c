@@ -75,10 +75,10 @@ static nx_rc entry_write(void *payload, const struct nx_entry *entry, struct nx_
 {
 	struct proof *proof = payload;
 	struct nx_json *json = &proof->json;
-	uint8_t(*path)[NX_SHA256_LEN];
+	uint8_t(*path)[NX_SHA256_LEN] = NULL;
 	NX_AUTO_DONE(nx_buf) bytes;
-	struct nx_slice body;
-	size_t n;
+	struct nx_slice body = {NULL, 0};
+	size_t n = 0;
 	nx_rc rc;
 
 	nx_arena_reset(proof->arena);

@@ -319,6 +319,57 @@ static void test_a_patient_id_that_no_dicom_could_have_is_refused(void **state)
 	nx_ingest_free(in);
 }
 
+/* Values just short of bulk, as many as `n` bytes take: all of it is header. */
+static nx_rc feed_header(struct fixture *fx, struct nx_ingest_job *job, size_t n)
+{
+	enum {
+		LEN = 65000
+	};
+	static uint8_t element[12 + LEN] = {0x09, 0x00, 0x00, 0x10, 'O', 'B'};
+	nx_rc rc = NX_OK;
+
+	element[8] = LEN & 0xff;
+	element[9] = LEN >> 8;
+	for (size_t i = 0; i < n / LEN && !rc; i++) {
+		element[2] = (uint8_t)i;
+		element[3] = (uint8_t)(0x10 + (i >> 8));
+		rc = nx_ingest_feed(job, element, sizeof(element), &fx->err);
+	}
+	return rc;
+}
+
+static void test_headers_being_received_have_one_bound(void **state)
+{
+	enum {
+		EACH = 48 * 1024 * 1024,
+		FIT = NX_LIMIT_DICOM_HEADERS / EACH
+	};
+	const struct nx_ingest_opts opts = {.who = &admin,
+		.collection = "clinical",
+		.door = "dimse",
+		.sop_class = "1.2.840.10008.5.1.4.1.1.2",
+		.sop_instance = "1.2.3",
+		.ts_uid = "1.2.840.10008.1.2.1"};
+	struct fixture *fx = *state;
+	struct nx_ingest *in = nx_ingest_new(fx->archive);
+	struct nx_ingest_job *jobs[FIT + 1] = {NULL};
+
+	for (size_t i = 0; i <= FIT; i++)
+		assert_ok(nx_ingest_begin(in, &opts, &jobs[i], &fx->err), &fx->err);
+	for (size_t i = 0; i < FIT; i++)
+		assert_ok(feed_header(fx, jobs[i], EACH), &fx->err);
+	assert_rc(feed_header(fx, jobs[FIT], EACH), NX_E_BUSY);
+	assert_non_null(strstr(nx_err_text(&fx->err), "256 MiB"));
+	assert_rc(feed_header(fx, jobs[FIT], EACH), NX_E_BUSY); /* the job is lost */
+	jobs[FIT] = nx_ingest_job_free(jobs[FIT]);
+	jobs[0] = nx_ingest_job_free(jobs[0]);
+	assert_ok(nx_ingest_begin(in, &opts, &jobs[0], &fx->err), &fx->err);
+	assert_ok(feed_header(fx, jobs[0], EACH), &fx->err);
+	for (size_t i = 0; i < FIT; i++)
+		jobs[i] = nx_ingest_job_free(jobs[i]);
+	nx_ingest_free(in);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fx_setup, fx_teardown)
 
 int main(void)
@@ -331,6 +382,7 @@ int main(void)
 		TEST(test_objects_keep_bytes_and_preconditions),
 		TEST(test_an_object_stays_with_its_patient),
 		TEST(test_a_patient_id_that_no_dicom_could_have_is_refused),
+		TEST(test_headers_being_received_have_one_bound),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
