@@ -15,7 +15,7 @@ nx_rc api_ledger_checkpoint(struct nx_http_req *req, struct nx_err *err)
 static nx_rc filter_take(struct nx_http_req *req, struct nx_ledger_filter *f, struct nx_err *err)
 {
 	const char *subject = nx_http_query(req, "subject");
-	uint64_t limit = 0;
+	uint64_t limit = 0, last = 0;
 	nx_rc rc = api_query_time(req, "from", &f->from_us, err);
 
 	if (!rc)
@@ -24,9 +24,14 @@ static nx_rc filter_take(struct nx_http_req *req, struct nx_ledger_filter *f, st
 		rc = api_query_number(req, "after", UINT64_MAX, &f->after, err);
 	if (!rc)
 		rc = api_query_number(req, "limit", 0, &limit, err);
+	if (!rc)
+		rc = api_query_number(req, "last", 0, &last, err);
 	f->subject = 0;
 	if (!rc && subject)
 		rc = api_subject_parse(subject, &f->subject, err);
+	f->newest = last;
+	if (last)
+		limit = last;
 	f->limit = limit < UINT32_MAX ? (unsigned)limit : 0;
 	f->action = nx_http_query(req, "action");
 	f->principal = nx_http_query(req, "principal");

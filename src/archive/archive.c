@@ -5,6 +5,7 @@
 #include "archive/archive_priv.h"
 #include "base/log.h"
 #include "base/map.h"
+#include "base/thread.h"
 
 enum {
 	KEEPER_PERIOD_S = 1
@@ -71,6 +72,7 @@ void *keeper_main(void *archive)
 	struct nx_archive *a = archive;
 	uint64_t flushed = 0;
 
+	nx_thread_name("keeper");
 	(void)pthread_mutex_lock(&a->lock);
 	while (!a->stopping) {
 		struct timespec until;

@@ -12,6 +12,7 @@
 #include "base/enc.h"
 #include "base/log.h"
 #include "base/map.h"
+#include "base/thread.h"
 
 enum {
 	GROUP_PACKS_MAX = 64, /* packs that one group may touch */
@@ -586,6 +587,7 @@ void *committer_main(void *archive)
 	struct nx_change *list;
 	bool good = true, more = true;
 
+	nx_thread_name("committer");
 	nx_cat_own(a->cat);
 	while (good && more) {
 		list = queue_take(a);

@@ -5,6 +5,7 @@
 #include <sys/uio.h>
 
 #include "base/clock.h"
+#include "base/thread.h"
 
 enum {
 	ZERO_MIN = 1024 * 1024,
@@ -191,6 +192,7 @@ static void *zeroer_main(void *archive)
 	struct nx_archive *a = archive;
 	struct active_pack *p;
 
+	nx_thread_name("zeros");
 	(void)pthread_mutex_lock(&a->space.lock);
 	while (!a->space.stopping) {
 		uint64_t pack, from, to;

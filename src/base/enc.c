@@ -17,7 +17,7 @@ void nx_hex_format(const void *p, size_t n, char *ret)
 	ret[2 * n] = 0;
 }
 
-static int hex_digit(char c)
+int nx_hex_digit(char c)
 {
 	if (c >= '0' && c <= '9')
 		return c - '0';
@@ -35,8 +35,8 @@ bool nx_hex_parse(const char *s, void *ret, size_t n)
 	if (strlen(s) != 2 * n)
 		return false;
 	for (size_t i = 0; i < n; i++) {
-		int hi = hex_digit(s[2 * i]);
-		int lo = hex_digit(s[2 * i + 1]);
+		int hi = nx_hex_digit(s[2 * i]);
+		int lo = nx_hex_digit(s[2 * i + 1]);
 
 		if (hi < 0 || lo < 0)
 			return false;

@@ -23,7 +23,7 @@ void nx_log_set_level(enum nx_log_level least)
 }
 
 static void line_write(enum nx_log_level level, const char *module, const char *event,
-	const char *code, const char *text)
+	const char *code, const char *text, const struct nx_log_field *fields, size_t n)
 {
 	static const char *const names[] = {"debug", "info", "warn", "error"};
 	NX_AUTO_DONE(nx_buf) line;
@@ -42,6 +42,9 @@ static void line_write(enum nx_log_level level, const char *module, const char *
 	if (code)
 		nx_json_kv_str(&json, "code", code);
 	nx_json_kv_str(&json, "text", text);
+	for (size_t i = 0; i < n; i++)
+		if (fields[i].value)
+			nx_json_kv_str(&json, fields[i].name, fields[i].value);
 	nx_json_object_end(&json);
 	nx_buf_put_u8(&line, '\n');
 	put = write(STDERR_FILENO, line.data, line.len);
@@ -58,13 +61,19 @@ void nx_log(enum nx_log_level level, const char *module, const char *event, cons
 	va_start(ap, fmt);
 	(void)vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	line_write(level, module, event, NULL, text);
+	line_write(level, module, event, NULL, text, NULL, 0);
 }
 
 void nx_log_err(
 	enum nx_log_level level, const char *module, const char *event, const struct nx_err *err)
 {
+	nx_log_err_fields(level, module, event, err, NULL, 0);
+}
+
+void nx_log_err_fields(enum nx_log_level level, const char *module, const char *event,
+	const struct nx_err *err, const struct nx_log_field *fields, size_t n)
+{
 	if ((int)level < atomic_load(&least_level))
 		return;
-	line_write(level, module, event, nx_rc_wire(err->rc), nx_err_text(err));
+	line_write(level, module, event, nx_rc_wire(err->rc), nx_err_text(err), fields, n);
 }

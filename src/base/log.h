@@ -29,4 +29,12 @@ void nx_log(enum nx_log_level level, const char *module, const char *event, cons
 void nx_log_err(
 	enum nx_log_level level, const char *module, const char *event, const struct nx_err *err);
 
+struct nx_log_field {
+	const char *name;
+	const char *value; /* NULL: left out */
+};
+/* With members of its own behind the text. */
+void nx_log_err_fields(enum nx_log_level level, const char *module, const char *event,
+	const struct nx_err *err, const struct nx_log_field *fields, size_t n);
+
 #endif

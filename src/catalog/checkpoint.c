@@ -1,6 +1,7 @@
 #include <errno.h>
 
 #include "base/log.h"
+#include "base/thread.h"
 #include "catalog/catalog_priv.h"
 
 /*
@@ -93,6 +94,7 @@ static void *checkpoint_main(void *payload)
 {
 	struct nx_cat *cat = payload;
 
+	nx_thread_name("checkpoint");
 	for (;;) {
 		switch (wait_for_work(&cat->ckpt)) {
 		case WORK_NONE:

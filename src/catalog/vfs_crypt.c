@@ -5,6 +5,7 @@
 
 #include "base/file.h"
 #include "catalog/catalog_priv.h"
+#include "catalog/vfs_pass.h"
 #include "crypto/crypto.h"
 
 /*
@@ -51,8 +52,8 @@ static const uint8_t magic[MAGIC_LEN] = {'N', 'X', 'C', 'A', 'T', 0};
 static const uint8_t sqlite_header[HEADER] = "SQLite format 3";
 
 struct cat_vfs {
-	sqlite3_vfs base; /* first: SQLite hands it back */
-	sqlite3_vfs *under;
+	struct pass_vfs pass; /* first: SQLite hands it back */
+	sqlite3_io_methods methods;
 	struct nx_secret *key;
 	uint8_t header[HEADER];
 	char name[32];
@@ -65,8 +66,7 @@ struct epoch_key {
 
 /* The file below follows in the same memory. */
 struct file {
-	sqlite3_file base; /* first: SQLite hands it back */
-	sqlite3_file *under;
+	struct pass_file pass; /* first: SQLite hands it back */
 	struct cat_vfs *vfs;
 	bool wal;
 
@@ -190,7 +190,8 @@ static int db_read_page(struct file *f, int64_t page_no)
 {
 	size_t clear = page_no == 1 ? HEADER : 0;
 	struct binding aad;
-	int rc = f->under->pMethods->xRead(f->under, f->page, CAT_PAGE, (page_no - 1) * CAT_PAGE);
+	int rc = f->pass.under->pMethods->xRead(
+		f->pass.under, f->page, CAT_PAGE, (page_no - 1) * CAT_PAGE);
 
 	if (rc == SQLITE_IOERR_SHORT_READ) /* past the end, or a torn last page */
 		return rc;
@@ -239,7 +240,7 @@ static int db_write(struct file *f, const uint8_t *p, int n, int64_t at)
 	aad = bind_page((uint64_t)page_no, f->vfs->header);
 	if (!page_seal(f, &aad, p, clear, f->page))
 		return SQLITE_IOERR_NOMEM;
-	return f->under->pMethods->xWrite(f->under, f->page, CAT_PAGE, at);
+	return f->pass.under->pMethods->xWrite(f->pass.under, f->page, CAT_PAGE, at);
 }
 
 /* ---- the log ---- */
@@ -252,7 +253,7 @@ static int64_t frame_start(int64_t at)
 /* A whole frame, opened, in f->page. */
 static int wal_read_frame(struct file *f, int64_t start)
 {
-	int rc = f->under->pMethods->xRead(f->under, f->page, FRAME, start);
+	int rc = f->pass.under->pMethods->xRead(f->pass.under, f->page, FRAME, start);
 	struct binding aad;
 
 	if (rc)
@@ -272,7 +273,7 @@ static int wal_read(struct file *f, uint8_t *p, int n, int64_t at)
 	int rc;
 
 	if (at < WAL_HEADER || (at == frame_start(at) && n <= FRAME_HEADER))
-		return f->under->pMethods->xRead(f->under, p, n, at);
+		return f->pass.under->pMethods->xRead(f->pass.under, p, n, at);
 	start = frame_start(at);
 	if (at + n > start + FRAME)
 		return SQLITE_IOERR_READ;
@@ -295,7 +296,7 @@ static int wal_frame_header(struct file *f, int64_t start)
 	int rc = SQLITE_OK;
 
 	if (f->frame_at != start)
-		rc = f->under->pMethods->xRead(f->under, f->frame, FRAME_BOUND, start);
+		rc = f->pass.under->pMethods->xRead(f->pass.under, f->frame, FRAME_BOUND, start);
 	f->frame_at = rc ? -1 : start;
 	return rc;
 }
@@ -308,13 +309,14 @@ static int wal_write(struct file *f, const uint8_t *p, int n, int64_t at)
 
 	if (at < WAL_HEADER) {
 		f->frame_at = -1;
-		return n <= WAL_HEADER - at ? f->under->pMethods->xWrite(f->under, p, n, at)
-					    : SQLITE_IOERR_WRITE;
+		return n <= WAL_HEADER - at
+			? f->pass.under->pMethods->xWrite(f->pass.under, p, n, at)
+			: SQLITE_IOERR_WRITE;
 	}
 	if (at == start && n == FRAME_HEADER) {
 		memcpy(f->frame, p, FRAME_BOUND);
 		f->frame_at = start;
-		return f->under->pMethods->xWrite(f->under, p, n, at);
+		return f->pass.under->pMethods->xWrite(f->pass.under, p, n, at);
 	}
 	if (at != start + FRAME_HEADER || n != CAT_PAGE)
 		return SQLITE_IOERR_WRITE;
@@ -324,7 +326,7 @@ static int wal_write(struct file *f, const uint8_t *p, int n, int64_t at)
 	aad = bind_frame(start, f->frame);
 	if (!page_seal(f, &aad, p, 0, f->page))
 		return SQLITE_IOERR_NOMEM;
-	return f->under->pMethods->xWrite(f->under, f->page, CAT_PAGE, at);
+	return f->pass.under->pMethods->xWrite(f->pass.under, f->page, CAT_PAGE, at);
 }
 
 /* ---- sqlite3_io_methods ---- */
@@ -355,98 +357,8 @@ static int io_close(sqlite3_file *file)
 	for (unsigned i = 0; i < EPOCH_KEYS; i++)
 		f->keys[i].gcm = nx_gcm_free(f->keys[i].gcm);
 	explicit_bzero(f->page, sizeof(f->page));
-	return f->under->pMethods->xClose(f->under);
+	return f->pass.under->pMethods->xClose(f->pass.under);
 }
-
-/* The rest is the file below's own business. */
-#define UNDER(file)         (((struct file *)(file))->under)
-#define CALL(file, fn, ...) UNDER(file)->pMethods->fn(UNDER(file), ##__VA_ARGS__)
-
-static int io_truncate(sqlite3_file *file, sqlite3_int64 size)
-{
-	return CALL(file, xTruncate, size);
-}
-
-static int io_sync(sqlite3_file *file, int flags)
-{
-	return CALL(file, xSync, flags);
-}
-
-static int io_size(sqlite3_file *file, sqlite3_int64 *ret_size)
-{
-	return CALL(file, xFileSize, ret_size);
-}
-
-static int io_lock(sqlite3_file *file, int level)
-{
-	return CALL(file, xLock, level);
-}
-
-static int io_unlock(sqlite3_file *file, int level)
-{
-	return CALL(file, xUnlock, level);
-}
-
-static int io_check_reserved(sqlite3_file *file, int *ret)
-{
-	return CALL(file, xCheckReservedLock, ret);
-}
-
-static int io_control(sqlite3_file *file, int op, void *arg)
-{
-	return CALL(file, xFileControl, op, arg);
-}
-
-static int io_sector_size(sqlite3_file *file)
-{
-	return CALL(file, xSectorSize);
-}
-
-static int io_characteristics(sqlite3_file *file)
-{
-	return CALL(file, xDeviceCharacteristics);
-}
-
-static int io_shm_map(sqlite3_file *file, int region, int size, int extend, void volatile **ret)
-{
-	return CALL(file, xShmMap, region, size, extend, ret);
-}
-
-static int io_shm_lock(sqlite3_file *file, int offset, int n, int flags)
-{
-	return CALL(file, xShmLock, offset, n, flags);
-}
-
-static void io_shm_barrier(sqlite3_file *file)
-{
-	CALL(file, xShmBarrier);
-}
-
-static int io_shm_unmap(sqlite3_file *file, int delete_it)
-{
-	return CALL(file, xShmUnmap, delete_it);
-}
-
-/* Version 2: no xFetch, so that SQLite maps no ciphertext. */
-static const sqlite3_io_methods methods = {
-	.iVersion = 2,
-	.xClose = io_close,
-	.xRead = io_read,
-	.xWrite = io_write,
-	.xTruncate = io_truncate,
-	.xSync = io_sync,
-	.xFileSize = io_size,
-	.xLock = io_lock,
-	.xUnlock = io_unlock,
-	.xCheckReservedLock = io_check_reserved,
-	.xFileControl = io_control,
-	.xSectorSize = io_sector_size,
-	.xDeviceCharacteristics = io_characteristics,
-	.xShmMap = io_shm_map,
-	.xShmLock = io_shm_lock,
-	.xShmBarrier = io_shm_barrier,
-	.xShmUnmap = io_shm_unmap,
-};
 
 /* ---- sqlite3_vfs ---- */
 
@@ -455,41 +367,15 @@ static int vfs_open(
 {
 	struct cat_vfs *v = (struct cat_vfs *)vfs;
 	struct file *f = (struct file *)file;
-	int rc;
 
 	memset(f, 0, sizeof(*f));
 	/* Temporary tables are in memory and rollback journals are not used (conn.c). */
 	if (!name || !(flags & (SQLITE_OPEN_MAIN_DB | SQLITE_OPEN_WAL)))
 		return SQLITE_CANTOPEN;
-	f->under = (sqlite3_file *)(void *)(f + 1);
 	f->vfs = v;
 	f->wal = flags & SQLITE_OPEN_WAL;
 	f->frame_at = -1;
-	rc = v->under->xOpen(v->under, name, f->under, flags, ret_flags);
-	if (f->under->pMethods)
-		f->base.pMethods = &methods; /* xClose is called, and closes what is below */
-	return rc;
-}
-
-static int vfs_delete(sqlite3_vfs *vfs, const char *name, int sync)
-{
-	sqlite3_vfs *under = ((struct cat_vfs *)vfs)->under;
-
-	return under->xDelete(under, name, sync);
-}
-
-static int vfs_access(sqlite3_vfs *vfs, const char *name, int flags, int *ret)
-{
-	sqlite3_vfs *under = ((struct cat_vfs *)vfs)->under;
-
-	return under->xAccess(under, name, flags, ret);
-}
-
-static int vfs_full_path(sqlite3_vfs *vfs, const char *name, int n, char *ret)
-{
-	sqlite3_vfs *under = ((struct cat_vfs *)vfs)->under;
-
-	return under->xFullPathname(under, name, n, ret);
+	return nx_cat_pass_open(vfs, name, file, sizeof(*f), &v->methods, flags, ret_flags);
 }
 
 static int vfs_random(sqlite3_vfs *vfs, int n, char *ret)
@@ -497,27 +383,6 @@ static int vfs_random(sqlite3_vfs *vfs, int n, char *ret)
 	(void)vfs;
 	nx_random(ret, (size_t)n);
 	return n;
-}
-
-static int vfs_sleep(sqlite3_vfs *vfs, int us)
-{
-	sqlite3_vfs *under = ((struct cat_vfs *)vfs)->under;
-
-	return under->xSleep(under, us);
-}
-
-static int vfs_time(sqlite3_vfs *vfs, sqlite3_int64 *ret)
-{
-	sqlite3_vfs *under = ((struct cat_vfs *)vfs)->under;
-
-	return under->xCurrentTimeInt64(under, ret);
-}
-
-static int vfs_last_error(sqlite3_vfs *vfs, int n, char *ret)
-{
-	sqlite3_vfs *under = ((struct cat_vfs *)vfs)->under;
-
-	return under->xGetLastError ? under->xGetLastError(under, n, ret) : 0;
 }
 
 static void header_fill(struct cat_vfs *v, const struct nx_key *key)
@@ -531,22 +396,15 @@ static void header_fill(struct cat_vfs *v, const struct nx_key *key)
 	memcpy(v->header + CHECK_AT, check.b, CHECK_LEN);
 }
 
-static void methods_fill(struct cat_vfs *v)
+static void methods_fill(struct cat_vfs *v, sqlite3_vfs *under)
 {
-	v->base = (sqlite3_vfs){
-		.iVersion = 2,
-		.szOsFile = (int)sizeof(struct file) + v->under->szOsFile,
-		.mxPathname = v->under->mxPathname,
-		.zName = v->name,
-		.xOpen = vfs_open,
-		.xDelete = vfs_delete,
-		.xAccess = vfs_access,
-		.xFullPathname = vfs_full_path,
-		.xRandomness = vfs_random,
-		.xSleep = vfs_sleep,
-		.xCurrentTimeInt64 = vfs_time,
-		.xGetLastError = vfs_last_error,
-	};
+	nx_cat_pass_init(&v->pass, under, v->name, sizeof(struct file));
+	v->pass.base.xOpen = vfs_open;
+	v->pass.base.xRandomness = vfs_random;
+	v->methods = nx_cat_pass_methods;
+	v->methods.xClose = io_close;
+	v->methods.xRead = io_read;
+	v->methods.xWrite = io_write;
 }
 
 nx_rc nx_cat_vfs_new(
@@ -554,16 +412,17 @@ nx_rc nx_cat_vfs_new(
 {
 	static _Atomic unsigned counter;
 	struct cat_vfs *v = calloc(1, sizeof(*v));
+	sqlite3_vfs *below;
 	nx_rc rc = NX_OK;
 	int sq;
 
 	if (!v)
 		return nx_err_set(err, NX_E_NOMEM, "no memory for the catalog's files");
-	v->under = sqlite3_vfs_find(under);
+	below = sqlite3_vfs_find(under);
 	v->key = nx_secret_new(NX_KEY_LEN);
 	if (!v->key)
 		rc = nx_err_set(err, NX_E_NOMEM, "no locked memory for the catalog key");
-	else if (!v->under)
+	else if (!below)
 		rc = nx_err_set(err, NX_E_CONFIG, "no such SQLite VFS");
 	if (rc) {
 		(void)nx_secret_free(v->key);
@@ -573,8 +432,8 @@ nx_rc nx_cat_vfs_new(
 	memcpy(v->key->data, key->b, NX_KEY_LEN);
 	header_fill(v, key);
 	(void)snprintf(v->name, sizeof(v->name), "nxcrypt-%u", atomic_fetch_add(&counter, 1u));
-	methods_fill(v);
-	sq = sqlite3_vfs_register(&v->base, 0);
+	methods_fill(v, below);
+	sq = sqlite3_vfs_register(&v->pass.base, 0);
 	assert(sq == SQLITE_OK);
 	*ret_vfs = v;
 	return NX_OK;
@@ -584,7 +443,7 @@ struct cat_vfs *nx_cat_vfs_free(struct cat_vfs *vfs)
 {
 	if (!vfs)
 		return NULL;
-	(void)sqlite3_vfs_unregister(&vfs->base);
+	(void)sqlite3_vfs_unregister(&vfs->pass.base);
 	vfs->key = nx_secret_free(vfs->key);
 	free(vfs);
 	return NULL;

@@ -11,7 +11,8 @@
 #include "server/passphrase.h"
 
 enum {
-	COLUMNS_MAX = 8
+	COLUMNS_MAX = 8,
+	FOUND_MAX = 1000 /* entries of one search */
 };
 
 /* Nothing is padded behind the last column. */
@@ -350,7 +351,7 @@ char *cli_query(const struct cli_args *args, const char *what, const char *const
 static char *ledger_path(const struct cli_args *args, const char *what)
 {
 	static const char *const keys[] = {
-		"from", "to", "action", "principal", "study", "subject", "after", "limit"};
+		"from", "to", "action", "principal", "study", "subject", "after", "limit", "last"};
 
 	return cli_query(args, what, keys, NX_ARRAY_LEN(keys));
 }
@@ -418,12 +419,15 @@ static void found_print(const json_t *json)
 nx_rc cmd_ledger_search(const struct cli_args *args, struct nx_err *err)
 {
 	json_t *json = NULL;
+	int64_t last;
 	bool more;
-	nx_rc rc = cli_ask(args, "GET", ledger_path(args, "/ledger/entries"), NULL, &json, err);
+	nx_rc rc = cli_number(args, "last", 1, 1, FOUND_MAX, &last, err);
 
+	if (!rc)
+		rc = cli_ask(args, "GET", ledger_path(args, "/ledger/entries"), NULL, &json, err);
 	if (rc)
 		return rc;
-	more = json_is_true(json_object_get(json, "more"));
+	more = json_is_true(json_object_get(json, "more")) && !cli_get(args, "last");
 	cli_answer(args, json, found_print);
 	if (more)
 		(void)fprintf(stderr, "there is more; see --limit and --after\n");

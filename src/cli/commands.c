@@ -107,6 +107,7 @@ static const struct cli_opt search_opts[] = {
 	{"subject", "HEX", "What happened to this subject, newest first"},
 	{"after", "INDEX", "Entries past this one"},
 	{"limit", "N", "Most entries; else 1000"},
+	{"last", "N", "The newest N that match, newest first"},
 	{0},
 };
 
@@ -307,7 +308,7 @@ const struct cli_cmd cli_cmds[] = {
 	{"key", "passphrase", "", "A new passphrase for the key store", NULL, NULL, 0, 0,
 		CLI_SERVER | CLI_SECRET, cmd_key_passphrase},
 	{"ledger", "search", "", "Search the ledger",
-		"From the first entry on; with --principal, --study or --subject newest first.",
+		"From the first entry on; with --last, --principal, --study or --subject newest first.",
 		search_opts, 0, 0, CLI_SERVER, cmd_ledger_search},
 	{"ledger", "verify", "", "Recompute the whole ledger", NULL, NULL, 0, 0, CLI_SERVER,
 		cmd_ledger_verify},

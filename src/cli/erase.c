@@ -10,6 +10,11 @@
 #include "cli/cli_priv.h"
 #include "cli/client.h"
 
+enum {
+	CERTIFICATE_MAX =
+		64 * 1024 /* an inclusion path, a checkpoint and a reason fit many times */
+};
+
 static nx_rc body_make(const struct cli_args *args, json_t **ret, struct nx_err *err)
 {
 	const char *subject = cli_get(args, "subject"), *patient = cli_get(args, "patient");
@@ -70,8 +75,12 @@ nx_rc cmd_certificate_check(const struct cli_args *args, struct nx_err *err)
 	json_t *body = NULL;
 	nx_rc rc;
 
-	nx_buf_init(&buf, NX_MIB, 0);
+	nx_buf_init(&buf, CERTIFICATE_MAX, 0);
 	rc = nx_file_read(AT_FDCWD, args->words[0], &buf, err);
+	if (rc == NX_E_LIMIT)
+		return nx_err_set(err, NX_E_CORRUPT,
+			"%s is larger than %d KiB, which no certificate of erasure is",
+			args->words[0], CERTIFICATE_MAX / (int)NX_KIB);
 	if (rc)
 		return nx_err_prefix(err, rc, "%s", args->words[0]);
 	while (buf.len && (buf.data[buf.len - 1] == '\n' || buf.data[buf.len - 1] == '\r'))

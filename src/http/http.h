@@ -142,8 +142,9 @@ NX_NODISCARD nx_rc nx_http_start(
 uint16_t nx_http_port(const struct nx_http_server *server);
 struct nx_http_server *nx_http_stop(struct nx_http_server *server, int64_t grace_us);
 
-/* Where authorize() leaves the principal for the handler. */
-void nx_http_set_principal(struct nx_http_req *req, void *principal);
+/* Where authorize() leaves the principal for the handler, and its name for the log, also when it
+ * refuses.  Both live as long as the request. */
+void nx_http_set_principal(struct nx_http_req *req, void *principal, const char *name);
 void *nx_http_principal(const struct nx_http_req *req);
 
 /* ---- helpers shared by the protocols ---- */

@@ -150,6 +150,7 @@ struct nx_http_req {
 	size_t n_query;
 	struct nx_route_match match;
 	void *principal;
+	const char *who; /* its name; NULL: not known */
 
 	bool started; /* the head has been looked at */
 	bool has_body;

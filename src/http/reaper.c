@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "http/http_priv.h"
 
 enum {
@@ -99,6 +100,7 @@ static void *reaper_main(void *arg)
 	struct timespec until;
 	int64_t at;
 
+	nx_thread_name("http-reaper");
 	(void)pthread_mutex_lock(&server->lock);
 	while (!server->stop) {
 		reap(server);

@@ -1,6 +1,7 @@
 #include "http/http.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/arena.h"
@@ -12,7 +13,8 @@
 enum {
 	BLOCK_LEN = 256 * 1024,
 	HEADERS_START = 16,
-	ERROR_LEN = 2048
+	ERROR_LEN = 2048,
+	ROUTE_LEN = 256
 };
 
 /* Handlers pass on metadata that clients once sent, so the number has no bound but the arena's. */
@@ -62,13 +64,28 @@ nx_rc nx_http_reply(
 	return NX_OK;
 }
 
+/* Who was refused what: the route as its table has it, never the path, which may name a patient. */
+static void refusal_log(const struct nx_http_req *req, const struct nx_err *err)
+{
+	const struct nx_route_match *m = &req->match;
+	char route[ROUTE_LEN];
+	const struct nx_log_field fields[] = {{"route", m->route ? route : NULL},
+		{"peer", req->link->peer}, {"principal", req->who}};
+
+	if (m->route)
+		(void)snprintf(route, sizeof(route), "%s %s%s", m->route->method, m->table->prefix,
+			m->route->pattern);
+	nx_log_err_fields(nx_rc_http(err->rc) >= 500 ? NX_LOG_ERROR : NX_LOG_INFO, "http",
+		"request-refused", err, fields, NX_ARRAY_LEN(fields));
+}
+
 nx_rc nx_http_reply_err(struct nx_http_req *req, const struct nx_err *err)
 {
 	NX_AUTO_DONE(nx_buf) buf = {0};
 	int status = nx_rc_http(err->rc);
 	struct nx_json json;
 
-	nx_log_err(status >= 500 ? NX_LOG_ERROR : NX_LOG_INFO, "http", "request-refused", err);
+	refusal_log(req, err);
 	nx_buf_init(&buf, ERROR_LEN, 0);
 	nx_json_init(&json, &buf);
 	nx_json_object_begin(&json);

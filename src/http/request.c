@@ -493,9 +493,10 @@ bool nx_http_is_tls(const struct nx_http_req *req)
 	return req->server->tls;
 }
 
-void nx_http_set_principal(struct nx_http_req *req, void *principal)
+void nx_http_set_principal(struct nx_http_req *req, void *principal, const char *name)
 {
 	req->principal = principal;
+	req->who = name;
 }
 
 void *nx_http_principal(const struct nx_http_req *req)

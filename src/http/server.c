@@ -13,6 +13,7 @@
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "http/http_priv.h"
 
 enum {
@@ -197,8 +198,10 @@ static void *on_uri(void *cls, const char *uri, struct MHD_Connection *conn)
 
 	if (!link)
 		return NULL;
-	if (!link->arena)
+	if (!link->arena) { /* the first of the connection, and so of its thread */
+		nx_thread_name("http");
 		link->arena = nx_arena_new(NX_LIMIT_HTTP_ARENA, NX_ARENA_WIPE);
+	}
 	req = link->arena ? calloc(1, sizeof(*req)) : NULL;
 	if (!req)
 		return NULL;

@@ -1,19 +1,9 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "base/enc.h"
 #include "base/limits.h"
 #include "http/http_priv.h"
-
-static int hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
 
 char *nx_http_decode(struct nx_arena *arena, const char *s, size_t n, bool plus_is_space)
 {
@@ -27,8 +17,8 @@ char *nx_http_decode(struct nx_arena *arena, const char *s, size_t n, bool plus_
 		char c = s[i];
 
 		if (c == '%') {
-			hi = n - i > 2 ? hex_value(s[i + 1]) : -1;
-			lo = n - i > 2 ? hex_value(s[i + 2]) : -1;
+			hi = n - i > 2 ? nx_hex_digit(s[i + 1]) : -1;
+			lo = n - i > 2 ? nx_hex_digit(s[i + 2]) : -1;
 			if (hi < 0 || lo < 0)
 				return NULL;
 			c = (char)(hi << 4 | lo);

@@ -62,6 +62,22 @@ int64_t nx_reason_parse(const char *wire)
 
 /* ---- which input ---- */
 
+/* PS3.10 8.6: a DICOMDIR lists a medium.  It is no instance, and of many patients: no erasure would
+ * reach what is kept of it, so nothing is. */
+nx_rc aside_never(struct nx_ingest_job *job, struct nx_err *err)
+{
+	const struct attrs *attrs = &job->split.attrs;
+	const char *const classes[] = {job->sop_class, attrs_text(attrs, A_META_CLASS, job->arena),
+		attrs_text(attrs, A_SOP_CLASS, job->arena)};
+
+	for (size_t i = 0; i < NX_ARRAY_LEN(classes); i++)
+		if (classes[i] && strcmp(classes[i], NX_UID_MEDIA_STORAGE_DIRECTORY_STORAGE) == 0)
+			return nx_err_set(err, NX_E_UNSUPPORTED,
+				"the directory of a medium (DICOMDIR) is no instance: send the "
+				"instances that it lists");
+	return NX_OK;
+}
+
 /* A failure of ours (memory, disk), a limit of size and what never looked like DICOM are none. */
 static enum nx_reason parse_reason(
 	const struct nx_ingest_job *job, nx_rc rc, struct nx_dicom_failure *ret_failure)
@@ -96,7 +112,10 @@ nx_rc aside_parse_failed(
 {
 	struct nx_dicom_failure failure = {0};
 	enum nx_reason reason = parse_reason(job, rc, &failure);
+	nx_rc never = aside_never(job, err);
 
+	if (never)
+		return never;
 	if (!reason || !aside_taken(job))
 		return rc;
 	aside_mark(job, reason, failure.tag, failure.offset, rc, err);

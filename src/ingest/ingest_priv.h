@@ -162,7 +162,9 @@ NX_NODISCARD nx_rc job_new(struct nx_ingest *ingest, const struct nx_principal *
 NX_NODISCARD nx_rc dicom_begin(struct nx_ingest *ingest, const struct nx_ingest_opts *opts,
 	enum nx_perm perm, struct nx_ingest_job **ret, struct nx_err *err);
 
-/* aside.c: the parse failed with `rc` on the `n` bytes at `p`.  NX_OK: it goes into quarantine. */
+/* aside.c: what is neither taken in nor kept aside, whatever else is wrong with it. */
+NX_NODISCARD nx_rc aside_never(struct nx_ingest_job *job, struct nx_err *err);
+/* The parse failed with `rc` on the `n` bytes at `p`.  NX_OK: it goes into quarantine. */
 NX_NODISCARD nx_rc aside_parse_failed(
 	struct nx_ingest_job *job, nx_rc rc, const void *p, size_t n, struct nx_err *err);
 /* The whole was read, and is wrong. */

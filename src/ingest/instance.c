@@ -103,7 +103,7 @@ static nx_rc instance_check(struct nx_ingest_job *job, struct nx_err *err)
 		{job->study.uid, {NULL, NULL}, NX_TAG_STUDY_INSTANCE_UID, NX_REASON_BAD_UID},
 		{job->series.uid, {NULL, NULL}, NX_TAG_SERIES_INSTANCE_UID, NX_REASON_BAD_UID},
 	};
-	nx_rc rc = NX_OK;
+	nx_rc rc = aside_never(job, err);
 
 	for (size_t i = 0; i < NX_ARRAY_LEN(ids) && !rc && !job->reason; i++)
 		rc = uid_check(job, &ids[i], err);

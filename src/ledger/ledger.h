@@ -196,8 +196,9 @@ struct nx_ledger_query {
 	int64_t to_us;   /* 0: no end */
 	unsigned action; /* 0: any */
 	int outcome;     /* enum nx_outcome; -1: any */
+	bool newest;     /* first; else oldest first */
 };
-/* Entries that match, oldest first; times never go back, so that the first is found by halving. */
+/* Entries that match, in that order; times never go back, so that the first is found by halving. */
 NX_NODISCARD nx_rc nx_ledger_search(struct nx_ledger *ledger, const struct nx_ledger_query *query,
 	nx_rc (*fn)(void *payload, const struct nx_entry *entry, struct nx_err *err), void *payload,
 	struct nx_err *err);

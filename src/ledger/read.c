@@ -298,15 +298,36 @@ static nx_rc time_lower(
 	return NX_OK;
 }
 
+static nx_rc search_down(struct nx_ledger *ledger, uint64_t from, uint64_t to,
+	struct search *search, struct nx_err *err)
+{
+	NX_AUTO(nx_arena) *arena = nx_arena_new(4 * (size_t)ENTRY_MAX, 0);
+	nx_rc rc = arena ? NX_OK : nx_err_set(err, NX_E_NOMEM, "no memory to search the ledger");
+
+	while (!rc && to > from) {
+		struct nx_entry entry;
+
+		nx_arena_reset(arena);
+		rc = nx_ledger_entry(ledger, --to, arena, &entry, err);
+		if (!rc)
+			rc = search_entry(search, &entry, err);
+	}
+	return rc;
+}
+
 nx_rc nx_ledger_search(struct nx_ledger *ledger, const struct nx_ledger_query *query,
 	nx_rc (*fn)(void *payload, const struct nx_entry *entry, struct nx_err *err), void *payload,
 	struct nx_err *err)
 {
 	struct search search = {.query = query, .fn = fn, .payload = payload};
-	uint64_t from = 0;
+	uint64_t from = 0, to = nx_ledger_size(ledger);
 	nx_rc rc = time_lower(ledger, query->from_us, &from, err);
 
-	if (!rc)
+	if (!rc && query->newest && query->to_us)
+		rc = time_lower(ledger, query->to_us, &to, err);
+	if (!rc && query->newest)
+		rc = search_down(ledger, from, to, &search, err);
+	else if (!rc)
 		rc = nx_ledger_range(ledger, from, UINT64_MAX, search_entry, &search, err);
 	return search.past ? NX_OK : rc;
 }

@@ -8,6 +8,7 @@
 
 enum {
 	DETAIL_MAX = 8192,
+	LIST_MAX = 10000,
 	ARENA_MAX = 16 * 1024 * 1024
 };
 
@@ -144,6 +145,47 @@ nx_rc admin_change(struct nx_admin *admin, const struct nx_principal *who, const
 	if (!rc)
 		nx_archive_barrier(admin->archive);
 	return rc;
+}
+
+/* ---- lists ---- */
+
+void admin_json_text(struct nx_json *json, const char *key, const struct nx_val *v)
+{
+	nx_json_key(json, key);
+	nx_json_str_n(json, (const char *)v->s.p, v->s.n);
+}
+
+nx_rc admin_list(struct nx_admin *admin, const struct nx_principal *who,
+	const struct admin_listing *listing, struct nx_buf *out, struct nx_err *err)
+{
+	NX_AUTO(nx_arena) *arena = admin_arena(err);
+	struct nx_op *rows = NULL;
+	struct nx_json json;
+	size_t n = 0;
+	nx_rc rc;
+
+	if (!arena)
+		return NX_E_NOMEM;
+	rc = admin_guard(admin, who, NX_PERM_ADMIN, listing->what, err);
+	if (rc)
+		return rc;
+	nx_archive_barrier(admin->archive);
+	rc = nx_cat_rows(nx_archive_cat(admin->archive), listing->table, 0, NULL, 0, false,
+		LIST_MAX, arena, &rows, &n, err);
+	if (rc)
+		return rc;
+	nx_json_init(&json, out);
+	nx_json_object_begin(&json);
+	nx_json_key(&json, listing->name);
+	nx_json_array_begin(&json);
+	for (size_t i = 0; i < n; i++) {
+		nx_json_object_begin(&json);
+		listing->row(&json, rows[i].vals);
+		nx_json_object_end(&json);
+	}
+	nx_json_array_end(&json);
+	nx_json_object_end(&json);
+	return nx_buf_check(out, err);
 }
 
 /* ---- the site ---- */

@@ -49,6 +49,16 @@ NX_NODISCARD nx_rc admin_change(struct nx_admin *admin, const struct nx_principa
 NX_NODISCARD nx_rc admin_name_check(
 	const char *what, const char *name, bool upper, struct nx_err *err);
 void admin_json_time(struct nx_json *json, const char *key, int64_t us); /* 0: null */
+void admin_json_text(struct nx_json *json, const char *key, const struct nx_val *v);
+/* Rows of a table as {"name":[...]}. */
+struct admin_listing {
+	const char *what; /* as the ledger names a refusal */
+	const char *name;
+	enum nx_table table;
+	void (*row)(struct nx_json *json, const struct nx_val *vals);
+};
+NX_NODISCARD nx_rc admin_list(struct nx_admin *admin, const struct nx_principal *who,
+	const struct admin_listing *listing, struct nx_buf *out, struct nx_err *err);
 struct nx_arena *admin_arena(struct nx_err *err);
 
 #endif

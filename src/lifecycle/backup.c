@@ -12,6 +12,7 @@
  */
 #include "lifecycle/backup_priv.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -486,6 +487,41 @@ static nx_rc locked_run(struct backup *b, struct nx_err *err)
 	return rc;
 }
 
+/* Also of a first backup that did not come to its end. */
+static bool is_ours(const char *name)
+{
+	static const char *const ours[] = {
+		"catalog-", "ledger", "packs", "config", "SHA256SUMS-", BACKUP_STATEMENT, "LOCK"};
+	bool is = strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
+
+	for (size_t i = 0; i < NX_ARRAY_LEN(ours) && !is; i++)
+		is = starts(name, ours[i]);
+	return is;
+}
+
+/* What else is in the folder would be taken for part of the backup, by people and by tools. */
+static nx_rc folder_check(const struct backup *b, struct nx_err *err)
+{
+	int fd = openat(b->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	const struct dirent *ent;
+	bool ours = true;
+
+	if (!dir) {
+		nx_rc rc = nx_err_errno(err, "list directory of the backup");
+
+		nx_fd_auto_(&fd);
+		return rc;
+	}
+	while (ours && (ent = readdir(dir)) != NULL) /* NOLINT(concurrency-mt-unsafe): own stream */
+		ours = is_ours(ent->d_name);
+	(void)closedir(dir);
+	return ours || faccessat(b->dir_fd, BACKUP_STATEMENT, F_OK, 0) == 0
+		? NX_OK
+		: nx_err_set(err, NX_E_CONFLICT,
+			  "the folder holds something else than a backup: use an empty one");
+}
+
 static nx_rc opened_run(struct backup *b, struct nx_err *err)
 {
 	uint8_t id[NX_BACKUP_ID_LEN / 2];
@@ -496,6 +532,9 @@ static nx_rc opened_run(struct backup *b, struct nx_err *err)
 	b->dir_fd = open(b->opts->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (b->dir_fd < 0)
 		return nx_err_errno(err, "open directory of the backup");
+	rc = folder_check(b, err);
+	if (rc)
+		return rc;
 	b->old_packs = nx_map_new();
 	b->arena = nx_arena_new(OLD_ARENA, 0);
 	if (!b->old_packs || !b->arena)

@@ -1,3 +1,4 @@
+/* DICOM peers that may call. */
 #include <arpa/inet.h>
 #include <string.h>
 
@@ -5,8 +6,7 @@
 
 enum {
 	AE_MAX = 16, /* PS3.5 6.2, AE */
-	ADDRESS_MAX = 63,
-	LIST_MAX = 10000
+	ADDRESS_MAX = 63
 };
 
 /* PS3.5 6.2: up to 16 characters of the default repertoire without backslash and controls. */
@@ -109,43 +109,19 @@ nx_rc nx_admin_ae_remove(struct nx_admin *admin, const struct nx_principal *who,
 		err);
 }
 
-static void text_json(struct nx_json *json, const char *key, const struct nx_val *v)
+static void ae_json(struct nx_json *json, const struct nx_val *vals)
 {
-	nx_json_key(json, key);
-	nx_json_str_n(json, (const char *)v->s.p, v->s.n);
+	admin_json_text(json, "calling", &vals[0]);
+	admin_json_text(json, "called", &vals[1]);
+	admin_json_text(json, "address", &vals[2]);
+	admin_json_text(json, "collection", &vals[3]);
+	admin_json_time(json, "created", vals[4].i);
 }
 
 nx_rc nx_admin_ae_list(struct nx_admin *admin, const struct nx_principal *who, struct nx_buf *out,
 	struct nx_err *err)
 {
-	NX_AUTO(nx_arena) *arena = admin_arena(err);
-	struct nx_op *rows = NULL;
-	struct nx_json json;
-	size_t n = 0;
-	nx_rc rc;
+	static const struct admin_listing listing = {"ae.list", "ae", NX_T_AE, ae_json};
 
-	if (!arena)
-		return NX_E_NOMEM;
-	rc = admin_guard(admin, who, NX_PERM_ADMIN, "ae.list", err);
-	if (!rc)
-		rc = nx_cat_rows(nx_archive_cat(admin->archive), NX_T_AE, 0, NULL, 0, false,
-			LIST_MAX, arena, &rows, &n, err);
-	if (rc)
-		return rc;
-	nx_json_init(&json, out);
-	nx_json_object_begin(&json);
-	nx_json_key(&json, "ae");
-	nx_json_array_begin(&json);
-	for (size_t i = 0; i < n; i++) {
-		nx_json_object_begin(&json);
-		text_json(&json, "calling", &rows[i].vals[0]);
-		text_json(&json, "called", &rows[i].vals[1]);
-		text_json(&json, "address", &rows[i].vals[2]);
-		text_json(&json, "collection", &rows[i].vals[3]);
-		admin_json_time(&json, "created", rows[i].vals[4].i);
-		nx_json_object_end(&json);
-	}
-	nx_json_array_end(&json);
-	nx_json_object_end(&json);
-	return nx_buf_check(out, err);
+	return admin_list(admin, who, &listing, out, err);
 }

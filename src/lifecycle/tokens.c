@@ -1,9 +1,9 @@
+/* Tokens: made, revoked, listed. */
 #include <string.h>
 
 #include "lifecycle/admin_priv.h"
 
 enum {
-	LIST_MAX = 10000,
 	HASH_LEN = 32
 };
 
@@ -17,14 +17,16 @@ enum {
 	P_REVOKED
 };
 
-static nx_rc rows_read(struct nx_admin *admin, const char *name, struct nx_arena *arena,
-	struct nx_op **ret, size_t *ret_n, struct nx_err *err)
+/* *ret_n 0: there is, and was, none of that name. */
+static nx_rc named_read(struct nx_admin *admin, const char *name, struct nx_arena *arena,
+	size_t *ret_n, struct nx_err *err)
 {
 	struct nx_val where = nx_val_text(name);
+	struct nx_op *rows = NULL;
 
 	nx_archive_barrier(admin->archive);
-	return nx_cat_rows(nx_archive_cat(admin->archive), NX_T_PRINCIPAL, 0, &where, name ? 1 : 0,
-		false, LIST_MAX, arena, ret, ret_n, err);
+	return nx_cat_rows(nx_archive_cat(admin->archive), NX_T_PRINCIPAL, 0, &where, 1, false, 1,
+		arena, &rows, ret_n, err);
 }
 
 /* Caller holds admin->lock. */
@@ -32,13 +34,13 @@ static nx_rc token_put(struct nx_admin *admin, const struct nx_principal *who,
 	const struct nx_principal_row *row, struct nx_err *err)
 {
 	NX_AUTO(nx_arena) *arena = admin_arena(err);
-	struct nx_op *rows = NULL, op;
+	struct nx_op op;
 	size_t n = 0;
 	nx_rc rc;
 
 	if (!arena)
 		return NX_E_NOMEM;
-	rc = rows_read(admin, row->name, arena, &rows, &n, err);
+	rc = named_read(admin, row->name, arena, &n, err);
 	/* A name is never used twice: the ledger knows principals by it. */
 	if (!rc && n)
 		rc = nx_err_set(err, NX_E_EXISTS, "there is, or was, a token of that name");
@@ -91,7 +93,6 @@ nx_rc nx_admin_token_revoke(struct nx_admin *admin, const struct nx_principal *w
 	NX_AUTO(nx_arena) *arena = admin_arena(err);
 	struct nx_val vals[3];
 	struct nx_op op = {.verb = NX_OP_SET, .table = NX_T_PRINCIPAL, .n = 3, .vals = vals};
-	struct nx_op *rows = NULL;
 	size_t n = 0;
 	nx_rc rc;
 
@@ -99,7 +100,7 @@ nx_rc nx_admin_token_revoke(struct nx_admin *admin, const struct nx_principal *w
 		return NX_E_NOMEM;
 	rc = admin_guard(admin, who, NX_PERM_ADMIN, "token.revoke", err);
 	if (!rc)
-		rc = rows_read(admin, name, arena, &rows, &n, err);
+		rc = named_read(admin, name, arena, &n, err);
 	if (!rc && n == 0)
 		rc = nx_err_set(err, NX_E_NOENT, "no token of that name");
 	if (rc)
@@ -115,40 +116,20 @@ nx_rc nx_admin_token_revoke(struct nx_admin *admin, const struct nx_principal *w
 		err);
 }
 
+static void token_json(struct nx_json *json, const struct nx_val *vals)
+{
+	admin_json_text(json, "name", &vals[P_NAME]);
+	admin_json_text(json, "role", &vals[P_ROLE]);
+	admin_json_time(json, "expires", vals[P_EXPIRES].i);
+	admin_json_time(json, "created", vals[P_CREATED].i);
+	admin_json_time(json, "revoked", vals[P_REVOKED].i);
+}
+
 nx_rc nx_admin_token_list(struct nx_admin *admin, const struct nx_principal *who,
 	struct nx_buf *out, struct nx_err *err)
 {
-	NX_AUTO(nx_arena) *arena = admin_arena(err);
-	struct nx_op *rows = NULL;
-	struct nx_json json;
-	size_t n = 0;
-	nx_rc rc;
+	static const struct admin_listing listing = {
+		"token.list", "tokens", NX_T_PRINCIPAL, token_json};
 
-	if (!arena)
-		return NX_E_NOMEM;
-	rc = admin_guard(admin, who, NX_PERM_ADMIN, "token.list", err);
-	if (!rc)
-		rc = rows_read(admin, NULL, arena, &rows, &n, err);
-	if (rc)
-		return rc;
-	nx_json_init(&json, out);
-	nx_json_object_begin(&json);
-	nx_json_key(&json, "tokens");
-	nx_json_array_begin(&json);
-	for (size_t i = 0; i < n; i++) {
-		const struct nx_val *v = rows[i].vals;
-
-		nx_json_object_begin(&json);
-		nx_json_key(&json, "name");
-		nx_json_str_n(&json, (const char *)v[P_NAME].s.p, v[P_NAME].s.n);
-		nx_json_key(&json, "role");
-		nx_json_str_n(&json, (const char *)v[P_ROLE].s.p, v[P_ROLE].s.n);
-		admin_json_time(&json, "expires", v[P_EXPIRES].i);
-		admin_json_time(&json, "created", v[P_CREATED].i);
-		admin_json_time(&json, "revoked", v[P_REVOKED].i);
-		nx_json_object_end(&json);
-	}
-	nx_json_array_end(&json);
-	nx_json_object_end(&json);
-	return nx_buf_check(out, err);
+	return admin_list(admin, who, &listing, out, err);
 }

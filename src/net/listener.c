@@ -10,6 +10,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/sanitize.h"
+#include "base/thread.h"
 #include "net/net_priv.h"
 
 enum {
@@ -97,6 +98,7 @@ static void *worker_main(void *arg)
 	struct nx_err err = {0};
 	nx_rc rc = NX_OK;
 
+	nx_thread_name(opts->name);
 	if (opts->tls) {
 		nx_conn_deadline(worker->conn,
 			nx_mono_us() + (opts->handshake_us ? opts->handshake_us : HANDSHAKE_US));
@@ -260,6 +262,7 @@ static void *listener_main(void *arg)
 	bool full = false, was_full;
 	uint64_t count;
 
+	nx_thread_name("accept");
 	while (!atomic_load(&listener->drain.on)) {
 		/* Out of descriptors the listening socket stays readable: leave it alone a while.
 		 */

@@ -114,7 +114,8 @@ static nx_rc search_run(struct search *s, struct nx_err *err)
 	const struct nx_ledger_query query = {.from_us = s->filter->from_us,
 		.to_us = s->filter->to_us,
 		.action = s->action,
-		.outcome = -1};
+		.outcome = -1,
+		.newest = s->filter->newest};
 	uint8_t tag[NX_TAG_LEN];
 	nx_rc rc;
 
@@ -134,6 +135,8 @@ static nx_rc search_init(struct search *s, struct nx_err *err)
 
 	if (!!f->principal + !!f->study + !!f->subject > 1)
 		return nx_err_set(err, NX_E_INVAL, "one of principal, study, subject");
+	if (f->newest && f->after != UINT64_MAX)
+		return nx_err_set(err, NX_E_INVAL, "one of last, after");
 	s->action = f->action ? nx_action_parse(f->action) : 0;
 	if (f->action && !s->action)
 		return nx_err_set(err, NX_E_INVAL, "no such action");

@@ -55,9 +55,10 @@ struct nx_ledger_filter {
 	uint64_t subject;      /* 0: any */
 	uint64_t after;        /* index; entries past it (UINT64_MAX: from the start) */
 	unsigned limit;        /* 0: 1000, which is the most */
+	bool newest;           /* first; not together with `after` */
 };
 /* {"entries":[{"index","time","action","outcome","body"}],"more"}: oldest first; newest first when
- * a chain is walked. */
+ * that is asked for or a chain is walked. */
 NX_NODISCARD nx_rc nx_report_entries(struct nx_report *report, const struct nx_principal *who,
 	const struct nx_ledger_filter *filter, struct nx_buf *out, struct nx_err *err);
 /* {"entries":n}; NX_E_CORRUPT names the first entry that is wrong. */

@@ -7,6 +7,7 @@
 
 #include "base/json.h"
 #include "base/limits.h"
+#include "base/thread.h"
 #include "dicom/dicom.h"
 #include "retrieve/instances_priv.h"
 
@@ -139,6 +140,12 @@ static void *batch_work(void *arg)
 	return NULL;
 }
 
+static void *batch_main(void *arg)
+{
+	nx_thread_name("metadata");
+	return batch_work(arg);
+}
+
 /* The caller works, too; a thread that cannot be had is done without. */
 static void batch_run(struct batch *b)
 {
@@ -150,7 +157,7 @@ static void batch_run(struct batch *b)
 		want = cpus > 1 ? (size_t)cpus - 1 : 0;
 	if (want > WORKERS_MAX)
 		want = WORKERS_MAX;
-	while (n < want && pthread_create(&threads[n], NULL, batch_work, b) == 0)
+	while (n < want && pthread_create(&threads[n], NULL, batch_main, b) == 0)
 		n++;
 	(void)batch_work(b);
 	while (n)

@@ -30,18 +30,27 @@ static nx_rc object_find(
 	return rc == NX_E_NOENT ? nx_err_set(err, rc, "no such object") : rc;
 }
 
+static struct nx_object *object_new(struct nx_err *err)
+{
+	NX_AUTO(nx_object) *o = calloc(1, sizeof(*o));
+
+	if (o)
+		o->arena = nx_arena_new(OBJECT_ARENA_MAX, NX_ARENA_WIPE);
+	if (o && o->arena)
+		return NX_STEAL(o);
+	(void)nx_err_set(err, NX_E_NOMEM, "no memory for an object");
+	return NULL;
+}
+
 static nx_rc object_open(struct nx_retrieve *r, const struct nx_principal *who,
 	const char *collection, const char *key, enum nx_perm perm, struct nx_object **ret,
 	struct nx_err *err)
 {
-	NX_AUTO(nx_object) *o = calloc(1, sizeof(*o));
+	NX_AUTO(nx_object) *o = object_new(err);
 	nx_rc rc;
 
 	if (!o)
-		return nx_err_set(err, NX_E_NOMEM, "no memory for an object");
-	o->arena = nx_arena_new(OBJECT_ARENA_MAX, NX_ARENA_WIPE);
-	if (!o->arena)
-		return nx_err_set(err, NX_E_NOMEM, "no memory for an object");
+		return NX_E_NOMEM;
 	rc = guard(r, who, perm, collection, &o->collection, o->arena, err);
 	if (!rc)
 		rc = object_find(r, o, key, err);
@@ -76,14 +85,11 @@ nx_rc nx_retrieve_object(struct nx_retrieve *retrieve, const struct nx_principal
 nx_rc object_of_item(struct nx_retrieve *r, const struct nx_item *item, struct nx_object **ret,
 	struct nx_err *err)
 {
-	NX_AUTO(nx_object) *o = calloc(1, sizeof(*o));
+	NX_AUTO(nx_object) *o = object_new(err);
 	nx_rc rc;
 
 	if (!o)
-		return nx_err_set(err, NX_E_NOMEM, "no memory for an object");
-	o->arena = nx_arena_new(OBJECT_ARENA_MAX, NX_ARENA_WIPE);
-	if (!o->arena)
-		return nx_err_set(err, NX_E_NOMEM, "no memory for an object");
+		return NX_E_NOMEM;
 	rc = nx_cat_item_by_id(nx_archive_cat(r->archive), item->id, o->arena, &o->item, err);
 	if (!rc)
 		rc = nx_archive_open_item(r->archive, &o->item, &o->reader, err);

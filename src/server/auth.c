@@ -204,6 +204,7 @@ nx_rc nx_auth_http(struct nx_auth *auth, struct nx_http_req *req, const struct n
 	rc = identify(auth, req, who, err);
 	if (!rc) {
 		session_set(auth, who);
+		nx_http_set_principal(req, who, who->name);
 		failure.action = NX_ACTION_ACCESS_DENY;
 		failure.principal = who->name;
 		rc = nx_access_check(who, route->perm, collection, err);
@@ -212,8 +213,6 @@ nx_rc nx_auth_http(struct nx_auth *auth, struct nx_http_req *req, const struct n
 		nx_http_set_header(req, "WWW-Authenticate", "Bearer realm=\"narthex\"");
 	if (rc == NX_E_UNAUTHENTICATED || rc == NX_E_DENIED)
 		failure_record(auth, &failure, err);
-	if (!rc)
-		nx_http_set_principal(req, who);
 	return rc;
 }
 

@@ -4,6 +4,7 @@
 
 #include "base/limits.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "server/serve_priv.h"
 
 /* To mount a table of routes, add a row to the listener it belongs on.  DICOMweb: literal paths of
@@ -144,6 +145,7 @@ static void *old_stop(void *payload)
 {
 	struct nx_door *door = payload;
 
+	nx_thread_name("http-stop");
 	door->old = nx_http_stop(
 		door->old, nx_config_us(&door->server->site->config, NX_CFG_SERVER_STOP));
 	atomic_store(&door->drained, true);

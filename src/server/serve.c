@@ -13,6 +13,7 @@
 #include "base/json.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "lifecycle/admin.h"
 #include "lifecycle/works.h"
 #include "server/descriptors.h"
@@ -198,6 +199,7 @@ static nx_rc server_start(struct nx_server *server, const char *ready_file, stru
 
 static void *dimse_stop(void *payload)
 {
+	nx_thread_name("dimse-stop");
 	nx_dimse_unlisten(payload);
 	return NULL;
 }

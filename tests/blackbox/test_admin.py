@@ -210,11 +210,99 @@ def test_import_leaves_the_directory_of_a_medium_out(site, corpus):
     assert json.loads(cli(site, "status", "--json"))["holds"]["quarantined"] == 0
 
 
+@pytest.mark.parametrize("keep", [None, 1000])
+def test_no_door_takes_the_directory_of_a_medium(site, corpus, keep):
+    """It is of many patients: kept aside it would be of none, and no erasure would reach it."""
+    data = pathlib.Path(corpus.pydicom_file("dicomdirtests/DICOMDIR")).read_bytes()[:keep]
+    answer = site.session().post(site.url(f"{API}/collections/clinical/instances", "management"), data=data, timeout=60)
+    assert answer.status_code == 415 and "DICOMDIR" in answer.json()["error"]["message"]
+    answer = site.session().post(site.url("/dicom-web/studies"), timeout=60,
+                                 data=b"--b\r\nContent-Type: application/dicom\r\n\r\n" + data + b"\r\n--b--\r\n",
+                                 headers={"Content-Type": 'multipart/related; type="application/dicom"; boundary=b'})
+    failure, = answer.json()["0008119A"]["Value"]
+    assert answer.status_code == 409 and failure["00081197"]["Value"] == [0x0122]
+    assert json.loads(cli(site, "status", "--json"))["holds"]["quarantined"] == 0
+
+
 def test_import_into_a_collection_that_is_not_there_stops_at_once(site, tmp_path):
     for i in range(50):
         (tmp_path / f"{i}.dcm").write_bytes(b"x" * 200)
     done = cli(site, "import", tmp_path, "--collection", "nowhere", "--jobs", "1", check=False)
     assert done.returncode == 3 and done.stderr.count("\n") <= 3
+
+
+# ---- what a new user met ----
+
+def test_a_number_that_is_none_is_wrong_usage(site):
+    for words in (["quarantine", "show", "abc"], ["quarantine", "get", "0", "x"], ["conflict", "show", "x1"]):
+        done = cli(site, *words, check=False)
+        assert done.returncode == 2 and "whole number from 1" in done.stderr, done
+    assert cli(site, "quarantine", "show", "7", check=False).returncode == 3
+
+
+def test_a_large_file_is_no_certificate(site, tmp_path):
+    (tmp_path / "large").write_bytes(b"{" * 3_000_000)
+    done = cli(site, "certificate", "check", tmp_path / "large", check=False)
+    assert done.returncode == 5 and "no certificate of erasure" in done.stderr
+
+
+def test_a_backup_does_not_mix_with_what_is_there(site, tmp_path):
+    folder = tmp_path / "there"
+    folder.mkdir()
+    (folder / "photos").mkdir()
+    done = cli(site, "backup", folder, check=False)
+    assert done.returncode == 7 and "something else" in done.stderr and [p.name for p in folder.iterdir()] == ["photos"]
+    (folder / "photos").rmdir()
+    cli(site, "backup", folder)
+    (folder / "notes.txt").write_text("kept")  # beside a backup that is this site's
+    cli(site, "backup", folder)
+    (folder / "backup.json").unlink()  # as after a first backup that was cut short
+    (folder / "notes.txt").unlink()
+    cli(site, "backup", folder)
+
+
+def test_the_newest_entries_come_first_when_asked_for(site):
+    cli(site, "status")
+    cli(site, "quarantine", "show", "7", check=False)
+    found = json.loads(cli(site, "ledger", "search", "--last", "5", "--json"))["entries"]
+    indexes = [entry["index"] for entry in found]
+    assert len(found) == 5 and indexes == sorted(indexes, reverse=True)
+    whole = json.loads(cli(site, "ledger", "search", "--json"))["entries"]
+    assert found[0]["index"] + 2 >= whole[-1]["index"] and whole[0]["index"] == 0
+    kind = whole[1]["action"]
+    found = json.loads(cli(site, "ledger", "search", "--last", "1", "--action", kind, "--json"))["entries"]
+    assert [entry["action"] for entry in found] == [kind]
+    assert found[0]["index"] == max(entry["index"] for entry in whole if entry["action"] == kind)
+    first = whole[0]["time"]
+    assert not json.loads(cli(site, "ledger", "search", "--last", "9", "--to", first[:19] + "Z", "--json"))["entries"]
+    for words in (["--last", "0"], ["--last", "x"], ["--last", "1", "--after", "1"]):
+        assert cli(site, "ledger", "search", *words, check=False).returncode == 2
+
+
+def test_a_refusal_is_logged_with_route_peer_and_principal(site):
+    uid = "1.2.3.4.5.6.7.8.9"
+    reader = json.loads(cli(site, "token", "create", "desk", "reader", "--json"))["token"]
+    session = site.session(reader)
+    assert session.get(site.url(f"/dicom-web/studies/{uid}"), timeout=60).status_code == 404
+    assert session.get(site.url(f"{API}/tokens", "management"), timeout=60).status_code == 403
+    assert site.session("A" * 43).get(site.url(f"{API}/tokens", "management"), timeout=60).status_code == 401
+    lines = [json.loads(line) for line in site.log.read_text().splitlines() if "request-refused" in line]
+    seen = {(line["code"], line.get("route"), line["peer"], line.get("principal")) for line in lines}
+    assert ("not-found", "GET /dicom-web/studies/{study}", "127.0.0.1", "desk") in seen, seen
+    assert ("denied", f"GET {API}/tokens", "127.0.0.1", "desk") in seen, seen
+    assert ("unauthenticated", f"GET {API}/tokens", "127.0.0.1", None) in seen, seen
+    assert uid not in site.log.read_text()
+
+
+def test_threads_have_names(site):
+    """So that `top -H` says what is busy."""
+    with socket.create_connection(("127.0.0.1", site.ports["dimse"])), site.session() as session:
+        session.get(site.url("/dicom-web/studies"), timeout=60)
+        wanted = {"accept", "dimse", "http", "http-reaper", "committer", "keeper", "checkpoint", "zeros"}
+        deadline = Deadline(30)
+        while wanted - {path.read_text().strip() for path in
+                        pathlib.Path(f"/proc/{site.process.child.pid}/task").glob("*/comm")}:
+            deadline.wait("every thread is there")
 
 
 # ---- objects: listing, patients ----

@@ -5,7 +5,8 @@ import struct
 
 import pydicom
 import pytest
-from testenv import Dcmtk, Narthex, RawScu, phantom
+from testenv import Dcmtk, Narthex, phantom
+from testenv.peer import Association
 
 PLAN = phantom.Plan(instances=4, slices=2, series=1, rows=256, columns=256)  # two patients
 API = "/api/v1"
@@ -29,6 +30,17 @@ def cli(site, *args, **kwargs):
 
 def cli_json(site, *args):
     return json.loads(cli(site, *args, "--json"))
+
+
+def sender(site):
+    """Sends any bytes as a data set: real peers refuse to send what is broken."""
+    return Association(site.ports["dimse"], [(phantom.CT_STORAGE, [phantom.EXPLICIT_LE])])
+
+
+def store(scu, sop_instance, data):
+    """The status and the error comment."""
+    answer = scu.store(phantom.CT_STORAGE, sop_instance, phantom.EXPLICIT_LE, [data])
+    return answer.status, answer.comment
 
 
 def bare(data):
@@ -65,15 +77,15 @@ def test_c_store_keeps_what_it_cannot_take(site, made, tmp_path):
                       bytes(4) + data[modality:], 0xC000, "fffe,e000"),
         "bad-uid": (data[:uid + 6] + struct.pack("<H", 0) + data[uid + 8 + 40:], 0xC000, "0020,000d"),
     }
-    with RawScu(site.ports["dimse"], phantom.CT_STORAGE) as scu:
+    with sender(site) as scu:
         for reason, (bad, status, tag) in broken.items():
-            got, comment = scu.store(one.sop_uid, bad)
+            got, comment = store(scu, one.sop_uid, bad)
             assert got == status, (reason, comment)
             assert comment.startswith("quarantine ") and reason in comment and tag in comment, comment
             assert one.sop_uid not in comment and one.patient_id not in comment
-        got, comment = scu.store("1.2.3", data)
+        got, comment = store(scu, "1.2.3", data)
         assert got == 0xA900 and "other-instance at (0008,0018)" in comment
-        assert scu.store(one.sop_uid, data)[0] == 0  # the association goes on
+        assert store(scu, one.sop_uid, data)[0] == 0  # the association goes on
     rows = kept(site)
     assert [row["reason"] for row in rows] == ["truncated", "malformed", "bad-uid", "other-instance"]
     assert {row["source"] for row in rows} == {"AE:TESTENV"}
@@ -216,8 +228,8 @@ def test_conflicts_are_seen(site, made, tmp_path):
     changed = one.data.replace(b"TEST HOSPITAL", b"BEST HOSPITAL").replace(b"SOFT", b"HARD")
     changed = changed[:-1] + bytes([changed[-1] ^ 1])
     write(tmp_path / "again.dcm", changed)
-    with RawScu(site.ports["dimse"], phantom.CT_STORAGE) as scu:
-        assert scu.store(one.sop_uid, bare(one.data)) == (0, "")
+    with sender(site) as scu:
+        assert store(scu, one.sop_uid, bare(one.data)) == (0, "")
     cli(site, "import", tmp_path / "again.dcm")
     (row,) = cli_json(site, "conflict", "list")["conflicts"]
     assert (row["old_version"], row["new_version"], row["collection"]) == (1, 2, "clinical")

@@ -119,7 +119,7 @@ static nx_rc authorize(
 	(void)snprintf(who->name, sizeof(who->name), "tester");
 	(void)snprintf(who->role, sizeof(who->role), "%s", role ? role : "admin");
 	(void)snprintf(who->session, sizeof(who->session), "one");
-	nx_http_set_principal(req, who);
+	nx_http_set_principal(req, who, who->name);
 	return nx_access_check(who, route->perm, NULL, err);
 }
 

@@ -5,7 +5,6 @@ from .dcmtk import Dcmtk
 from .loader import Loader
 from .narthex import Narthex, find_binary, find_release
 from .process import Deadline, Process, ProcessError
-from .rawscu import RawScu
 
-__all__ = ["Corpus", "Dcmtk", "Deadline", "Loader", "Narthex", "Process", "ProcessError", "RawScu", "find_binary",
+__all__ = ["Corpus", "Dcmtk", "Deadline", "Loader", "Narthex", "Process", "ProcessError", "find_binary",
            "find_release", "phantom"]

@@ -48,6 +48,22 @@ static void test_a_line_is_one_json_object(void **state)
 	assert_string_equal(strchr(cap.text, 'Z'), after_time);
 }
 
+static void test_members_stand_behind_the_text(void **state)
+{
+	const struct nx_log_field fields[] = {
+		{"route", "GET /a/{b}"}, {"principal", NULL}, {"peer", "::1"}};
+	struct capture cap;
+	struct nx_err err = {0};
+
+	(void)state;
+	(void)nx_err_set(&err, NX_E_BUSY, "full");
+	begin(&cap);
+	nx_log_err_fields(NX_LOG_INFO, "m", "e", &err, fields, 3);
+	end(&cap);
+	assert_string_equal(strstr(cap.text, "\"code\""),
+		"\"code\":\"busy\",\"text\":\"full\",\"route\":\"GET /a/{b}\",\"peer\":\"::1\"}\n");
+}
+
 static void test_levels_below_the_least_are_silent(void **state)
 {
 	struct capture cap;
@@ -96,6 +112,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_line_is_one_json_object),
+		cmocka_unit_test(test_members_stand_behind_the_text),
 		cmocka_unit_test(test_levels_below_the_least_are_silent),
 		cmocka_unit_test(test_errors_carry_their_code),
 		cmocka_unit_test(test_the_longest_text_still_ends_its_line),

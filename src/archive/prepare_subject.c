@@ -1,0 +1,162 @@
+/* Whose a put is: the subject is found or made, with its key. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "archive/prepare_priv.h"
+#include "base/map.h"
+
+struct nx_slice lookup_key(struct nx_buf *buf, int64_t number, const char *a, const char *b)
+{
+	nx_buf_clear(buf);
+	nx_buf_put_u64le(buf, (uint64_t)number);
+	nx_buf_put_str(buf, or_empty(a));
+	nx_buf_put_u8(buf, 0);
+	nx_buf_put_str(buf, or_empty(b));
+	return nx_buf_slice(buf);
+}
+
+nx_rc lookup_add(
+	struct group *g, struct nx_map *map, struct nx_slice key, void *value, struct nx_err *err)
+{
+	nx_rc rc = undo_added(g, map, key, err);
+
+	if (!rc && !nx_map_put(map, key, value, NULL))
+		rc = nx_err_set(err, NX_E_NOMEM, "no memory for the look-up cache");
+	return rc;
+}
+
+static nx_rc subject_key_make(struct nx_archive *a, struct target *t, struct nx_err *err)
+{
+	nx_rc rc = nx_keys_subject(a->keys, t->domain, t->subject, &t->key, err);
+
+	if (rc == NX_E_NOENT)
+		rc = nx_keys_subject_new(a->keys, t->domain, t->subject, &t->key, err);
+	return rc;
+}
+
+uint64_t subject_id_new(void)
+{
+	uint64_t id;
+
+	do {
+		nx_random(&id, sizeof(id));
+		id >>= 1; /* fits a signed column */
+	} while (id == 0);
+	return id;
+}
+
+static nx_rc subject_row(struct group *g, const struct target *t, const char *issuer,
+	const char *pid, struct nx_err *err)
+{
+	const struct nx_subject_row row = {
+		.domain = t->domain,
+		.issuer = issuer,
+		.patient_id = pid,
+		.subject = (int64_t)t->subject,
+		.created_us = g->now_us,
+	};
+	struct nx_op op;
+	nx_rc rc = nx_op_put_subject(&row, g->arena, &op);
+
+	if (rc)
+		return nx_err_set(err, rc, "no memory for a subject row");
+	op.domain = t->domain;
+	op.subject = t->subject;
+	return group_op(g, &op, err);
+}
+
+static nx_rc subject_cache(struct nx_archive *a, struct group *g, struct nx_slice key,
+	uint64_t subject, struct nx_err *err)
+{
+	uint64_t *value = malloc(sizeof(*value));
+	nx_rc rc;
+
+	if (!value)
+		return nx_err_set(err, NX_E_NOMEM, "no memory for the look-up cache");
+	*value = subject;
+	rc = lookup_add(g, a->cache.subjects, key, value, err);
+	if (rc)
+		free(value);
+	return rc;
+}
+
+nx_rc subject_find(struct nx_archive *a, struct group *g, struct target *t, const char *issuer,
+	const char *pid, struct nx_err *err)
+{
+	NX_AUTO_DONE(nx_buf) buf;
+	char blank[NX_LIMIT_UID + 16];
+	struct nx_slice key;
+	uint64_t *cached;
+	nx_rc rc;
+
+	nx_buf_init(&buf, KEY_MAX, NX_BUF_WIPE);
+	if (!pid || !pid[0]) {
+		(void)snprintf(blank, sizeof(blank), "\x01study:%s", or_empty(t->put->study->uid));
+		pid = blank;
+	}
+	key = lookup_key(&buf, t->domain, issuer, pid);
+	rc = nx_buf_check(&buf, err);
+	if (rc)
+		return rc;
+	cached = nx_map_get(a->cache.subjects, key);
+	if (cached) {
+		t->subject = *cached;
+		return subject_key_make(a, t, err);
+	}
+	rc = nx_cat_subject_find(a->cat, t->domain, issuer, pid, &t->subject, err);
+	if (rc == NX_E_NOENT) {
+		t->subject = subject_id_new();
+		rc = subject_row(g, t, issuer, pid, err);
+	}
+	if (!rc)
+		rc = subject_key_make(a, t, err);
+	return rc ? rc : subject_cache(a, g, key, t->subject, err);
+}
+
+/* No put moves an object that is there to another subject, nor from none to one: who read it under
+ * the old one would be in no accounting of the new one. */
+static nx_rc owner_keep(
+	struct nx_archive *a, struct target *t, const struct nx_item *there, struct nx_err *err)
+{
+	const struct nx_put *put = t->put;
+	uint64_t named = (uint64_t)there->subject;
+	nx_rc rc = NX_OK;
+
+	if (put->patient_id)
+		rc = nx_cat_subject_find(
+			a->cat, t->domain, or_empty(put->issuer), put->patient_id, &named, err);
+	if (rc == NX_E_NOENT || (!rc && named != (uint64_t)there->subject))
+		return nx_err_set(err, NX_E_CONFLICT,
+			"the object belongs to another subject or to none; delete it first");
+	t->subject = (uint64_t)there->subject;
+	return rc ? rc : subject_key_make(a, t, err);
+}
+
+static nx_rc object_subject(
+	struct nx_archive *a, struct group *g, struct target *t, struct nx_err *err)
+{
+	const struct nx_put *put = t->put;
+	struct nx_item there;
+	nx_rc rc =
+		nx_cat_object(a->cat, put->collection->id, put->item->name, g->arena, &there, err);
+
+	if (!rc)
+		return owner_keep(a, t, &there, err);
+	if (rc != NX_E_NOENT)
+		return rc;
+	if (put->patient_id)
+		return subject_find(a, g, t, or_empty(put->issuer), put->patient_id, err);
+	return subject_key_make(a, t, err);
+}
+
+nx_rc subject_resolve(struct nx_archive *a, struct group *g, struct target *t, struct nx_err *err)
+{
+	const struct nx_put *put = t->put;
+
+	t->subject = put->subject;
+	if (put->subject)
+		return subject_key_make(a, t, err);
+	if (!put->study)
+		return object_subject(a, g, t, err);
+	return subject_find(a, g, t, or_empty(put->study->issuer), put->study->patient_id, err);
+}
