@@ -5,6 +5,8 @@
 static const struct cli_opt init_opts[] = {
 	{"name", "NAME", "Name of the site, under which its ledger is signed; else narthex"},
 	{"environment", "WORD", "dev, test or prod; else dev"},
+	{"pool", "FOLDER",
+		"Where all data rests, often a file system of its own; else in the site"},
 	{"domain", "NAME", "A further DNS name or address for the certificate (repeatable)"},
 	{"allow-ae", "AE=COLLECTION",
 		"Let CALLING[:CALLED[:ADDRESS]] send into a collection (repeatable)"},

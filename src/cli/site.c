@@ -65,6 +65,7 @@ nx_rc cmd_init(const struct cli_args *args, struct nx_err *err)
 	const char *ae[CLI_VALUES_MAX], *names[CLI_VALUES_MAX];
 	struct nx_site_spec spec = {.name = cli_get(args, "name"),
 		.environment = cli_get(args, "environment"),
+		.pool = cli_get(args, "pool"),
 		.allow_ae = ae,
 		.n_allow_ae = cli_all(args, "allow-ae", ae, CLI_VALUES_MAX),
 		.tls_names = names,

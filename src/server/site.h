@@ -92,6 +92,7 @@ struct nx_site_spec {
 	const char *dir;
 	const char *name;        /* NULL: narthex */
 	const char *environment; /* NULL: dev */
+	const char *pool;        /* an absolute folder; NULL: pool inside the site */
 	const struct nx_secret *passphrase;
 	const char *const *allow_ae; /* CALLING[:CALLED[:ADDRESS]]=collection */
 	size_t n_allow_ae;

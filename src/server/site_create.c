@@ -31,6 +31,16 @@ static const struct nx_collection_spec first_collections[] = {
 	{.name = "archive", .zone = "archive", .sensitivity = "deid"},
 };
 
+static nx_rc pool_set(const char *folder, struct nx_config *config, struct nx_err *err)
+{
+	char uri[NX_SITE_PATH + 8];
+
+	if (folder[0] != '/' || strlen(folder) >= NX_SITE_PATH)
+		return nx_err_set(err, NX_E_INVAL, "the pool is not an absolute path of a folder");
+	(void)snprintf(uri, sizeof(uri), "dir:%s", folder);
+	return nx_config_set(config, NX_CFG_POOL_URI, uri, err);
+}
+
 static nx_rc config_make(
 	const struct nx_site_spec *spec, struct nx_config *config, struct nx_err *err)
 {
@@ -40,6 +50,8 @@ static nx_rc config_make(
 		rc = nx_config_set(config, NX_CFG_SITE_NAME, spec->name, err);
 	if (!rc && spec->environment)
 		rc = nx_config_set(config, NX_CFG_SITE_ENVIRONMENT, spec->environment, err);
+	if (!rc && spec->pool)
+		rc = pool_set(spec->pool, config, err);
 	if (rc == NX_E_CONFIG && err)
 		rc = err->rc = NX_E_INVAL; /* what the caller gave, not what a file has */
 	return rc;

@@ -55,7 +55,8 @@ struct dir_pool {
 	bool has_ring; /* made at open; without it packs are synced one after the other */
 	bool ring_ok;  /* false once it has failed */
 	struct dir_stream *streams; /* idle ones; under lock, like the next */
-	size_t n_streams;           /* all there are */
+	size_t n_idle;
+	size_t n_streams; /* all there are */
 };
 
 /* "ab/abcdef0123456789.nxp" */

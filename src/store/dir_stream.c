@@ -59,6 +59,7 @@ static void stream_keep(struct dir_pool *dir, struct dir_stream *s)
 {
 	s->next = dir->streams;
 	dir->streams = s;
+	dir->n_idle++;
 }
 
 static struct dir_stream *stream_take(struct dir_pool *dir)
@@ -67,10 +68,12 @@ static struct dir_stream *stream_take(struct dir_pool *dir)
 
 	(void)pthread_mutex_lock(&dir->lock);
 	s = dir->streams;
-	if (s)
+	if (s) {
 		dir->streams = s->next;
-	else if (dir->has_ring)
+		dir->n_idle--;
+	} else if (dir->has_ring) {
 		s = stream_make(dir);
+	}
 	(void)pthread_mutex_unlock(&dir->lock);
 	if (s)
 		s->ring_ok = true;
@@ -80,7 +83,7 @@ static struct dir_stream *stream_take(struct dir_pool *dir)
 static void stream_put(struct dir_pool *dir, struct dir_stream *s)
 {
 	(void)pthread_mutex_lock(&dir->lock);
-	if (s->ring_ok)
+	if (s->ring_ok && dir->n_idle < NX_LIMIT_IDLE_STREAMS)
 		stream_keep(dir, s);
 	else
 		stream_drop(dir, s);

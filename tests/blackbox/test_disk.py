@@ -8,7 +8,7 @@ import os
 import subprocess
 
 import pytest
-from testenv import Deadline, Narthex, peer, phantom
+from testenv import Deadline, Narthex, ProcessError, peer, phantom
 from testenv.faults import Faults
 
 A700 = 0xA700
@@ -102,9 +102,9 @@ class Sender:
 
 
 @contextlib.contextmanager
-def site_with(folder, faults, **config):
+def site_with(folder, faults, *init_args, **config):
     with Narthex(folder, config=config, env=faults.env if faults else {},
-                 init_args=["--allow-ae", "TESTENV=clinical"]) as site:
+                 init_args=["--allow-ae", "TESTENV=clinical", *init_args]) as site:
         yield site, Sender(site)
 
 
@@ -175,7 +175,7 @@ def mounted(folder, size):
 def test_a_small_disk_runs_full_and_is_made_room_on(tmp_path):
     """The real thing: a file system of 48 MiB, filled first by the pool and then by something else."""
     with mounted(tmp_path / "disk", "48m") as disk:
-        with site_with(tmp_path / "nx", None, pool={"uri": f"dir:{disk}/pool"}) as (site, sender):
+        with site_with(tmp_path / "nx", None, "--pool", f"{disk}/pool") as (site, sender):
             sender.all_good()
             filler = disk / "filler"
             filler.write_bytes(bytes(4 << 20))
@@ -193,9 +193,16 @@ def test_a_small_disk_runs_full_and_is_made_room_on(tmp_path):
         log_is_clean(site)
 
 
+def test_a_pool_is_named_by_an_absolute_path(tmp_path):
+    site = Narthex(tmp_path / "nx", init_args=["--pool", "pool"])
+    with pytest.raises(ProcessError, match="absolute path"):
+        site.init()
+    assert not (site.site / "narthex.yaml").exists()
+
+
 def test_a_pool_that_is_read_only_at_the_start_is_said(tmp_path):
     with mounted(tmp_path / "disk", "48m") as disk:
-        with site_with(tmp_path / "nx", None, pool={"uri": f"dir:{disk}/pool"}) as (site, sender):
+        with site_with(tmp_path / "nx", None, "--pool", f"{disk}/pool") as (site, sender):
             sender.all_good()
             site.stop()
             subprocess.run(["mount", "-o", "remount,ro", disk], check=True)

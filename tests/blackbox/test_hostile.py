@@ -25,7 +25,7 @@ IDLE = 1000
 MAX_PER_PEER, MAX_ASSOCIATIONS, MAX_HTTP, HTTP_PER_PEER = 32, 128, 128, 48
 LISTENERS = ("dimse", "dimse_tls", "data", "management")
 FDS_MAX = 2 * MAX_ASSOCIATIONS + 2 * MAX_HTTP + 128
-PACKS_FDS = 16  # packs that an attack made the server open, two each, stay open
+PACKS_FDS = 16 + 8  # packs that an attack made the server open, two each, stay open, and some rings
 RSS_GROWTH_MAX = 768 << 20  # sanitizer stacks, red zones and freed memory are many times the real ones
 CONFIG = {
     "dimse": {"max_per_peer": MAX_PER_PEER, "max_associations": MAX_ASSOCIATIONS, "artim_seconds": 3,
