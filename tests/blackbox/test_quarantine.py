@@ -202,7 +202,7 @@ def test_roles_and_switch(site, made):
     for path in ("/quarantine", f"/quarantine/{row['number']}", f"/quarantine/{row['number']}/content"):
         for token, status in ((reader, 403), (steward, 200)):
             assert site.session(token).get(site.url(API + path, "management"), timeout=60).status_code == status, path
-    assert site.session().get(site.url(API + "/quarantine/x", "management"), timeout=60).status_code == 404
+    assert site.session().get(site.url(API + "/quarantine/x", "management"), timeout=60).status_code == 400
     site.stop()
     site.configure({"ingest": {"quarantine": "no"}})
     site.start()
