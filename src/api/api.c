@@ -107,8 +107,7 @@ nx_rc api_param_number(
 	if (text && text[0] >= '0' && text[0] <= '9')
 		v = strtoll(text, &end, 10);
 	if (errno || !end || *end || v <= 0)
-		return nx_err_set(
-			err, NX_E_INVAL, "the %s is not one: a whole number from 1", name);
+		return nx_err_set(err, NX_E_INVAL, "%s: a whole number from 1 is wanted", name);
 	*ret = v;
 	return NX_OK;
 }

@@ -13,9 +13,9 @@
 
 /* `ret` gets 2 * n lower-case digits and a NUL. */
 void nx_hex_format(const void *p, size_t n, char *ret);
-/* Exactly `n` bytes from the 2 * n digits at `s`, which must end there. */
 /* The value of one digit; -1 where it is none. */
 int nx_hex_digit(char c);
+/* Exactly `n` bytes from the 2 * n digits at `s`, which must end there. */
 bool nx_hex_parse(const char *s, void *ret, size_t n);
 
 #define NX_BASE64_LEN(n) (((n) + 2) / 3 * 4) /* without the NUL */

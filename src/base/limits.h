@@ -36,8 +36,8 @@
 #define NX_LIMIT_RECIPE_PARTS  65536u
 #define NX_LIMIT_BLOB_EXTENTS  1048576u
 #define NX_LIMIT_OPEN_PACKS    512u /* kept open when nothing uses them; two descriptors each */
-#define NX_LIMIT_IDLE_STREAMS  8u   /* of them kept for the next */
-#define NX_LIMIT_STREAMS       64u /* written beside receiving; a descriptor each, further ones wait */
+#define NX_LIMIT_STREAMS       64u  /* written beside receiving; one descriptor each */
+#define NX_LIMIT_IDLE_STREAMS  8u   /* of these kept for the next */
 
 /* Names. */
 #define NX_LIMIT_NAME       64u   /* collection, project, principal, domain */

@@ -67,7 +67,7 @@ static nx_rc on_value(
 	return e->depth ? NX_OK : attrs_take(&s->attrs, e, value, s->arena, err);
 }
 
-/* A header of more than a few steps is rare: only those are counted. */
+/* Counted in whole steps: a header of less than one, as nearly all are, touches nothing shared. */
 static nx_rc header_claim(struct split *s, size_t n, struct nx_err *err)
 {
 	uint64_t want = (s->header.len + n) / HEADER_STEP * HEADER_STEP;
