@@ -11,13 +11,11 @@
 #include "cli/cli_priv.h"
 #include "cli/client.h"
 #include "cli/progress.h"
-#include "dicom/tags.h"
 
 enum {
 	WORKERS_MAX = 64,
 	WORKERS = 4,
-	PROGRESS_US = 250000,
-	HEAD_LEN = 1024
+	PROGRESS_US = 250000
 };
 
 /* Shared by the workers; the walk over the folders goes on while they send. */
@@ -117,22 +115,12 @@ static void fail(struct import *im, const char *file, const struct nx_err *why, 
 	(void)pthread_mutex_unlock(&im->lock);
 }
 
-/* PS3.10 8.6: a DICOMDIR lists a medium.  It is no instance, and it is of several patients.  Its
- * class is in the meta group (0002,0002), at the beginning. */
-static bool is_directory_of_medium(int fd)
-{
-	static const char class[] = "\2\0\2\0UI\24\0" NX_UID_MEDIA_STORAGE_DIRECTORY_STORAGE;
-	char head[HEAD_LEN];
-	ssize_t n = pread(fd, head, sizeof(head), 0);
-
-	return n > 0 && memmem(head, (size_t)n, class, sizeof(class) - 1);
-}
-
-static void leave_out(struct import *im, const char *file)
+/* Nothing that the site takes in, and nothing is lost: the directory of a medium. */
+static void leave_out(struct import *im, const char *file, const struct nx_err *why)
 {
 	(void)pthread_mutex_lock(&im->lock);
-	(void)fprintf(stderr, "%s%s: the directory of a medium, left out\n",
-		im->progress ? "\r\033[K" : "", file);
+	(void)fprintf(stderr, "%s%s: left out: %s\n", im->progress ? "\r\033[K" : "", file,
+		nx_err_text(why));
 	im->left_out++;
 	(void)pthread_mutex_unlock(&im->lock);
 }
@@ -150,13 +138,11 @@ static void file_send(struct import *im, struct nx_client *client, const char *f
 		fail(im, file, &err, true);
 		return;
 	}
-	if (is_directory_of_medium(fd)) {
-		leave_out(im, file);
-		return;
-	}
 	rc = nx_client_upload(client, "POST", im->path, "application/dicom", fd,
 		(uint64_t)st.st_size, &answer, &err);
-	if (rc)
+	if (rc == NX_E_UNSUPPORTED)
+		leave_out(im, file, &err);
+	else if (rc)
 		fail(im, file, &err, false);
 	else
 		count(im, file, answer, (uint64_t)st.st_size);
