@@ -16,7 +16,7 @@ SLICE_S = 60  # of fuzzing at a time, so that what `--under` waits for gets its 
 FUZZ_WANT_S = 3600
 ROUNDS_WANT, ROUNDS_AT_ONCE = 1000, 100
 CLANG = ["-Dwerror=true", "-Db_sanitize=address,undefined", "-Db_lundef=false"]
-FUZZER = ["-Db_sanitize=address,undefined", "-Db_lundef=false", "-Dc_args=-fsanitize=fuzzer-no-link,-fno-sanitize-recover=all"]
+FUZZER = ["-Db_sanitize=address,undefined", "-Db_lundef=false", "-Dc_args=-fsanitize=fuzzer-no-link -fno-sanitize-recover=all"]
 TSAN = {"TSAN_OPTIONS": "exitcode=66:second_deadlock_stack=1"}
 LEAST_COVERED = 10
 ANALYZER_WARNING = re.compile(r"^(?:\.\./)*(\S+?):(\d+:\d+): warning: (.*?) (?:\[CWE-\d+\] )?\[-Wanalyzer-([\w-]+)\]",
