@@ -298,6 +298,7 @@ struct nx_ae_row {
 	const char *address; /* allowed peer address; "" any */
 	const char *collection;
 	int64_t created_us;
+	const char *role; /* of access.h; "": modality */
 };
 
 struct nx_kv_row {
@@ -488,7 +489,8 @@ NX_NODISCARD nx_rc nx_cat_rows(struct nx_cat *cat, enum nx_table table, unsigned
 /* ---- QIDO-RS / C-FIND ---- */
 
 enum nx_query_level {
-	NX_LEVEL_STUDY = 1,
+	NX_LEVEL_PATIENT,
+	NX_LEVEL_STUDY,
 	NX_LEVEL_SERIES,
 	NX_LEVEL_INSTANCE
 };
@@ -506,16 +508,20 @@ struct nx_query {
 	size_t n_collections;
 	const struct nx_query_key *keys;
 	size_t n_keys;
+	bool datetime;  /* a date range and the time range of its pair are one range of moments */
 	bool fuzzy;     /* PN: words in any order, prefix of each, case and accents ignored */
 	unsigned limit; /* 0: NX_LIMIT_QUERY_ROWS */
 	unsigned offset;
 };
 
-/* One result; series and item are NULL above their level. */
+/* One result; series and item are NULL above their level.  A patient is in its newest study. */
 struct nx_match {
 	const struct nx_study *study;
 	const struct nx_series *series;
 	const struct nx_item *item;
+	int64_t n_studies; /* of the patient, of those that match; 0 below NX_LEVEL_PATIENT */
+	int64_t n_series;
+	int64_t n_instances;
 };
 
 /* Order: by name where a name's beginning is matched, else newest study date where a date is, else

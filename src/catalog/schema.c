@@ -20,6 +20,10 @@
 	{                                                   \
 #m, offsetof(struct row, m), NX_VAL_TEXT, 1 \
 	}
+#define TEXT_SINCE(row, m, version)                               \
+	{                                                         \
+#m, offsetof(struct row, m), NX_VAL_TEXT, version \
+	}
 #define BLOB(row, m)                                        \
 	{                                                   \
 #m, offsetof(struct row, m), NX_VAL_BLOB, 1 \
@@ -175,6 +179,7 @@ static const struct cat_column ae_cols[] = {
 	TEXT(nx_ae_row, address),
 	TEXT(nx_ae_row, collection),
 	INT(nx_ae_row, created_us),
+	TEXT_SINCE(nx_ae_row, role, 3),
 };
 
 static const struct cat_column event_cols[] = {

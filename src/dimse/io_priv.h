@@ -21,6 +21,7 @@ struct nx_dimse_io_ops {
 	/* Between exchanges: until there is something to read, or NX_E_CLOSED when the listener
 	 * drains; NX_E_TIMEOUT at the deadline. */
 	nx_rc (*wait)(void *transport, struct nx_err *err);
+	bool (*ready)(void *transport); /* read_some() would not wait */
 	/* At least one byte.  NX_E_TIMEOUT at the deadline,
 	 * NX_E_CLOSED when the peer has gone. */
 	nx_rc (*read_some)(void *transport, void *p, size_t n, size_t *ret_n, struct nx_err *err);

@@ -31,8 +31,21 @@ bool nx_assoc_acceptable(
 
 /* The proposer's order is the preference: any transfer syntax can be stored, and the first is what
  * it holds. */
+static void ts_choose(struct nx_pdu_context *c)
+{
+	size_t i = 0;
+
+	while (i < c->n_ts && !nx_service_takes(c->abstract, c->ts[i]))
+		i++;
+	if (i < c->n_ts)
+		c->ts[0] = c->ts[i];
+	else
+		c->n_ts = 0;
+}
+
 static void context_decide(struct nx_assoc *assoc, struct nx_pdu_context *c)
 {
+	ts_choose(c);
 	if (nx_service_roles(c->abstract) == 0)
 		c->result = NX_CONTEXT_ABSTRACT_UNSUPPORTED;
 	else if (c->n_ts == 0)
@@ -64,6 +77,39 @@ static void roles_decide(struct nx_pdu_associate *a)
 	a->n_roles = kept;
 }
 
+/* In place, like the roles; what no row knows is not answered. */
+static void extended_decide(struct nx_pdu_associate *a)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < a->n_extended; i++) {
+		struct nx_pdu_extended e = a->extended[i];
+		const struct nx_dimse_service *service = nx_service_extended(e.sop_class);
+
+		if (!service)
+			continue;
+		if (e.n > service->n_extended || !service->extended_flags)
+			e.n = service->n_extended;
+		for (uint8_t k = 0; k < e.n; k++)
+			e.info[k] = !service->extended_flags || e.info[k] == 1
+				? service->extended[k]
+				: 0;
+		a->extended[kept++] = e;
+	}
+	a->n_extended = kept;
+}
+
+uint8_t nx_assoc_granted(const struct nx_assoc *assoc, const char *sop_class, unsigned i)
+{
+	for (size_t k = 0; k < assoc->rq.n_extended; k++) {
+		const struct nx_pdu_extended *e = &assoc->rq.extended[k];
+
+		if (strcmp(e->sop_class, sop_class) == 0)
+			return i >= 1 && i <= e->n ? e->info[i - 1] : 0;
+	}
+	return 0;
+}
+
 /* 0 is "any number" (PS3.7 D.3.3.3). */
 static uint16_t window_min(uint16_t asked, unsigned ours)
 {
@@ -78,6 +124,7 @@ void nx_assoc_negotiate(struct nx_assoc *assoc, struct nx_pdu_associate *ret_ans
 	for (size_t i = 0; i < rq->n_contexts; i++)
 		context_decide(assoc, &rq->contexts[i]);
 	roles_decide(rq);
+	extended_decide(rq);
 	assoc->window = rq->has_window ? window_min(rq->max_invoked, opts->max_async) : 1;
 
 	*ret_answer = *rq;

@@ -59,8 +59,9 @@ struct nx_ae_spec {
 	const char *called;  /* "" : NARTHEX */
 	const char *address; /* "" : any */
 	const char *collection;
+	const char *role; /* "" : modality */
 };
-/* What needs no catalog: titles and address.  NX_E_INVAL. */
+/* What needs no catalog: titles, address and role.  NX_E_INVAL. */
 NX_NODISCARD nx_rc nx_admin_ae_check(const struct nx_ae_spec *spec, struct nx_err *err);
 NX_NODISCARD nx_rc nx_admin_ae_allow(struct nx_admin *admin, const struct nx_principal *who,
 	const struct nx_ae_spec *spec, struct nx_err *err);

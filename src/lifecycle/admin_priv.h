@@ -33,8 +33,8 @@ struct note {
 	unsigned action;
 	enum nx_outcome outcome;
 	const char *what;
-	const char *keys[3];
-	const char *values[3];
+	const char *keys[4];
+	const char *values[4];
 };
 
 /* NX_E_DENIED, recorded. */

@@ -17,6 +17,7 @@
 
 #include "base/auto.h"
 #include "base/err.h"
+#include "base/slice.h"
 
 struct nx_archive;
 struct nx_arena;
@@ -43,6 +44,7 @@ struct nx_find {
 	const struct nx_find_key *keys;
 	size_t n_keys;
 	bool fuzzy;
+	bool datetime; /* date and time of a pair are matched as one (PS3.4 C.2.2.2.5.1) */
 	unsigned limit;
 	unsigned offset;
 };
@@ -64,6 +66,27 @@ struct nx_find_json {
 NX_NODISCARD nx_rc nx_retrieve_find_json(struct nx_retrieve *retrieve,
 	const struct nx_principal *who, const struct nx_find *find, const struct nx_find_json *form,
 	struct nx_buf *out, bool *ret_more, struct nx_err *err);
+
+/* The same as identifiers of C-FIND responses: bare data sets with the attributes wanted, empty
+ * where nothing is known, and those of PS3.4 C.4.1.1.3.2. */
+struct nx_find_want {
+	uint32_t tag; /* ascending; none of (0008,0005), (0008,0052), (0008,0054), (0008,0056) */
+	uint16_t vr;
+};
+struct nx_find_form {
+	const struct nx_find_want *wants;
+	size_t n_wants;
+	const char *ts_uid;      /* explicit or implicit VR little endian */
+	const char *level;       /* (0008,0052) */
+	const char *retrieve_ae; /* (0008,0054) */
+	const char *charset;     /* (0008,0005) of the request; "" */
+};
+NX_NODISCARD nx_rc nx_retrieve_find_dicom(struct nx_retrieve *retrieve,
+	const struct nx_principal *who, const struct nx_find *find, const struct nx_find_form *form,
+	nx_rc (*fn)(void *payload, struct nx_slice identifier, struct nx_err *err), void *payload,
+	bool *ret_more, struct nx_err *err);
+/* Do results of this level have the attribute? */
+bool nx_retrieve_find_gives(unsigned level, uint32_t tag);
 
 /* ---- a selection: a study, a series of it, an instance of that ---- */
 

@@ -40,14 +40,25 @@ static nx_rc mem_wait(void *transport, struct nx_err *err)
 	return mem->in.n > 0 ? NX_OK : nx_err_set(err, mem->end, "end of the script");
 }
 
+static bool mem_ready(void *transport)
+{
+	struct mem_io *mem = transport;
+
+	if (mem->later_polls && --mem->later_polls == 0)
+		mem->later = 0;
+	return mem->in.n > mem->later;
+}
+
 static nx_rc mem_read_some(void *transport, void *p, size_t n, size_t *ret_n, struct nx_err *err)
 {
 	struct mem_io *mem = transport;
 
 	if (mem->in.n == 0)
 		return nx_err_set(err, mem->end, "end of the script");
-	if (n > mem->in.n)
-		n = mem->in.n;
+	if (mem->in.n <= mem->later)
+		mem->later = 0;
+	if (n > mem->in.n - mem->later)
+		n = mem->in.n - mem->later;
 	if (mem->chunk && n > mem->chunk)
 		n = mem->chunk;
 	memcpy(p, mem->in.p, n);
@@ -78,6 +89,7 @@ struct nx_dimse_io mem_io(struct mem_io *mem)
 {
 	static const struct nx_dimse_io_ops ops = {
 		.wait = mem_wait,
+		.ready = mem_ready,
 		.read_some = mem_read_some,
 		.writev = mem_writev,
 		.deadline = mem_deadline,

@@ -15,9 +15,11 @@
 
 struct mem_io {
 	struct nx_slice in;
-	size_t chunk;        /* bytes per read; 0: all */
-	nx_rc end;           /* after the last byte: NX_E_CLOSED or NX_E_TIMEOUT */
-	size_t drain_before; /* the listener drains once fewer bytes than this are left */
+	size_t chunk;         /* bytes per read; 0: all */
+	size_t later;         /* bytes at the end of the script that come at ... */
+	unsigned later_polls; /* ... this many looks, or when waited for */
+	nx_rc end;            /* after the last byte: NX_E_CLOSED or NX_E_TIMEOUT */
+	size_t drain_before;  /* the listener drains once fewer bytes than this are left */
 	bool drains;
 	bool settled;         /* the association said that it knows its peer */
 	unsigned writes_good; /* writes before one fails; 0: all good */

@@ -55,7 +55,9 @@ static void proposal_fill(struct peer *peer)
 		{.id = 1, .abstract = PEER_VERIFICATION, .ts = ts, .n_ts = 2},
 		{.id = 3, .abstract = PEER_CT, .ts = ts, .n_ts = 2},
 		{.id = 5, .abstract = PEER_PRIVATE, .ts = ts, .n_ts = 1},
-		{.id = 7, .abstract = PEER_FIND, .ts = ts, .n_ts = 1},
+		{.id = 7, .abstract = PEER_FIND, .ts = ts + 1, .n_ts = 1},
+		{.id = 9, .abstract = PEER_FIND_PATIENT, .ts = ts + 1, .n_ts = 1},
+		{.id = 11, .abstract = PEER_WORKLIST, .ts = ts, .n_ts = 1},
 	};
 
 	peer->rq = (struct nx_pdu_associate){
@@ -82,6 +84,7 @@ void peer_init(struct peer *peer)
 		.refused = refused,
 		.context = peer,
 		.ingest = mock_ingest(&peer->mock),
+		.retrieve = mock_retrieve(&peer->retrieve),
 		.implementation_uid = "2.25.1",
 		.implementation_version = "TEST",
 	};
@@ -157,6 +160,29 @@ void peer_store(struct peer *peer, uint16_t message_id, struct nx_slice bytes)
 	peer_data(peer, 3, bytes, 4096);
 }
 
+void peer_find(struct peer *peer, uint16_t message_id, uint8_t context, struct nx_slice bytes)
+{
+	struct nx_dimse_cmd cmd = peer_store_cmd(message_id);
+
+	cmd.field = NX_C_FIND_RQ;
+	cmd.present &= ~(1u << NX_CMD_SOP_INSTANCE);
+	(void)snprintf(cmd.sop_class, sizeof(cmd.sop_class), "%s",
+		context == 9 ? PEER_FIND_PATIENT : PEER_FIND);
+	peer_command(peer, context, &cmd);
+	peer_data(peer, context, bytes, 4096);
+}
+
+void peer_cancel(struct peer *peer, uint16_t responded_id, uint8_t context)
+{
+	struct nx_dimse_cmd cmd = {.field = NX_C_CANCEL_RQ,
+		.responded_id = responded_id,
+		.dataset_type = NX_DIMSE_NO_DATASET,
+		.present =
+			1u << NX_CMD_FIELD | 1u << NX_CMD_RESPONDED_ID | 1u << NX_CMD_DATASET_TYPE};
+
+	peer_command(peer, context, &cmd);
+}
+
 void peer_release(struct peer *peer)
 {
 	nx_pdu_short_format(&peer->script, NX_PDU_RELEASE_RQ, (struct nx_pdu_refusal){0});
@@ -177,6 +203,8 @@ void peer_run(struct peer *peer, size_t chunk)
 	peer->mem.chunk = chunk;
 	peer->mem.end = before.end ? before.end : NX_E_CLOSED;
 	peer->mem.writes_good = before.writes_good;
+	peer->mem.later = before.later;
+	peer->mem.later_polls = before.later_polls;
 	peer->mem.drains = before.drains;
 	peer->mem.drain_before = before.drain_before;
 	io = mem_io(&peer->mem);
@@ -192,9 +220,11 @@ static void commands_take(struct peer_answers *ret, struct nx_slice body, struct
 		assert(body.n >= NX_PDV_HEADER_LEN);
 		assert(nx_pdv_header_parse(body.p, &pdv));
 		assert(pdv.len <= body.n - NX_PDV_HEADER_LEN);
-		assert(pdv.flags & NX_PDV_COMMAND);
-		nx_buf_put(command, body.p + NX_PDV_HEADER_LEN, pdv.len);
-		if (pdv.flags & NX_PDV_LAST) {
+		if (pdv.flags & NX_PDV_COMMAND)
+			nx_buf_put(command, body.p + NX_PDV_HEADER_LEN, pdv.len);
+		else
+			ret->data += pdv.len;
+		if ((pdv.flags & NX_PDV_COMMAND) && (pdv.flags & NX_PDV_LAST)) {
 			assert(ret->n_rsp < NX_ARRAY_LEN(ret->rsp));
 			ret->rsp_context[ret->n_rsp] = pdv.context;
 			rc = nx_cmd_parse(nx_buf_slice(command), &ret->rsp[ret->n_rsp++], NULL);

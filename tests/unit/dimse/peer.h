@@ -11,14 +11,18 @@
 #include "dimse/dimse_priv.h"
 #include "mem_io.h"
 #include "mock_ingest.h"
+#include "mock_retrieve.h"
 
 #define PEER_VERIFICATION "1.2.840.10008.1.1"
 #define PEER_CT           "1.2.840.10008.5.1.4.1.1.2"
 #define PEER_PRIVATE      "1.3.46.670589.11.0.0.12.1"
 #define PEER_FIND         "1.2.840.10008.5.1.4.1.2.2.1"
+#define PEER_FIND_PATIENT "1.2.840.10008.5.1.4.1.2.1.1"
+#define PEER_WORKLIST     "1.2.840.10008.5.1.4.31"
 
 struct peer {
 	struct mock_ingest mock;
+	struct mock_retrieve retrieve;
 	struct nx_dimse_opts opts;
 	struct nx_dimse *dimse;
 	struct nx_buf script; /* what the peer sends */
@@ -34,8 +38,8 @@ struct peer {
 void peer_init(struct peer *peer);
 void peer_done(struct peer *peer);
 
-/* Append to the script.  The request proposes verification (1), CT (3), a private class (5) and
- * FIND (7). */
+/* Append to the script.  The request proposes verification (1), CT (3), a private class (5),
+ * FIND of study root (7) and of patient root (9), and what is refused (11). */
 void peer_associate(struct peer *peer);
 void peer_command(struct peer *peer, uint8_t context, const struct nx_dimse_cmd *cmd);
 struct nx_dimse_cmd peer_echo_cmd(uint16_t message_id);
@@ -43,6 +47,9 @@ struct nx_dimse_cmd peer_store_cmd(uint16_t message_id);
 void peer_data(struct peer *peer, uint8_t context, struct nx_slice bytes, uint32_t max_pdu);
 void peer_echo(struct peer *peer, uint16_t message_id);
 void peer_store(struct peer *peer, uint16_t message_id, struct nx_slice bytes);
+/* A C-FIND with this identifier, in implicit VR little endian, on context 7 or 9. */
+void peer_find(struct peer *peer, uint16_t message_id, uint8_t context, struct nx_slice bytes);
+void peer_cancel(struct peer *peer, uint16_t responded_id, uint8_t context);
 void peer_release(struct peer *peer);
 
 /* Run the script; the transport gives `chunk` bytes a read (0: all). */
@@ -57,6 +64,7 @@ struct peer_answers {
 	struct nx_pdu_refusal why; /* of RJ or ABORT */
 	struct nx_dimse_cmd rsp[80];
 	uint8_t rsp_context[80];
+	size_t data; /* bytes of data sets */
 	size_t n_rsp;
 	uint32_t longest_pdu; /* of P-DATA-TF */
 };

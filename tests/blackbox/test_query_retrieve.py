@@ -1,0 +1,167 @@
+"""C-FIND as workstations ask: DCMTK's findscu over TLS and without, and a peer that negotiates more than DCMTK."""
+import json
+
+import pydicom
+import pytest
+from pydicom.data import get_testdata_file
+from testenv import Dcmtk, Narthex, phantom
+
+PLAN = phantom.Plan(kind="small", instances=24, slices=2, series=3, patients=2, rows=16, columns=16)  # four studies
+A, B = (phantom.patient_values(PLAN, n)[1] for n in (0, 1))
+LATIN = {"PatientName": "M\u00fcller^J\u00fcrgen", "PatientID": "UMLAUT", "StudyDate": "20240301", "StudyTime": "235959",
+         "StudyInstanceUID": "2.25.1", "SeriesInstanceUID": "2.25.2", "SOPInstanceUID": "2.25.3"}
+
+
+def latin(folder):
+    """A file of another writer, with names in Latin-1."""
+    ds = pydicom.dcmread(get_testdata_file("CT_small.dcm"))
+    ds.SpecificCharacterSet = "ISO_IR 100"
+    for keyword, value in LATIN.items():
+        setattr(ds, keyword, value)
+    ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
+    ds.save_as(folder / "latin.dcm")
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("qr")
+    allow = ["--allow-ae", "TESTENV=clinical/workstation", "--allow-ae", "MODALITY=clinical",
+             "--allow-ae", "OTHER=curated/workstation"]
+    with Narthex(folder / "nx", init_args=allow) as server:
+        files = folder / "files"
+        phantom.write(PLAN, files)
+        latin(files)
+        Dcmtk(server.ports["dimse"]).storescu([files])
+        yield server
+
+
+@pytest.fixture
+def dcmtk(site):
+    return Dcmtk(site.ports["dimse"])
+
+
+def values(answers, keyword):
+    return sorted(str(one.get(keyword)) for one in answers)
+
+
+def level(word, *keys):
+    return [f"QueryRetrieveLevel={word}", *keys]
+
+
+def test_studies_with_what_is_counted(dcmtk):
+    keys = ["PatientID", "PatientName", "StudyInstanceUID", "ModalitiesInStudy", "NumberOfStudyRelatedSeries",
+            "NumberOfStudyRelatedInstances"]
+    found = dcmtk.findscu(level("STUDY", *keys))
+    assert len(found) == 5
+    one = next(each for each in found if each.StudyInstanceUID == phantom.uid(PLAN, "study", 0))
+    assert (one.NumberOfStudyRelatedSeries, one.NumberOfStudyRelatedInstances) == (3, 6)
+    assert one.QueryRetrieveLevel == "STUDY" and one.RetrieveAETitle == "NARTHEX"
+    assert one.InstanceAvailability == "ONLINE"
+    assert "StudyDate" not in one  # it was not asked for
+
+
+def test_patients_of_the_patient_root(dcmtk):
+    keys = ["PatientID", "NumberOfPatientRelatedStudies", "NumberOfPatientRelatedInstances"]
+    found = dcmtk.findscu(level("PATIENT", *keys), model="-P")
+    assert [(one.PatientID, one.NumberOfPatientRelatedStudies, one.NumberOfPatientRelatedInstances)
+            for one in sorted(found, key=lambda one: one.PatientID)] == [
+                (A, 2, 12), (B, 2, 12), ("UMLAUT", 1, 1)]
+
+
+def test_down_the_patient_root(dcmtk):
+    patient = f"PatientID={A}"
+    studies = values(dcmtk.findscu(level("STUDY", patient, "StudyInstanceUID"), model="-P"), "StudyInstanceUID")
+    assert len(studies) == 2
+    study = f"StudyInstanceUID={studies[0]}"
+    series = dcmtk.findscu(level("SERIES", patient, study, "SeriesInstanceUID", "Modality", "SeriesNumber",
+                                 "NumberOfSeriesRelatedInstances"), model="-P")
+    assert values(series, "SeriesNumber") == ["1", "2", "3"]
+    assert {one.NumberOfSeriesRelatedInstances for one in series} == {2}
+    images = dcmtk.findscu(level("IMAGE", patient, study, f"SeriesInstanceUID={series[0].SeriesInstanceUID}",
+                                 "SOPInstanceUID", "SOPClassUID", "InstanceNumber", "Rows"), model="-P")
+    assert sorted((one.InstanceNumber, one.Rows) for one in images) == [(1, 16), (2, 16)]
+    assert {one.SOPClassUID for one in images} == {phantom.SC_STORAGE}
+    # The patient and study only model ends above.
+    assert len(dcmtk.findscu(level("STUDY", patient, "StudyInstanceUID"), model="-O")) == 2
+
+
+@pytest.mark.parametrize("key, patients", [
+    ("PatientID=PHANTOM-00000?", [A] * 2 + [B] * 2),
+    ("PatientName=test^ph*", [A] * 2 + [B] * 2),
+    ("PatientName=muller*", ["UMLAUT"]),
+    ("StudyDate=20240301-20240401", ["UMLAUT"]),
+    ("StudyDate=20991231-", []),
+    ("StudyTime=2359-", ["UMLAUT"]),
+    ("StudyInstanceUID=2.25.1\\2.25.99", ["UMLAUT"]),
+    ("ModalitiesInStudy=CT", ["UMLAUT"]),
+    ("AccessionNumber=*", [A] * 2 + [B] * 2 + ["UMLAUT"]),
+])
+def test_matching(dcmtk, key, patients):
+    found = dcmtk.findscu(level("STUDY", "PatientID", key) if "PatientID" not in key else level("STUDY", key))
+    assert values(found, "PatientID") == patients
+
+
+def test_names_that_are_not_ascii_come_in_utf8(dcmtk):
+    found = dcmtk.findscu(level("STUDY", "PatientName", "PatientID=UMLAUT", "SpecificCharacterSet=ISO_IR 100"))
+    assert found[0].SpecificCharacterSet == "ISO_IR 192" and str(found[0].PatientName) == LATIN["PatientName"]
+    ascii_only = dcmtk.findscu(level("STUDY", "PatientName", f"PatientID={A}",
+                                     "SpecificCharacterSet=ISO_IR 100"))
+    assert {one.SpecificCharacterSet for one in ascii_only} == {"ISO_IR 100"}
+    assert "SpecificCharacterSet" not in dcmtk.findscu(level("STUDY", f"PatientID={A}"))[0]
+
+
+def test_keys_in_another_set_match(dcmtk):
+    """findscu sends bytes as they are on its command line: these are UTF-8."""
+    found = dcmtk.findscu(level("STUDY", "PatientID", f"PatientName={LATIN['PatientName']}",
+                                "SpecificCharacterSet=ISO_IR 192"))
+    assert values(found, "PatientID") == ["UMLAUT"]
+
+
+def test_what_is_not_supported_comes_back_empty(dcmtk):
+    done = dcmtk.run(["findscu", "-v", "-S", *dcmtk._peer(), "-k", "QueryRetrieveLevel=STUDY", "-k", "PatientID=UMLAUT",
+                      "-k", "ReferencedStudySequence", "-k", "0009,0010=ACME", "-k", "StudyComments=x", dcmtk.host,
+                      dcmtk.port])
+    assert "WarningUnsupportedOptionalKeys" in done.stdout and "(0008,1110) SQ" in done.stdout
+
+
+@pytest.mark.parametrize("keys, status, tag", [
+    (["PatientID"], "0xa900", "(0008,0052)"),
+    (level("PATIENT", "PatientID"), "0xa900", "(0008,0052)"),
+    (level("SERIES", "SeriesInstanceUID"), "0xa900", "(0020,000d)"),
+    (level("STUDY", "StudyDate=2024"), "0xa900", None),
+])
+def test_refused_with_the_status_of_the_standard(dcmtk, keys, status, tag):
+    args = [word for key in keys for word in ("-k", key)]
+    done = dcmtk.run(["findscu", "-d", "-S", *dcmtk._peer(), *args, dcmtk.host, dcmtk.port], check=False)
+    assert status in done.stdout.lower()
+    if tag:
+        assert f"offending element: {tag}" in done.stdout.lower().replace("  ", " ") or tag in done.stdout.lower()
+
+
+def test_a_modality_may_not_ask(site):
+    dcmtk = Dcmtk(site.ports["dimse"], aet="MODALITY")
+    done = dcmtk.run(["findscu", "-d", "-S", *dcmtk._peer(), "-k", "QueryRetrieveLevel=STUDY", dcmtk.host, dcmtk.port],
+                     check=False)
+    assert "0x0124" in done.stdout.lower()
+
+
+def test_another_collection_is_not_seen(site):
+    assert Dcmtk(site.ports["dimse"], aet="OTHER").findscu(level("STUDY", "PatientID")) == []
+
+
+def test_over_tls(site):
+    tls = Dcmtk(site.ports["dimse_tls"])
+    found = tls.findscu(level("STUDY", "PatientID=UMLAUT"), "+tla", "+cf", site.ca)
+    assert values(found, "PatientID") == ["UMLAUT"]
+
+
+def test_cancel_after_two(dcmtk):
+    done = dcmtk.run(["findscu", "-d", "-S", "--cancel", "2", *dcmtk._peer(), "-k", "QueryRetrieveLevel=STUDY", "-k",
+                      "PatientID", dcmtk.host, dcmtk.port])
+    assert "0xfe00" in done.stdout.lower() or "0x0000" in done.stdout.lower()
+
+
+def test_every_query_is_in_the_ledger(site, dcmtk):
+    dcmtk.findscu(level("STUDY", "PatientID=UMLAUT"))
+    entries = json.loads(site.cli("ledger", "search", "--site", site.site, "--json"))["entries"]
+    assert any(entry["action"] == "query" and entry["body"]["principal"] == "AE:TESTENV" for entry in entries)
