@@ -274,6 +274,17 @@ nx_rc nx_assoc_poll(struct nx_assoc *assoc, struct nx_err *err)
 	return rc;
 }
 
+nx_rc nx_assoc_await(struct nx_assoc *assoc, struct nx_err *err)
+{
+	nx_rc rc = nx_assoc_write(assoc, err);
+
+	if (!rc && assoc->release_waits)
+		return nx_err_set(err, NX_E_MALFORMED, "a release instead of an answer");
+	if (!rc)
+		rc = input_wait(assoc, nx_mono_us() + assoc->opts->write_us, false, err);
+	return rc ? rc : buffered_use(assoc, err);
+}
+
 /*
  * Operations are finished where the peer may be waiting for them: before a wait for input between
  * messages.  Inside a message the peer has more to send whatever we answer, so commits go on behind
@@ -370,7 +381,7 @@ static struct nx_assoc *assoc_new(struct nx_dimse *dimse, const struct nx_dimse_
 	assoc->dimse = dimse;
 	assoc->opts = nx_dimse_opts_of(dimse);
 	assoc->io = io;
-	assoc->window = 1;
+	assoc->window = assoc->window_sub = 1;
 	nx_buf_init(&assoc->tx, TX_MAX, 0);
 	nx_buf_init(&assoc->command, NX_LIMIT_COMMAND_SET, 0);
 	assoc->arena = nx_arena_new(ARENA_MAX, 0);

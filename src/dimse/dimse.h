@@ -1,5 +1,6 @@
 /*
- * dimse.h - the DICOM network door: association acceptor, C-ECHO, C-STORE and C-FIND (PS3.7, PS3.8).
+ * dimse.h - the DICOM network door: association acceptor, C-ECHO, C-STORE and C-FIND (PS3.7,
+ * PS3.8).
  *
  * Layer:   4 (dimse).  Uses ingest, retrieve, dicom, net, base.
  * Threads: a struct nx_dimse is shared; an association runs in its connection's thread.

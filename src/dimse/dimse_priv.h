@@ -86,6 +86,9 @@ void nx_store_drop(struct nx_dimse_op *op);
 bool nx_find_match(const char *sop_class);
 nx_rc nx_find_finish(struct nx_assoc *assoc, struct nx_dimse_op *op, struct nx_err *err);
 
+bool nx_get_match(const char *sop_class);
+nx_rc nx_get_finish(struct nx_assoc *assoc, struct nx_dimse_op *op, struct nx_err *err);
+
 /* ---- operations ---- */
 
 struct nx_dimse_op {
@@ -117,6 +120,12 @@ NX_NODISCARD nx_rc nx_op_respond(
 NX_NODISCARD nx_rc nx_op_pending(struct nx_assoc *assoc, const struct nx_dimse_op *op,
 	unsigned status, struct nx_slice dataset, struct nx_err *err);
 
+/* The same with a response of the handler's; a data set where it says so. */
+NX_NODISCARD nx_rc nx_op_answer(struct nx_assoc *assoc, const struct nx_dimse_op *op,
+	const struct nx_dimse_cmd *rsp, struct nx_slice dataset, struct nx_err *err);
+/* Comment and offending element of the operation into a response. */
+void nx_op_explain(const struct nx_dimse_op *op, struct nx_dimse_cmd *rsp);
+
 /* ---- the association ---- */
 
 struct nx_assoc {
@@ -131,7 +140,8 @@ struct nx_assoc {
 	struct nx_pdu_context *by_id[256];
 	struct nx_principal *who;
 	char collection[NX_LIMIT_NAME + 1];
-	unsigned window; /* operations the peer may have outstanding */
+	unsigned window;     /* operations the peer may have outstanding */
+	unsigned window_sub; /* operations that we may have outstanding */
 
 	/* Where in the stream: bytes left of the P-DATA-TF, then of the PDV in it. */
 	uint32_t pdu_left;
@@ -151,6 +161,9 @@ struct nx_assoc {
 	unsigned ops_n;
 	const struct nx_dimse_op *working; /* being finished: others wait for it */
 	bool release_waits;                /* A-RELEASE-RQ came while working */
+	/* Takes responses to what we ask; set while something of ours may be outstanding. */
+	nx_rc (*answered)(void *payload, const struct nx_dimse_cmd *rsp, struct nx_err *err);
+	void *answered_payload;
 
 	uint64_t operations;
 	uint64_t bytes;
@@ -168,6 +181,14 @@ void nx_assoc_run(struct nx_dimse *dimse, const struct nx_dimse_io *io);
 NX_NODISCARD nx_rc nx_assoc_write(struct nx_assoc *assoc, struct nx_err *err);
 /* For an operation that takes long: use what the peer has sent meanwhile, without waiting. */
 NX_NODISCARD nx_rc nx_assoc_poll(struct nx_assoc *assoc, struct nx_err *err);
+/* For an operation that waits for the peer: write, wait for more, use it.  NX_E_TIMEOUT after
+ * write_us. */
+NX_NODISCARD nx_rc nx_assoc_await(struct nx_assoc *assoc, struct nx_err *err);
+/* Queue a request of ours. */
+NX_NODISCARD nx_rc nx_assoc_command(struct nx_assoc *assoc, uint8_t context,
+	const struct nx_dimse_cmd *cmd, struct nx_err *err);
+/* Was the SCP role for the class granted to the peer? */
+bool nx_assoc_peer_is_scp(const struct nx_assoc *assoc, const char *sop_class);
 /* A violation of the upper layer: sets what A-ABORT says (source: provider); NX_E_MALFORMED. */
 nx_rc nx_assoc_violation(struct nx_assoc *assoc, enum nx_abort_reason reason, struct nx_err *err,
 	const char *fmt, ...) NX_PRINTF(4, 5);

@@ -20,6 +20,9 @@ static const struct {
 	{"1.2.840.10008.5.1.4.1.2.1.1", NX_C_FIND_RQ, NX_MODEL_PATIENT},
 	{"1.2.840.10008.5.1.4.1.2.2.1", NX_C_FIND_RQ, NX_MODEL_STUDY},
 	{"1.2.840.10008.5.1.4.1.2.3.1", NX_C_FIND_RQ, NX_MODEL_PATIENT_STUDY},
+	{"1.2.840.10008.5.1.4.1.2.1.3", NX_C_GET_RQ, NX_MODEL_PATIENT},
+	{"1.2.840.10008.5.1.4.1.2.2.3", NX_C_GET_RQ, NX_MODEL_STUDY},
+	{"1.2.840.10008.5.1.4.1.2.3.3", NX_C_GET_RQ, NX_MODEL_PATIENT_STUDY},
 };
 
 enum nx_model nx_model_of(const char *sop_class, uint16_t field)
@@ -200,6 +203,11 @@ const char *nx_identifier_unique(const struct nx_identifier *id, unsigned level)
 		if (id->keys[i].tag == levels[level].unique)
 			return id->keys[i].value;
 	return "";
+}
+
+uint32_t nx_identifier_unique_tag(unsigned level)
+{
+	return levels[level].unique;
 }
 
 /* PS3.4 C.4.1.3.1.1: one value for the unique key of every level above. */

@@ -60,6 +60,7 @@ NX_NODISCARD nx_rc nx_identifier_parse(struct nx_slice bytes, const char *ts_uid
 	uint32_t *ret_offending, struct nx_err *err);
 /* The value of the unique key of a level; "" where there is none. */
 const char *nx_identifier_unique(const struct nx_identifier *id, unsigned level);
+uint32_t nx_identifier_unique_tag(unsigned level);
 /* Statuses of PS3.4 C.4.1.1.4 for what the general code of an error does not say. */
 unsigned nx_identifier_status(nx_rc rc);
 

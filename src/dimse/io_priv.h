@@ -15,6 +15,7 @@
 #include "base/slice.h"
 
 struct iovec;
+struct nx_buf;
 struct nx_conn;
 
 struct nx_dimse_io_ops {
@@ -41,6 +42,11 @@ struct nx_dimse_io {
 
 /* Over a network connection; `conn` is borrowed. */
 struct nx_dimse_io nx_dimse_io_conn(struct nx_conn *conn);
+
+/* What is queued in `tx`, then a piece of a data set from where it lies: one write for many
+ * fragments.  `tx` is empty afterwards. */
+NX_NODISCARD nx_rc nx_pdata_write(const struct nx_dimse_io *io, struct nx_buf *tx, uint8_t context,
+	uint32_t max_pdu, struct nx_slice bytes, bool last, struct nx_err *err);
 
 /* Bytes received and not yet used: data[off..len). */
 struct nx_rx {

@@ -29,20 +29,29 @@ void nx_op_offends(struct nx_dimse_op *op, unsigned status, uint32_t tag)
 	nx_op_fail(op, status, NULL);
 }
 
-/* A response, and its data set where it has one. */
-static nx_rc response_put(struct nx_assoc *assoc, const struct nx_dimse_op *op,
-	const struct nx_dimse_cmd *rsp, struct nx_slice dataset, struct nx_err *err)
+nx_rc nx_assoc_command(
+	struct nx_assoc *assoc, uint8_t context, const struct nx_dimse_cmd *cmd, struct nx_err *err)
 {
 	NX_AUTO_DONE(nx_buf) bytes;
-	uint8_t context = op->context->id;
 	nx_rc rc;
 
 	nx_buf_init(&bytes, NX_LIMIT_COMMAND_SET, 0);
-	nx_cmd_format(&bytes, rsp);
+	nx_cmd_format(&bytes, cmd);
 	rc = nx_buf_check(&bytes, err);
 	if (rc)
 		return rc;
 	nx_pdu_data_format(&assoc->tx, context, true, nx_buf_slice(&bytes), assoc->rq.max_pdu);
+	return nx_buf_check(&assoc->tx, err);
+}
+
+nx_rc nx_op_answer(struct nx_assoc *assoc, const struct nx_dimse_op *op,
+	const struct nx_dimse_cmd *rsp, struct nx_slice dataset, struct nx_err *err)
+{
+	uint8_t context = op->context->id;
+	nx_rc rc = nx_assoc_command(assoc, context, rsp, err);
+
+	if (rc)
+		return rc;
 	if (nx_cmd_has_dataset(rsp))
 		nx_pdu_data_format(&assoc->tx, context, false, dataset, assoc->rq.max_pdu);
 	if (assoc->tx.len >= TX_FULL)
@@ -57,7 +66,19 @@ nx_rc nx_op_pending(struct nx_assoc *assoc, const struct nx_dimse_op *op, unsign
 
 	nx_cmd_response(&rsp, &op->rq, status);
 	rsp.dataset_type = NX_DIMSE_HAS_DATASET;
-	return response_put(assoc, op, &rsp, dataset, err);
+	return nx_op_answer(assoc, op, &rsp, dataset, err);
+}
+
+void nx_op_explain(const struct nx_dimse_op *op, struct nx_dimse_cmd *rsp)
+{
+	if (op->comment[0]) {
+		memcpy(rsp->comment, op->comment, sizeof(rsp->comment));
+		nx_cmd_mark(rsp, NX_CMD_COMMENT);
+	}
+	if (op->offending) {
+		rsp->offending = op->offending;
+		nx_cmd_mark(rsp, NX_CMD_OFFENDING);
+	}
 }
 
 nx_rc nx_op_respond(struct nx_assoc *assoc, const struct nx_dimse_op *op, struct nx_err *err)
@@ -65,15 +86,8 @@ nx_rc nx_op_respond(struct nx_assoc *assoc, const struct nx_dimse_op *op, struct
 	struct nx_dimse_cmd rsp;
 
 	nx_cmd_response(&rsp, &op->rq, op->status);
-	if (op->comment[0]) {
-		memcpy(rsp.comment, op->comment, sizeof(rsp.comment));
-		nx_cmd_mark(&rsp, NX_CMD_COMMENT);
-	}
-	if (op->offending) {
-		rsp.offending = op->offending;
-		nx_cmd_mark(&rsp, NX_CMD_OFFENDING);
-	}
-	return response_put(assoc, op, &rsp, nx_slice(NULL, 0), err);
+	nx_op_explain(op, &rsp);
+	return nx_op_answer(assoc, op, &rsp, nx_slice(NULL, 0), err);
 }
 
 static struct nx_dimse_op *op_oldest(struct nx_assoc *assoc)
@@ -220,6 +234,10 @@ static nx_rc command_end(struct nx_assoc *assoc, struct nx_err *err)
 		assoc->msg_context = 0;
 		cancel(assoc, &cmd);
 		return NX_OK;
+	}
+	if (cmd.field & NX_DIMSE_RESPONSE && assoc->answered && !nx_cmd_has_dataset(&cmd)) {
+		assoc->msg_context = 0;
+		return assoc->answered(assoc->answered_payload, &cmd, err);
 	}
 	if (cmd.field & NX_DIMSE_RESPONSE || cmd.field == NX_C_CANCEL_RQ ||
 		!nx_cmd_has(&cmd, NX_CMD_MESSAGE_ID))

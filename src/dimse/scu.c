@@ -17,7 +17,6 @@ enum {
 	TX_MAX = 2 * 1024 * 1024,
 	TX_HOLD = 64 * 1024,  /* small messages are gathered up to here */
 	COPY_MAX = 16 * 1024, /* larger data sets are written from where they are */
-	IOV_FRAGMENTS = 32,
 	DEFAULT_TIMEOUT_US = 30 * 1000000,
 };
 
@@ -372,34 +371,15 @@ static nx_rc command_put(struct nx_dimse_scu *scu, const struct nx_pdu_context *
 	return nx_buf_check(&scu->tx, err);
 }
 
-/* What is queued, then the data set from where it lies: one write for many fragments. */
 static nx_rc dataset_write(
 	struct nx_dimse_scu *scu, uint8_t context, struct nx_slice bytes, struct nx_err *err)
 {
-	uint8_t headers[IOV_FRAGMENTS][NX_PDU_HEADER_LEN + NX_PDV_HEADER_LEN];
-	struct iovec iov[1 + 2 * IOV_FRAGMENTS];
-	uint32_t most = nx_pdu_fragment_max(scu->theirs.max_pdu);
-	nx_rc rc = NX_OK;
+	nx_rc rc;
 
-	while (!rc && bytes.n > 0) {
-		int n = 0;
-
-		iov[n++] = (struct iovec){.iov_base = scu->tx.data, .iov_len = scu->tx.len};
-		for (int i = 0; i < IOV_FRAGMENTS && bytes.n > 0; i++) {
-			uint32_t len = bytes.n > most ? most : (uint32_t)bytes.n;
-			union {
-				const uint8_t *in;
-				void *out;
-			} from = {.in = bytes.p}; /* struct iovec has no const */
-
-			nx_pdu_data_header(
-				headers[i], context, len == bytes.n ? NX_PDV_LAST : 0, len);
-			iov[n++] = (struct iovec){headers[i], sizeof(headers[i])};
-			iov[n++] = (struct iovec){from.out, len};
-			bytes = nx_slice(bytes.p + len, bytes.n - len);
-		}
-		rc = tx_write(scu, iov, n, err);
-	}
+	scu->io.ops->deadline(scu->io.transport, deadline(scu));
+	rc = nx_pdata_write(&scu->io, &scu->tx, context, scu->theirs.max_pdu, bytes, true, err);
+	if (rc)
+		scu->open = false;
 	return rc;
 }
 

@@ -5,6 +5,7 @@ import pydicom
 import pytest
 from pydicom.data import get_testdata_file
 from testenv import Dcmtk, Narthex, phantom
+from testenv.stream import dataset_offset
 
 PLAN = phantom.Plan(kind="small", instances=24, slices=2, series=3, patients=2, rows=16, columns=16)  # four studies
 A, B = (phantom.patient_values(PLAN, n)[1] for n in (0, 1))
@@ -31,7 +32,7 @@ def site(tmp_path_factory):
         files = folder / "files"
         phantom.write(PLAN, files)
         latin(files)
-        Dcmtk(server.ports["dimse"]).storescu([files])
+        server.cli("import", files, "--collection", "clinical", "--site", server.site)  # as they are
         yield server
 
 
@@ -165,3 +166,74 @@ def test_every_query_is_in_the_ledger(site, dcmtk):
     dcmtk.findscu(level("STUDY", "PatientID=UMLAUT"))
     entries = json.loads(site.cli("ledger", "search", "--site", site.site, "--json"))["entries"]
     assert any(entry["action"] == "query" and entry["body"]["principal"] == "AE:TESTENV" for entry in entries)
+
+
+# ---- C-GET ----
+
+
+def dataset_of(path):
+    """The bytes behind the meta group."""
+    data = path.read_bytes()
+    return data[dataset_offset(data):]
+
+
+def sent_files(site):
+    return {pydicom.dcmread(path, stop_before_pixels=True).SOPInstanceUID: path
+            for path in (site.folder.parent / "files").rglob("*.dcm")}
+
+
+def check_received(site, folder, n):
+    """Every data set is, byte for byte, what was sent."""
+    sent, got = sent_files(site), list(folder.iterdir())
+    assert len(got) == n
+    for path in got:
+        uid = pydicom.dcmread(path, stop_before_pixels=True).SOPInstanceUID
+        assert dataset_of(path) == dataset_of(sent[uid])
+
+
+def study_key(n):
+    return f"StudyInstanceUID={phantom.uid(PLAN, 'study', n)}"
+
+
+def test_get_a_study(site, dcmtk, tmp_path):
+    done = dcmtk.getscu(level("STUDY", study_key(0)), tmp_path, "-d")
+    check_received(site, tmp_path, 6)
+    assert "Number of Completed Suboperations : 6" in " ".join(done.stdout.split()).replace(" :", " :")
+
+
+def test_get_a_series_an_image_and_a_list(site, dcmtk, tmp_path):
+    series = [phantom.uid(PLAN, "series", 0, n) for n in range(3)]
+    images = [phantom.uid(PLAN, "sop", 0, 0, n) for n in range(2)]
+    for place, n, keys in (("series", 2, level("SERIES", study_key(0), f"SeriesInstanceUID={series[0]}")),
+                           ("list", 4, level("SERIES", study_key(0), f"SeriesInstanceUID={series[0]}\\{series[2]}")),
+                           ("image", 1, level("IMAGE", study_key(0), f"SeriesInstanceUID={series[0]}",
+                                              f"SOPInstanceUID={images[1]}")),
+                           ("studies", 7, level("STUDY", study_key(0) + "\\2.25.1")),
+                           ("none", 0, level("STUDY", "StudyInstanceUID=1.2.3"))):
+        (tmp_path / place).mkdir()
+        dcmtk.getscu(keys, tmp_path / place)
+        check_received(site, tmp_path / place, n)
+
+
+def test_get_a_patient(site, dcmtk, tmp_path):
+    dcmtk.run(["getscu", "-P", "+B", *dcmtk._peer(), "-k", "QueryRetrieveLevel=PATIENT", "-k", f"PatientID={A}", "-od",
+               tmp_path, dcmtk.host, dcmtk.port])
+    check_received(site, tmp_path, 12)
+
+
+def check_encoded(site, folder, n, syntax):
+    """The same data sets in another encoding, as pydicom reads them."""
+    sent = sent_files(site)
+    assert len(list(folder.iterdir())) == n
+    for path in folder.iterdir():
+        got = pydicom.dcmread(path)
+        want = pydicom.dcmread(sent[got.SOPInstanceUID])
+        assert got.file_meta.TransferSyntaxUID == syntax
+        assert (got.pixel_array == want.pixel_array).all()
+        got.PixelData = want.PixelData
+        assert [str(one) for one in got] == [str(one) for one in want]
+
+
+def test_get_in_big_endian(site, dcmtk, tmp_path):
+    dcmtk.getscu(level("STUDY", study_key(1) + "\\2.25.1"), tmp_path, "+xb")
+    check_encoded(site, tmp_path, 7, pydicom.uid.ExplicitVRBigEndian)

@@ -1,6 +1,8 @@
 #include "mock_retrieve.h"
 
+#include <assert.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 struct nx_retrieve {
@@ -28,6 +30,17 @@ bool nx_retrieve_find_gives(unsigned level, uint32_t tag)
 	return nx_retrieve_find_knows(level, tag);
 }
 
+static void keys_remember(struct mock_retrieve *m, const struct nx_find_key *keys, size_t n)
+{
+	m->n_keys = n;
+	for (size_t i = 0; i < n; i++) {
+		m->key_tags[i] = keys[i].tag;
+		if (i < NX_ARRAY_LEN(m->key_values))
+			(void)snprintf(
+				m->key_values[i], sizeof(m->key_values[i]), "%s", keys[i].value);
+	}
+}
+
 static void remember(
 	struct mock_retrieve *m, const struct nx_find *find, const struct nx_find_form *form)
 {
@@ -35,13 +48,7 @@ static void remember(
 	m->level = find->level;
 	m->fuzzy = find->fuzzy;
 	m->datetime = find->datetime;
-	m->n_keys = find->n_keys;
-	for (size_t i = 0; i < find->n_keys; i++) {
-		m->key_tags[i] = find->keys[i].tag;
-		if (i < NX_ARRAY_LEN(m->key_values))
-			(void)snprintf(m->key_values[i], sizeof(m->key_values[i]), "%s",
-				find->keys[i].value);
-	}
+	keys_remember(m, find->keys, find->n_keys);
 	m->n_wants = form->n_wants;
 	(void)snprintf(m->charset, sizeof(m->charset), "%s", form->charset);
 	(void)snprintf(m->retrieve_ae, sizeof(m->retrieve_ae), "%s", form->retrieve_ae);
@@ -64,4 +71,104 @@ nx_rc nx_retrieve_find_dicom(struct nx_retrieve *retrieve, const struct nx_princ
 		rc = nx_err_set(err, m->fail_find, "find fails");
 	*ret_more = m->more;
 	return rc;
+}
+
+/* ---- selections ---- */
+
+struct nx_instances {
+	struct mock_retrieve *mock;
+	size_t at;
+	size_t left;
+	char uid[64];
+};
+
+nx_rc nx_retrieve_open_keys(struct nx_retrieve *retrieve, const struct nx_principal *who,
+	const struct nx_selection_keys *sel, struct nx_instances **ret, struct nx_err *err)
+{
+	struct mock_retrieve *m = &retrieve->mock;
+	struct nx_instances *x;
+
+	(void)who;
+	m->level = sel->level;
+	keys_remember(m, sel->keys, sel->n_keys);
+	(void)snprintf(m->to, sizeof(m->to), "%s", sel->to ? sel->to : "");
+	if (m->fail_find)
+		return nx_err_set(err, m->fail_find, "selection fails");
+	x = calloc(1, sizeof(*x));
+	assert(x);
+	x->mock = m;
+	m->live++;
+	*ret = x;
+	return NX_OK;
+}
+
+struct nx_instances *nx_instances_free(struct nx_instances *instances)
+{
+	if (instances)
+		instances->mock->live--;
+	free(instances);
+	return NULL;
+}
+
+size_t nx_instances_n(const struct nx_instances *instances)
+{
+	return instances->mock->instances;
+}
+
+void nx_instances_info(const struct nx_instances *instances, size_t i, struct nx_instance_info *ret)
+{
+	const struct mock_retrieve *m = instances->mock;
+	static char uid[64];
+
+	(void)snprintf(uid, sizeof(uid), "1.2.3.%zu", i + 1);
+	*ret = (struct nx_instance_info){
+		.study = "1.2",
+		.series = "1.2.3",
+		.sop_class = m->class_uid ? m->class_uid : "1.2.840.10008.5.1.4.1.1.2",
+		.sop_instance = uid,
+		.ts_uid = m->ts_uid ? m->ts_uid : "1.2.840.10008.1.2.1",
+	};
+}
+
+nx_rc nx_instances_at(struct nx_instances *instances, size_t i, const struct nx_item **ret_item,
+	struct nx_err *err)
+{
+	const struct mock_retrieve *m = instances->mock;
+
+	if (i + 1 == m->fail_at && !m->fail_late)
+		return nx_err_set(err, NX_E_CORRUPT, "instance fails");
+	instances->at = i;
+	*ret_item = NULL;
+	return NX_OK;
+}
+
+nx_rc nx_instances_dataset(
+	struct nx_instances *instances, const char *ts_uid, uint64_t *ret_len, struct nx_err *err)
+{
+	const struct mock_retrieve *m = instances->mock;
+
+	(void)ts_uid, (void)err;
+	instances->left = m->instance_len ? m->instance_len : 100;
+	*ret_len = instances->left;
+	return NX_OK;
+}
+
+nx_rc nx_instances_dataset_read(
+	struct nx_instances *instances, void *p, size_t n, size_t *ret_n, struct nx_err *err)
+{
+	const struct mock_retrieve *m = instances->mock;
+
+	if (instances->at + 1 == m->fail_at && m->fail_late &&
+		instances->left <= m->instance_len / 2)
+		return nx_err_set(err, NX_E_CORRUPT, "instance fails");
+	*ret_n = n < instances->left ? n : instances->left;
+	memset(p, 0x5a, *ret_n);
+	instances->left -= *ret_n;
+	return NX_OK;
+}
+
+bool nx_instances_convertible(const char *from_ts_uid, const char *to_ts_uid)
+{
+	return strncmp(from_ts_uid, "1.2.840.10008.1.2.4.", 20) != 0 &&
+		strncmp(to_ts_uid, "1.2.840.10008.1.2.4.", 20) != 0;
 }

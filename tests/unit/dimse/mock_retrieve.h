@@ -17,6 +17,15 @@ struct mock_retrieve {
 	nx_rc fail_find;  /* after the matches */
 	size_t match_len; /* bytes of an identifier; 0: 8 */
 
+	size_t instances;    /* of every selection */
+	size_t instance_len; /* bytes of a data set; 0: 100 */
+	const char *class_uid;
+	const char *ts_uid;
+	size_t fail_at; /* the n-th instance, from 1, cannot be opened, or ... */
+	bool fail_late; /* ... fails when half of it was read */
+	int live;       /* selections that were not freed */
+	char to[17];    /* of the last selection */
+
 	/* The last query. */
 	unsigned finds;
 	unsigned level;

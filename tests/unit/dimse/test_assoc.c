@@ -216,8 +216,8 @@ static void test_requests_that_cannot_be_served_are_answered(void **state)
 	struct peer_answers got;
 
 	peer_associate(peer);
-	cmd = peer_store_cmd(1); /* C-GET, with a data set that is passed over */
-	cmd.field = 0x0010;
+	cmd = peer_store_cmd(1); /* N-CREATE, with a data set that is passed over */
+	cmd.field = 0x0140;
 	peer_command(peer, 3, &cmd);
 	peer_data(peer, 3, some(30000), 4096);
 	cmd = peer_store_cmd(2); /* on the verification context */
@@ -301,7 +301,7 @@ static void test_hostile_pdus_are_aborted_by_the_book(void **state)
 		HOSTILE("huge PDV", "\x04\0\0\0\0\x08\xff\xff\xff\xfe\x03\x03....", 2, 6),
 		HOSTILE("bytes after a PDV", "\x04\0\0\0\0\x0b\0\0\0\x04\x03\x01.......", 2, 6),
 		HOSTILE("context 0", "\x04\0\0\0\0\x08\0\0\0\x04\0\x03..", 2, 6),
-		HOSTILE("context never proposed", "\x04\0\0\0\0\x08\0\0\0\x04\x0d\x03..", 2, 6),
+		HOSTILE("context never proposed", "\x04\0\0\0\0\x08\0\0\0\x04\x15\x03..", 2, 6),
 		HOSTILE("context refused", "\x04\0\0\0\0\x08\0\0\0\x04\x0b\x03..", 2, 6),
 		HOSTILE("contexts mixed",
 			"\x04\0\0\0\0\x10\0\0\0\x04\x03\x01..\0\0\0\x04\x01\x01..", 2, 5),
@@ -633,17 +633,17 @@ static void test_window_roles_and_identity(void **state)
 	answer_of(peer, arena, &got);
 	assert_true(got.has_window);
 	assert_int_equal(got.max_invoked, 16);
-	assert_int_equal(got.max_performed, 1);
+	assert_int_equal(got.max_performed, 16);
 	assert_int_equal(got.n_roles, 3);
-	assert_true(got.roles[0].scu && !got.roles[0].scp);
+	assert_true(got.roles[0].scu && got.roles[0].scp);
 	assert_true(got.roles[1].scu && !got.roles[1].scp);
-	assert_true(!got.roles[2].scu && !got.roles[2].scp);
+	assert_true(!got.roles[2].scu && got.roles[2].scp);
 
 	peer->rq.max_invoked = 3;
 	peer->rq.max_performed = 5;
 	answer_of(peer, arena, &got);
 	assert_int_equal(got.max_invoked, 3);
-	assert_int_equal(got.max_performed, 1);
+	assert_int_equal(got.max_performed, 5);
 	assert_false(got.has_identity);
 }
 

@@ -30,44 +30,15 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* ---- identifiers, in implicit VR little endian ---- */
-
-struct identifier {
-	uint8_t bytes[4096];
-	size_t n;
-};
-
-static void put(struct identifier *id, uint32_t tag, const char *value)
-{
-	size_t n = strlen(value), even = n + n % 2;
-	uint8_t *to = id->bytes + id->n;
-	const uint8_t head[8] = {(uint8_t)(tag >> 16), (uint8_t)(tag >> 24), (uint8_t)tag,
-		(uint8_t)(tag >> 8), (uint8_t)even, (uint8_t)(even >> 8), 0, 0};
-
-	assert_true(id->n + sizeof(head) + even <= sizeof(id->bytes));
-	memcpy(to, head, sizeof(head));
-	memset(to + sizeof(head), ' ', even);
-	memcpy(to + sizeof(head), value, n);
-	id->n += sizeof(head) + even;
-}
-
-static struct identifier of_level(const char *level)
-{
-	struct identifier id = {.n = 0};
-
-	put(&id, 0x00080052, level);
-	return id;
-}
-
 static void find_put(
-	struct peer *peer, uint16_t message_id, uint8_t context, const struct identifier *id)
+	struct peer *peer, uint16_t message_id, uint8_t context, const struct peer_identifier *id)
 {
 	peer_find(peer, message_id, context, nx_slice(id->bytes, id->n));
 }
 
 /* One query, and what comes back. */
-static void find_one(
-	struct peer *peer, uint8_t context, const struct identifier *id, struct peer_answers *got)
+static void find_one(struct peer *peer, uint8_t context, const struct peer_identifier *id,
+	struct peer_answers *got)
 {
 	nx_buf_clear(&peer->script);
 	peer_associate(peer);
@@ -78,7 +49,7 @@ static void find_one(
 	assert_true(got->released);
 }
 
-static void expect_refused(struct peer *peer, uint8_t context, const struct identifier *id,
+static void expect_refused(struct peer *peer, uint8_t context, const struct peer_identifier *id,
 	unsigned status, uint32_t tag)
 {
 	unsigned finds = peer->retrieve.finds;
@@ -93,12 +64,12 @@ static void expect_refused(struct peer *peer, uint8_t context, const struct iden
 
 static void test_matches_are_pending_and_then_success(void **state)
 {
-	struct identifier id = of_level("STUDY");
+	struct peer_identifier id = peer_level("STUDY");
 	struct peer *peer = *state;
 	struct peer_answers got;
 
-	put(&id, 0x00100010, "doe*");
-	put(&id, 0x0020000d, "");
+	peer_key(&id, 0x00100010, "doe*");
+	peer_key(&id, 0x0020000d, "");
 	peer->retrieve.matches = 3;
 	find_one(peer, FIND_STUDY, &id, &got);
 	assert_int_equal(got.n_rsp, 4);
@@ -127,9 +98,9 @@ static void test_keys_that_are_not_supported_make_pending_partly(void **state)
 
 	peer->retrieve.matches = 1;
 	for (size_t i = 0; i < NX_ARRAY_LEN(tags); i++) {
-		struct identifier id = of_level("STUDY");
+		struct peer_identifier id = peer_level("STUDY");
 
-		put(&id, tags[i], "");
+		peer_key(&id, tags[i], "");
 		find_one(peer, FIND_STUDY, &id, &got);
 		assert_int_equal(got.rsp[0].status, 0xff01);
 		assert_int_equal(got.rsp[1].status, 0);
@@ -140,11 +111,12 @@ static void test_keys_that_are_not_supported_make_pending_partly(void **state)
 
 static void test_the_level_must_be_one_of_the_model(void **state)
 {
-	struct identifier none = {.n = 0}, patient = of_level("PATIENT"), odd = of_level("CASE");
+	struct peer_identifier none = {.n = 0}, patient = peer_level("PATIENT"),
+			       odd = peer_level("CASE");
 	struct peer *peer = *state;
 	struct peer_answers got;
 
-	put(&none, 0x00100010, "");
+	peer_key(&none, 0x00100010, "");
 	expect_refused(peer, FIND_STUDY, &none, 0xa900, 0x00080052);
 	expect_refused(peer, FIND_STUDY, &patient, 0xa900, 0x00080052);
 	expect_refused(peer, FIND_STUDY, &odd, 0xa900, 0x00080052);
@@ -156,13 +128,13 @@ static void test_the_level_must_be_one_of_the_model(void **state)
 static void test_unique_keys_above_are_needed_unless_relational(void **state)
 {
 	static struct nx_pdu_extended relational[] = {{PEER_FIND, {1, 1, 1}, 3}};
-	struct identifier bare = of_level("SERIES"), list = of_level("SERIES");
-	struct identifier good = of_level("SERIES"), study = of_level("STUDY");
+	struct peer_identifier bare = peer_level("SERIES"), list = peer_level("SERIES");
+	struct peer_identifier good = peer_level("SERIES"), study = peer_level("STUDY");
 	struct peer *peer = *state;
 	struct peer_answers got;
 
-	put(&list, 0x0020000d, "1.2\\1.3");
-	put(&good, 0x0020000d, "1.2");
+	peer_key(&list, 0x0020000d, "1.2\\1.3");
+	peer_key(&good, 0x0020000d, "1.2");
 	expect_refused(peer, FIND_STUDY, &bare, 0xa900, 0x0020000d);
 	expect_refused(peer, FIND_STUDY, &list, 0xa900, 0x0020000d);
 	expect_refused(peer, FIND_PATIENT, &study, 0xa900, 0x00100020);
@@ -179,7 +151,7 @@ static void test_unique_keys_above_are_needed_unless_relational(void **state)
 
 static void test_what_is_no_data_set_cannot_be_processed(void **state)
 {
-	struct identifier cut = of_level("STUDY");
+	struct peer_identifier cut = peer_level("STUDY");
 	struct peer *peer = *state;
 
 	cut.n -= 2;
@@ -193,7 +165,7 @@ static void test_failures_of_the_query_come_after_its_matches(void **state)
 		unsigned status;
 	} cases[] = {{NX_E_IO, 0xa700}, {NX_E_LIMIT, 0xa700}, {NX_E_INVAL, 0xa900},
 		{NX_E_DENIED, 0x0124}, {NX_E_NOENT, 0xc000}, {NX_E_INTERNAL, 0x0110}};
-	struct identifier id = of_level("STUDY");
+	struct peer_identifier id = peer_level("STUDY");
 	struct peer *peer = *state;
 	struct peer_answers got;
 
@@ -219,7 +191,7 @@ static void test_cancel_at_every_moment(void **state)
 	enum {
 		MATCHES = 6
 	};
-	struct identifier id = of_level("STUDY");
+	struct peer_identifier id = peer_level("STUDY");
 	struct peer *peer = *state;
 	struct peer_answers got;
 	size_t before;
@@ -252,7 +224,7 @@ static void test_cancel_at_every_moment(void **state)
 
 static void test_cancel_of_another_message_is_passed_over(void **state)
 {
-	struct identifier id = of_level("STUDY");
+	struct peer_identifier id = peer_level("STUDY");
 	struct peer *peer = *state;
 	struct peer_answers got;
 
@@ -270,7 +242,7 @@ static void test_cancel_of_another_message_is_passed_over(void **state)
 /* With a window, a query that waits behind another is cancelled before it began. */
 static void test_a_waiting_query_is_cancelled(void **state)
 {
-	struct identifier id = of_level("STUDY");
+	struct peer_identifier id = peer_level("STUDY");
 	struct peer *peer = *state;
 	struct peer_answers got;
 
@@ -293,7 +265,7 @@ static void test_a_waiting_query_is_cancelled(void **state)
 
 static void test_an_abort_stops_the_query(void **state)
 {
-	struct identifier id = of_level("STUDY");
+	struct peer_identifier id = peer_level("STUDY");
 	struct peer *peer = *state;
 	struct peer_answers got;
 
@@ -310,7 +282,7 @@ static void test_an_abort_stops_the_query(void **state)
 /* Answers leave when there is enough of them, not all at the end. */
 static void test_answers_leave_as_they_come(void **state)
 {
-	struct identifier id = of_level("STUDY");
+	struct peer_identifier id = peer_level("STUDY");
 	struct peer *peer = *state;
 	struct peer_answers got;
 
@@ -324,7 +296,7 @@ static void test_answers_leave_as_they_come(void **state)
 
 static void test_a_lost_connection_stops_the_query(void **state)
 {
-	struct identifier id = of_level("STUDY");
+	struct peer_identifier id = peer_level("STUDY");
 	struct peer *peer = *state;
 
 	peer->retrieve.matches = 70;
