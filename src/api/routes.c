@@ -87,6 +87,13 @@ const struct nx_route nx_api_routes[] = {
 	{"DELETE", "/ae/{calling}", NX_PERM_ADMIN, NX_ACTION_CONFIG_CHANGE, api_ae_remove,
 		"Let a DICOM peer call no longer"},
 
+	{"GET", "/destinations", NX_PERM_ADMIN, NX_ACTION_CONFIG_CHANGE, api_destinations_list,
+		"List the DICOM peers that instances are sent to"},
+	{"PUT", "/destinations/{ae}", NX_PERM_ADMIN, NX_ACTION_CONFIG_CHANGE, api_destination_set,
+		"Let instances be sent to a DICOM peer"},
+	{"DELETE", "/destinations/{ae}", NX_PERM_ADMIN, NX_ACTION_CONFIG_CHANGE,
+		api_destination_remove, "Let instances be sent to a DICOM peer no longer"},
+
 	{"GET", "/tokens", NX_PERM_ADMIN, NX_ACTION_CONFIG_CHANGE, api_tokens_list,
 		"List the tokens"},
 	{"POST", "/tokens", NX_PERM_ADMIN, NX_ACTION_CONFIG_CHANGE, api_tokens_create,

@@ -85,6 +85,7 @@ enum nx_table {
 	NX_T_VAULT, /* pseudonyms, date shifts, cross-domain edges: values sealed by the vault
 		       domain */
 	NX_T_CONFLICT,
+	NX_T_DESTINATION, /* DICOM peers that instances are sent to */
 	NX_T_COUNT_
 };
 
@@ -301,6 +302,15 @@ struct nx_ae_row {
 	const char *role; /* of access.h; "": modality */
 };
 
+struct nx_destination_row {
+	const char *ae;
+	const char *host; /* name or address */
+	int64_t port;
+	int64_t tls;         /* 0 plain, 1 TLS */
+	const char *calling; /* as whom it is called; "": NARTHEX */
+	int64_t created_us;
+};
+
 struct nx_kv_row {
 	const char *key;
 	struct nx_slice value;
@@ -438,6 +448,8 @@ NX_NODISCARD nx_rc nx_cat_principal(struct nx_cat *cat, const uint8_t token_hash
 	struct nx_arena *arena, struct nx_principal_row *ret, struct nx_err *err);
 NX_NODISCARD nx_rc nx_cat_ae(struct nx_cat *cat, const char *calling, const char *called,
 	struct nx_arena *arena, struct nx_ae_row *ret, struct nx_err *err);
+NX_NODISCARD nx_rc nx_cat_destination(struct nx_cat *cat, const char *ae, struct nx_arena *arena,
+	struct nx_destination_row *ret, struct nx_err *err);
 
 /* ---- lists: `fn` per row, in order; a failure of fn stops and is returned.  Row memory lasts for
  * the call of fn unless it copies.  fn may look things up; it is to be quick, as the log cannot be
@@ -569,6 +581,8 @@ NX_NODISCARD nx_rc nx_op_put_principal(
 	const struct nx_principal_row *row, struct nx_arena *arena, struct nx_op *ret);
 NX_NODISCARD nx_rc nx_op_put_ae(
 	const struct nx_ae_row *row, struct nx_arena *arena, struct nx_op *ret);
+NX_NODISCARD nx_rc nx_op_put_destination(
+	const struct nx_destination_row *row, struct nx_arena *arena, struct nx_op *ret);
 NX_NODISCARD nx_rc nx_op_put_event(
 	const struct nx_event_row *row, struct nx_arena *arena, struct nx_op *ret);
 NX_NODISCARD nx_rc nx_op_put_quarantine(

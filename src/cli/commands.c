@@ -51,6 +51,12 @@ static const struct cli_opt allow_opts[] = {
 	{0},
 };
 
+static const struct cli_opt destination_opts[] = {
+	{"plain", NULL, "Without TLS: patient data crosses the network in clear"},
+	{"calling", "AE", "Call it as this AE title; else NARTHEX"},
+	{0},
+};
+
 static const struct cli_opt remove_opts[] = {
 	{"called", "AE", "Called AE title; else NARTHEX"},
 	{0},
@@ -295,6 +301,13 @@ const struct cli_cmd cli_cmds[] = {
 		2, 2, CLI_SERVER, cmd_ae_allow},
 	{"ae", "remove", "CALLING", "Let a DICOM peer call no longer", NULL, remove_opts, 1, 1,
 		CLI_SERVER, cmd_ae_remove},
+	{"destination", "list", "", "List the DICOM peers that instances are sent to", NULL, NULL,
+		0, 0, CLI_SERVER, cmd_destination_list},
+	{"destination", "set", "AE HOST PORT", "Let instances be sent to a DICOM peer",
+		"Over TLS, with the site's certificate; the peer's must be of tls.destination_ca.",
+		destination_opts, 3, 3, CLI_SERVER, cmd_destination_set},
+	{"destination", "remove", "AE", "Let instances be sent to a DICOM peer no longer", NULL,
+		NULL, 1, 1, CLI_SERVER, cmd_destination_remove},
 	{"token", "list", "", "List the tokens", NULL, NULL, 0, 0, CLI_SERVER, cmd_token_list},
 	{"token", "create", "NAME ROLE", "Make a token; it is shown once",
 		"Roles: admin, reader, steward, auditor, monitor, trainer.", token_opts, 2, 2,

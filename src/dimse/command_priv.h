@@ -43,11 +43,12 @@ enum nx_dimse_status {
 	NX_STATUS_UNRECOGNIZED_OPERATION = 0x0211,
 	NX_STATUS_MISTYPED_ARGUMENT = 0x0212,
 	NX_STATUS_OUT_OF_RESOURCES = 0xa700,
-	NX_STATUS_NO_COUNT = 0xa701,          /* the number of matches cannot be told */
-	NX_STATUS_NO_SUBOPERATIONS = 0xa702,  /* none of them could be done */
-	NX_STATUS_DATASET_MISMATCH = 0xa900,  /* of a query: the identifier, and the SOP class */
-	NX_STATUS_CANNOT_UNDERSTAND = 0xc000, /* of a query: unable to process */
-	NX_STATUS_SOME_FAILED = 0xb000,       /* of sub-operations */
+	NX_STATUS_NO_COUNT = 0xa701,            /* the number of matches cannot be told */
+	NX_STATUS_NO_SUBOPERATIONS = 0xa702,    /* none of them could be done */
+	NX_STATUS_DESTINATION_UNKNOWN = 0xa801, /* of C-MOVE */
+	NX_STATUS_DATASET_MISMATCH = 0xa900,    /* of a query: the identifier, and the SOP class */
+	NX_STATUS_CANNOT_UNDERSTAND = 0xc000,   /* of a query: unable to process */
+	NX_STATUS_SOME_FAILED = 0xb000,         /* of sub-operations */
 	NX_STATUS_CANCEL = 0xfe00,
 	NX_STATUS_PENDING = 0xff00,
 	NX_STATUS_PENDING_PARTLY = 0xff01, /* some optional keys are not supported */

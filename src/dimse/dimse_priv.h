@@ -86,6 +86,9 @@ void nx_store_drop(struct nx_dimse_op *op);
 bool nx_find_match(const char *sop_class);
 nx_rc nx_find_finish(struct nx_assoc *assoc, struct nx_dimse_op *op, struct nx_err *err);
 
+bool nx_move_match(const char *sop_class);
+nx_rc nx_move_finish(struct nx_assoc *assoc, struct nx_dimse_op *op, struct nx_err *err);
+
 bool nx_get_match(const char *sop_class);
 nx_rc nx_get_finish(struct nx_assoc *assoc, struct nx_dimse_op *op, struct nx_err *err);
 

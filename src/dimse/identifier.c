@@ -23,6 +23,9 @@ static const struct {
 	{"1.2.840.10008.5.1.4.1.2.1.3", NX_C_GET_RQ, NX_MODEL_PATIENT},
 	{"1.2.840.10008.5.1.4.1.2.2.3", NX_C_GET_RQ, NX_MODEL_STUDY},
 	{"1.2.840.10008.5.1.4.1.2.3.3", NX_C_GET_RQ, NX_MODEL_PATIENT_STUDY},
+	{"1.2.840.10008.5.1.4.1.2.1.2", NX_C_MOVE_RQ, NX_MODEL_PATIENT},
+	{"1.2.840.10008.5.1.4.1.2.2.2", NX_C_MOVE_RQ, NX_MODEL_STUDY},
+	{"1.2.840.10008.5.1.4.1.2.3.2", NX_C_MOVE_RQ, NX_MODEL_PATIENT_STUDY},
 };
 
 enum nx_model nx_model_of(const char *sop_class, uint16_t field)

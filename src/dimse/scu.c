@@ -18,6 +18,7 @@ enum {
 	TX_HOLD = 64 * 1024,  /* small messages are gathered up to here */
 	COPY_MAX = 16 * 1024, /* larger data sets are written from where they are */
 	DEFAULT_TIMEOUT_US = 30 * 1000000,
+	SLICE_US = 200000,
 };
 
 struct nx_dimse_scu {
@@ -35,7 +36,9 @@ struct nx_dimse_scu {
 	unsigned outstanding;
 	uint16_t message_id;
 	uint16_t last_status;
+	uint16_t waiting[NX_SCU_WINDOW_MAX]; /* Message IDs without an answer */
 	bool open;
+	bool failed; /* what was begun cannot be gone on with */
 };
 
 static int64_t deadline(const struct nx_dimse_scu *scu)
@@ -65,6 +68,26 @@ static nx_rc tx_flush(struct nx_dimse_scu *scu, struct nx_err *err)
 	return iov.iov_len > 0 ? tx_write(scu, &iov, 1, err) : nx_buf_check(&scu->tx, err);
 }
 
+/* In slices, so that whoever waits for us can call it off. */
+static nx_rc more_wait(struct nx_dimse_scu *scu, struct nx_err *err)
+{
+	int64_t until = deadline(scu), slice;
+	nx_rc rc;
+
+	do {
+		slice = nx_mono_us() + SLICE_US;
+		if (scu->opts.goes_on && !scu->opts.goes_on(scu->opts.payload))
+			return nx_err_set(err, NX_E_CLOSED, "the wait for the peer was given up");
+		if (!scu->opts.goes_on || slice > until)
+			slice = until;
+		scu->io.ops->deadline(scu->io.transport, slice);
+		rc = nx_rx_fill(&scu->rx, &scu->io, err);
+	} while (rc == NX_E_TIMEOUT && slice < until);
+	if (rc)
+		scu->open = false;
+	return rc;
+}
+
 /* The next PDU, whole; borrowed until the next call.  What is queued is written before a wait, and
  * not earlier: answers that are here already make room for more to go with it. */
 static nx_rc pdu_read(struct nx_dimse_scu *scu, struct nx_pdu_header *ret_pdu,
@@ -80,10 +103,8 @@ static nx_rc pdu_read(struct nx_dimse_scu *scu, struct nx_pdu_header *ret_pdu,
 				break;
 		}
 		rc = tx_flush(scu, err);
-		if (rc)
-			return rc;
-		scu->io.ops->deadline(scu->io.transport, deadline(scu));
-		rc = nx_rx_fill(&scu->rx, &scu->io, err);
+		if (!rc)
+			rc = more_wait(scu, err);
 		if (rc)
 			return rc;
 		in = nx_rx_slice(&scu->rx);
@@ -174,6 +195,8 @@ nx_rc nx_dimse_scu_open(
 	if (!scu)
 		return nx_err_set(err, NX_E_NOMEM, "no memory for association");
 	scu->opts = *opts;
+	if (scu->opts.window > NX_SCU_WINDOW_MAX)
+		scu->opts.window = NX_SCU_WINDOW_MAX;
 	if (scu->opts.timeout_us == 0)
 		scu->opts.timeout_us = DEFAULT_TIMEOUT_US;
 	nx_buf_init(&scu->tx, TX_MAX, 0);
@@ -185,8 +208,8 @@ nx_rc nx_dimse_scu_open(
 	rc = proposal_make(scu, err);
 	if (rc)
 		return rc;
-	rc = nx_conn_open(
-		opts->host, opts->port, opts->tls_ca, scu->opts.timeout_us, &scu->conn, err);
+	rc = nx_conn_open_tls(
+		opts->host, opts->port, opts->tls, scu->opts.timeout_us, &scu->conn, err);
 	if (rc)
 		return rc;
 	scu->io = nx_dimse_io_conn(scu->conn);
@@ -250,7 +273,34 @@ const char *nx_dimse_scu_ts(const struct nx_dimse_scu *scu, const char *sop_clas
 	return c ? c->ts[0] : NULL;
 }
 
+uint16_t nx_dimse_scu_message_id(const struct nx_dimse_scu *scu)
+{
+	return scu->message_id;
+}
+
+bool nx_dimse_scu_accepts(const struct nx_dimse_scu *scu, const char *sop_class, const char *ts_uid)
+{
+	return context_find(scu, sop_class, ts_uid) != NULL;
+}
+
+bool nx_dimse_scu_is_open(const struct nx_dimse_scu *scu)
+{
+	return scu->open && !scu->failed;
+}
+
 /* ---- responses ---- */
+
+/* An answer to nothing that was asked says nothing about what was. */
+static bool waiting_take(struct nx_dimse_scu *scu, uint16_t message_id)
+{
+	for (unsigned i = 0; i < scu->outstanding; i++) {
+		if (scu->waiting[i] != message_id)
+			continue;
+		scu->waiting[i] = scu->waiting[--scu->outstanding];
+		return true;
+	}
+	return false;
+}
 
 static nx_rc response_take(struct nx_dimse_scu *scu, struct nx_err *err)
 {
@@ -262,10 +312,9 @@ static nx_rc response_take(struct nx_dimse_scu *scu, struct nx_err *err)
 	if (rc)
 		return rc;
 	if (!(rsp.field & NX_DIMSE_RESPONSE) || !nx_cmd_has(&rsp, NX_CMD_STATUS) ||
-		scu->outstanding == 0)
+		!waiting_take(scu, rsp.responded_id))
 		return nx_err_set(
 			err, NX_E_MALFORMED, "command %04XH is no response to us", rsp.field);
-	scu->outstanding--;
 	scu->last_status = rsp.status;
 	if (scu->opts.on_status)
 		scu->opts.on_status(scu->opts.payload, rsp.responded_id, rsp.status, rsp.comment);
@@ -401,7 +450,7 @@ nx_rc nx_dimse_scu_echo(struct nx_dimse_scu *scu, uint16_t *ret_status, struct n
 	rc = command_put(scu, c, &cmd, err);
 	if (rc)
 		return rc;
-	scu->outstanding++;
+	scu->waiting[scu->outstanding++] = scu->message_id;
 	rc = nx_dimse_scu_drain(scu, err);
 	if (rc)
 		return rc;
@@ -426,10 +475,24 @@ nx_rc nx_dimse_scu_send(
 	(void)snprintf(cmd.sop_instance, sizeof(cmd.sop_instance), "%s", instance->sop_instance);
 	nx_cmd_mark(&cmd, NX_CMD_SOP_INSTANCE);
 	nx_cmd_mark(&cmd, NX_CMD_PRIORITY);
+	cmd.priority = instance->priority;
+	if (instance->originator) {
+		(void)snprintf(cmd.move_originator, sizeof(cmd.move_originator), "%s",
+			instance->originator);
+		cmd.move_originator_id = instance->originator_id;
+		nx_cmd_mark(&cmd, NX_CMD_MOVE_ORIGINATOR);
+		nx_cmd_mark(&cmd, NX_CMD_MOVE_ORIGINATOR_ID);
+	}
 	rc = command_put(scu, c, &cmd, err);
 	if (rc)
 		return rc;
-	scu->outstanding++;
+	scu->waiting[scu->outstanding++] = scu->message_id;
+	if (instance->write) {
+		rc = instance->write(
+			instance->payload, &scu->io, &scu->tx, c->id, scu->theirs.max_pdu, err);
+		scu->failed |= rc != NX_OK;
+		return rc;
+	}
 	if (instance->dataset.n > COPY_MAX)
 		return dataset_write(scu, c->id, instance->dataset, err);
 	nx_pdu_data_format(&scu->tx, c->id, false, instance->dataset, scu->theirs.max_pdu);

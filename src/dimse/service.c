@@ -68,6 +68,24 @@ const struct nx_dimse_service nx_dimse_services[] = {
 		.finish = nx_get_finish,
 		.drop = nx_identifier_drop,
 	},
+	{
+		.field = NX_C_MOVE_RQ,
+		.name = "C-MOVE",
+		.match = nx_move_match,
+		.permission = "read",
+		.action = "read",
+		.authorized_by = "retrieve",
+		.roles = NX_ROLE_SCP,
+		.dataset = true,
+		.ts = nx_identifier_ts,
+		.extended = {1}, /* PS3.4 C.5.2.1: relational */
+		.n_extended = 1,
+		.extended_flags = true,
+		.begin = nx_identifier_begin,
+		.data = nx_identifier_data,
+		.finish = nx_move_finish,
+		.drop = nx_identifier_drop,
+	},
 	{0},
 };
 

@@ -70,6 +70,21 @@ NX_NODISCARD nx_rc nx_admin_ae_remove(struct nx_admin *admin, const struct nx_pr
 NX_NODISCARD nx_rc nx_admin_ae_list(struct nx_admin *admin, const struct nx_principal *who,
 	struct nx_buf *out, struct nx_err *err);
 
+struct nx_destination_spec {
+	const char *ae;
+	const char *host;
+	int64_t port;
+	bool tls;
+	const char *calling; /* "" : NARTHEX */
+};
+/* A destination of C-MOVE and forwarding; one with that AE title is replaced. */
+NX_NODISCARD nx_rc nx_admin_destination_set(struct nx_admin *admin, const struct nx_principal *who,
+	const struct nx_destination_spec *spec, struct nx_err *err);
+NX_NODISCARD nx_rc nx_admin_destination_remove(
+	struct nx_admin *admin, const struct nx_principal *who, const char *ae, struct nx_err *err);
+NX_NODISCARD nx_rc nx_admin_destination_list(struct nx_admin *admin, const struct nx_principal *who,
+	struct nx_buf *out, struct nx_err *err);
+
 /* ---- tokens ---- */
 
 /* The token is given out here and nowhere else: only its hash is kept.  NX_E_EXISTS for a name in

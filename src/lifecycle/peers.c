@@ -10,7 +10,7 @@ enum {
 };
 
 /* PS3.5 6.2: up to 16 characters of the default repertoire without backslash and controls. */
-static nx_rc ae_check(const char *what, const char *ae, struct nx_err *err)
+nx_rc admin_ae_check(const char *what, const char *ae, struct nx_err *err)
 {
 	size_t n = strlen(ae);
 
@@ -49,10 +49,10 @@ static nx_rc address_check(const char *address, struct nx_err *err)
 
 nx_rc nx_admin_ae_check(const struct nx_ae_spec *spec, struct nx_err *err)
 {
-	nx_rc rc = ae_check("calling AE title", spec->calling, err);
+	nx_rc rc = admin_ae_check("calling AE title", spec->calling, err);
 
 	if (!rc)
-		rc = ae_check("called AE title", called_or_default(spec->called), err);
+		rc = admin_ae_check("called AE title", called_or_default(spec->called), err);
 	if (!rc)
 		rc = address_check(spec->address ? spec->address : "", err);
 	if (!rc && !nx_access_role_bound(role_or_default(spec->role)))

@@ -16,6 +16,10 @@ static nx_rc acceptor_new(struct nx_server *server, struct nx_err *err)
 		.authorize = nx_auth_dimse_check,
 		.refused = nx_auth_dimse_refused,
 		.context = server->auth,
+		.destination = nx_outgoing_destination,
+		.destinations = server->site->archive,
+		.destination_tls = &server->outgoing.opts,
+		.destination_us = nx_config_us(config, NX_CFG_DIMSE_DESTINATION),
 		.ingest = server->site->ingest,
 		.retrieve = server->site->retrieve,
 		.implementation_uid = IMPLEMENTATION_UID,
@@ -27,7 +31,9 @@ static nx_rc acceptor_new(struct nx_server *server, struct nx_err *err)
 		.max_assoc_per_ae = (unsigned)nx_config_number(config, NX_CFG_DIMSE_MAX_PER_AE),
 	};
 
-	return nx_dimse_new(&opts, &server->dimse, err);
+	nx_rc rc = nx_outgoing_tls(server->site->dir, config, &server->outgoing, err);
+
+	return rc ? rc : nx_dimse_new(&opts, &server->dimse, err);
 }
 
 static nx_rc tls_open(struct nx_server *server, struct nx_err *err)

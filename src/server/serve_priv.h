@@ -53,10 +53,21 @@ enum nx_dimse_id {
 	NX_DIMSES
 };
 
+/* What the listeners of a site show and ask for; the options point into it. */
+struct nx_tls_files {
+	char cert[NX_SITE_PATH];
+	char key[NX_SITE_PATH];
+	char ca[NX_SITE_PATH];
+	struct nx_tls_opts opts;
+};
+NX_NODISCARD nx_rc nx_tls_files(const char *dir, const struct nx_config *config,
+	struct nx_tls_files *ret, struct nx_err *err);
+
 struct nx_server {
 	struct nx_site *site;
 	struct nx_auth *auth;
-	struct nx_tls *tls; /* of the DIMSE listener */
+	struct nx_tls *tls;           /* of the DIMSE listener */
+	struct nx_tls_files outgoing; /* for destinations with TLS */
 	struct nx_dimse *dimse;
 	struct nx_listener *listeners[NX_DIMSES];
 	struct nx_door doors[NX_DOORS];
@@ -74,14 +85,10 @@ bool nx_doors_drained(struct nx_server *server);
  * flight is finished with the old ones. */
 NX_NODISCARD nx_rc nx_doors_reload(struct nx_server *server, struct nx_err *err);
 
-/* What the listeners of a site show and ask for; the options point into it. */
-struct nx_tls_files {
-	char cert[NX_SITE_PATH];
-	char key[NX_SITE_PATH];
-	char ca[NX_SITE_PATH];
-	struct nx_tls_opts opts;
-};
-NX_NODISCARD nx_rc nx_tls_files(const char *dir, const struct nx_config *config,
+/* outgoing.c: for struct nx_dimse_opts; `archive` is the site's. */
+NX_NODISCARD nx_rc nx_outgoing_destination(
+	void *archive, const char *ae, struct nx_dimse_destination *ret, struct nx_err *err);
+NX_NODISCARD nx_rc nx_outgoing_tls(const char *dir, const struct nx_config *config,
 	struct nx_tls_files *ret, struct nx_err *err);
 
 /* GET /livez, /readyz, /metrics. */

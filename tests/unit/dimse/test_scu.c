@@ -183,10 +183,11 @@ static void test_window_over_tls(void **state)
 {
 	struct fixture *fx = *state;
 	NX_AUTO(nx_dimse_scu) *scu = NULL;
+	struct nx_tls_opts tls = {.ca_file = fx->ca};
 
 	tls_make(fx);
 	serve(fx);
-	fx->opts.tls_ca = fx->ca;
+	fx->opts.tls = &tls;
 	fx->opts.window = 8;
 	assert_ok(nx_dimse_scu_open(&fx->opts, &scu, &fx->err), &fx->err);
 	for (int i = 0; i < 50; i++) {
