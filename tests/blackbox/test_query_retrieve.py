@@ -6,12 +6,15 @@ import re
 import pydicom
 import pytest
 from pydicom.data import get_testdata_file
-from testenv import Dcmtk, Narthex, phantom
+from testenv import Dcmtk, Deadline, Narthex, phantom
 from testenv.dcmtk import StoreScp
+from testenv.peer import IMPLICIT_LE, Association
 from testenv.process import free_port
+from testenv.scp import BadScp
 from testenv.stream import dataset_offset
 
 PLAN = phantom.Plan(kind="small", instances=24, slices=2, series=3, patients=2, rows=16, columns=16)  # four studies
+MOVE = "1.2.840.10008.5.1.4.1.2.2.2"
 A, B = (phantom.patient_values(PLAN, n)[1] for n in (0, 1))
 LATIN = {"PatientName": "M\u00fcller^J\u00fcrgen", "PatientID": "UMLAUT", "StudyDate": "20240301", "StudyTime": "235959",
          "StudyInstanceUID": "2.25.1", "SeriesInstanceUID": "2.25.2", "SOPInstanceUID": "2.25.3"}
@@ -32,7 +35,7 @@ def site(tmp_path_factory):
     folder = tmp_path_factory.mktemp("qr")
     allow = ["--allow-ae", "TESTENV=clinical/workstation", "--allow-ae", "MODALITY=clinical",
              "--allow-ae", "OTHER=curated/workstation"]
-    with Narthex(folder / "nx", init_args=allow) as server:
+    with Narthex(folder / "nx", {"dimse": {"destination_seconds": 1}}, init_args=allow) as server:
         files = folder / "files"
         phantom.write(PLAN, files)
         latin(files)
@@ -326,6 +329,36 @@ def test_move_to_who_is_not_there(site, dcmtk):
     destination(site, "GONE", free_port(), "--plain")
     done = dcmtk.movescu(level("STUDY", study_key(0)), "GONE", "-d", check=False)
     assert counts(done) == ({"Completed": 0, "Failed": 6, "Warning": 0}, "a702")
+
+
+@pytest.mark.parametrize("how, calls", [("hangs", 3), ("full", 1), ("lies", 3), ("aborts", 3), ("closes", 3)])
+def test_move_to_a_bad_destination(site, dcmtk, how, calls):
+    """All are told as failed, after as many tries as help."""
+    with BadScp(how) as scp:
+        destination(site, "BAD", scp.port, "--plain")
+        done = dcmtk.movescu(level("STUDY", study_key(0)), "BAD", "-d", check=False)
+        assert counts(done) == ({"Completed": 0, "Failed": 6, "Warning": 0}, "a702")
+        assert scp.calls == calls
+
+
+def test_move_tells_the_destination_who_asked(site, dcmtk):
+    with BadScp("good") as scp:
+        destination(site, "BAD", scp.port, "--plain")
+        dcmtk.movescu(level("STUDY", study_key(0)), "BAD")
+        assert scp.stored == 6 and scp.originators == {("TESTENV", b"\1\0")}
+
+
+def test_move_is_cancelled_while_the_destination_hangs(site, dcmtk):
+    """The requester need not wait for the destination's time to run out."""
+    with BadScp("hangs") as scp:
+        destination(site, "BAD", scp.port, "--plain")
+        with Association(site.ports["dimse"], [(MOVE, [IMPLICIT_LE])]) as association:
+            association.move(MOVE, "BAD", {0x00080052: "STUDY", 0x0020000D: phantom.uid(PLAN, "study", 0)})
+            deadline = Deadline(20)
+            while not scp.originators:
+                deadline.wait("the destination has something")
+            association.cancel(MOVE)
+            assert association.response().status == 0xFE00
 
 
 def test_move_over_tls(site, dcmtk, tmp_path):
