@@ -93,6 +93,7 @@ static void move_run(struct move *m, const struct nx_dimse_destination *to)
 		return;
 	}
 	rc = nx_sender_run(&sender, &err);
+	s->unable = rc != NX_OK;
 	if (rc && !s->link)
 		rest_fail(s, m->settled);
 	free(m->settled);

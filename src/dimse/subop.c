@@ -143,7 +143,7 @@ static unsigned final_status(const struct nx_subops *s)
 		return s->op->status;
 	if (s->op->cancelled && s->settled < s->n)
 		return NX_STATUS_CANCEL;
-	if (s->failed && !s->completed && !s->warning)
+	if (s->unable && s->settled == s->failed)
 		return NX_STATUS_NO_SUBOPERATIONS;
 	return s->failed || s->warning ? NX_STATUS_SOME_FAILED : NX_STATUS_SUCCESS;
 }

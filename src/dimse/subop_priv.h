@@ -22,6 +22,7 @@ struct nx_subops {
 	size_t completed;
 	size_t failed;
 	size_t warning;
+	bool unable; /* the destination could not be reached */
 	struct nx_buf failed_uids;
 	struct nx_feed feed;
 

@@ -112,7 +112,7 @@ static void test_failures_and_warnings_are_counted_and_listed(void **state)
 		{0xa700, 2, 0xb000, 2, 1, 0},
 		{0xb000, 2, 0xb000, 2, 0, 1},
 		{0xb007, 0, 0xb000, 0, 0, 3},
-		{0xc000, 0, 0xa702, 0, 3, 0},
+		{0xc000, 0, 0xb000, 0, 3, 0},
 		{0x0111, 3, 0xb000, 2, 1, 0},
 	};
 	const struct nx_dimse_cmd *rsp[80];
@@ -152,7 +152,7 @@ static void test_what_cannot_be_sent_fails_and_the_rest_goes_on(void **state)
 	peer->retrieve.ts_uid = "1.2.840.10008.1.2.4.90"; /* was not accepted */
 	get_run(peer, false, 0, &got);
 	assert_int_equal(get_responses(&got, rsp), 4);
-	assert_int_equal(rsp[3]->status, 0xa702);
+	assert_int_equal(rsp[3]->status, 0xb000);
 
 	peer->retrieve.ts_uid = NULL;
 	peer->rq.n_roles = 0; /* the peer is no SCP */
