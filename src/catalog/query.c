@@ -380,11 +380,12 @@ static nx_rc put_range(struct build *b, const struct key *key, struct nx_slice v
 
 	if ((!from.n && !to.n) || (from.n && !valid(from)) || (to.n && !valid(to)))
 		return bad_value(b, key);
-	nx_buf_printf(&b->sql, "%s > ''", key->column); /* what has no value is in no range */
-	if (from.n) {
-		nx_buf_printf(&b->sql, " AND %s", key->column);
+	/* One lower bound: the way in is an index, which takes the first that it meets. */
+	nx_buf_put_str(&b->sql, key->column);
+	if (from.n)
 		rc = put_text(b, " >= ", from);
-	}
+	else
+		nx_buf_put_str(&b->sql, " > ''"); /* what has no value is in no range */
 	if (rc || !to.n)
 		return rc;
 	beyond = nx_arena_printf(b->arena, "%.*s~", (int)to.n, (const char *)to.p);
