@@ -228,6 +228,7 @@ struct cached_series {
 	uint64_t subject;
 	uint32_t domain;
 	int64_t updated_us;
+	int64_t n_instances; /* with those of the group at hand */
 	int64_t add_instances;
 	int64_t new_updated_us;
 	struct cached_series *dirty_next;

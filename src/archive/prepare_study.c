@@ -131,7 +131,6 @@ static nx_rc series_new(struct nx_archive *a, struct group *g, struct target *t,
 	rc = study_dirty(g, t->study, err);
 	if (rc)
 		return rc;
-	t->study->add_series++;
 	modality_add(t->study, or_empty(row.modality));
 	return group_op(g, &op, err);
 }
@@ -159,6 +158,7 @@ static nx_rc series_find(
 	if (!rc) {
 		c->id = row.id;
 		c->updated_us = row.updated_us;
+		c->n_instances = row.n_instances;
 	} else if (rc == NX_E_NOENT) {
 		rc = series_new(a, g, t, c, err);
 	}
@@ -203,6 +203,8 @@ nx_rc study_count(struct group *g, struct target *t, struct nx_err *err)
 		rc = series_dirty(g, t->series, err);
 	if (rc)
 		return rc;
+	if (t->series->n_instances++ == 0)
+		t->study->add_series++;
 	t->study->add_instances++;
 	t->study->new_updated_us = g->now_us;
 	t->series->add_instances++;
@@ -210,24 +212,51 @@ nx_rc study_count(struct group *g, struct target *t, struct nx_err *err)
 	return NX_OK;
 }
 
-static nx_rc uncount(struct group *g, const struct target *t, enum nx_table table, int64_t id,
-	enum nx_column column, struct nx_err *err)
+/* How many instances a series has by now, less one: the instance at hand leaves it. */
+static nx_rc series_leave(struct nx_archive *a, struct group *g, const struct nx_series *series,
+	int64_t *ret_left, struct nx_err *err)
 {
-	struct nx_val vals[] = {nx_val_int(id), nx_val_int(column), nx_val_int(-1)};
+	NX_AUTO_DONE(nx_buf) buf;
+	struct cached_series *c;
+	nx_rc rc;
 
-	return group_op(g,
-		&(struct nx_op){.verb = NX_OP_ADD,
-			.table = (uint8_t)table,
-			.n = 3,
-			.domain = t->domain,
-			.subject = t->subject,
-			.vals = vals},
-		err);
+	nx_buf_init(&buf, KEY_MAX, NX_BUF_WIPE);
+	c = nx_map_get(a->cache.series, lookup_key(&buf, series->study, series->uid, NULL));
+	*ret_left = (c ? c->n_instances : series->n_instances) - 1;
+	if (!c)
+		return NX_OK;
+	rc = undo_changed(g, c, sizeof(*c), err);
+	if (!rc)
+		c->n_instances--;
+	return rc;
+}
+
+/* A series without instances is in no answer, and is not counted. */
+static nx_rc uncount(struct group *g, const struct target *t, const struct nx_series *series,
+	bool empty, struct nx_err *err)
+{
+	struct nx_val of_series[] = {
+		nx_val_int(series->id), nx_val_int(NX_C_SERIES_N_INSTANCES), nx_val_int(-1)};
+	struct nx_val of_study[] = {nx_val_int(series->study), nx_val_int(NX_C_STUDY_N_INSTANCES),
+		nx_val_int(-1), nx_val_int(NX_C_STUDY_N_SERIES), nx_val_int(empty ? -1 : 0)};
+	struct nx_op ops[] = {
+		{.table = NX_T_SERIES, .n = NX_ARRAY_LEN(of_series), .vals = of_series},
+		{.table = NX_T_STUDY, .n = NX_ARRAY_LEN(of_study), .vals = of_study}};
+	nx_rc rc = NX_OK;
+
+	for (size_t i = 0; i < NX_ARRAY_LEN(ops) && !rc; i++) {
+		ops[i].verb = NX_OP_ADD;
+		ops[i].domain = t->domain;
+		ops[i].subject = t->subject;
+		rc = group_op(g, &ops[i], err);
+	}
+	return rc;
 }
 
 nx_rc study_move(struct nx_archive *a, struct group *g, struct target *t, struct nx_err *err)
 {
 	struct nx_series series;
+	int64_t left = 0;
 	nx_rc rc;
 
 	if (t->old.series == (t->series ? t->series->id : 0))
@@ -237,8 +266,8 @@ nx_rc study_move(struct nx_archive *a, struct group *g, struct target *t, struct
 		return rc;
 	rc = nx_cat_series_by_id(a->cat, t->old.series, g->arena, &series, err);
 	if (!rc)
-		rc = uncount(g, t, NX_T_SERIES, series.id, NX_C_SERIES_N_INSTANCES, err);
-	return rc ? rc : uncount(g, t, NX_T_STUDY, series.study, NX_C_STUDY_N_INSTANCES, err);
+		rc = series_leave(a, g, &series, &left, err);
+	return rc ? rc : uncount(g, t, &series, left == 0, err);
 }
 
 /* ---- counters, once per study and series of the group ---- */

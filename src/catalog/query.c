@@ -484,9 +484,6 @@ static void put_from(struct nx_buf *sql, enum nx_query_level level)
 {
 	nx_buf_put_str(sql, "SELECT ");
 	nx_cat_put_columns(sql, nx_cat_table(NX_T_STUDY), "st");
-	if (level == NX_LEVEL_STUDY)
-		nx_buf_put_str(sql,
-			", (SELECT count(*) FROM series WHERE study = st.id AND n_instances > 0)");
 	if (level >= NX_LEVEL_SERIES) {
 		nx_buf_put_str(sql, ", ");
 		nx_cat_put_columns(sql, nx_cat_table(NX_T_SERIES), "se");
@@ -586,8 +583,6 @@ static nx_rc match_read(sqlite3_stmt *stmt, enum nx_query_level level, struct nx
 	nx_rc rc = nx_row_read(stmt, 0, study, arena, &rows->study, err);
 
 	*match = (struct nx_match){.study = &rows->study};
-	if (!rc && level == NX_LEVEL_STUDY)
-		rows->study.n_series = sqlite3_column_int64(stmt, (int)study->n_cols);
 	if (!rc && level >= NX_LEVEL_SERIES) {
 		rc = nx_row_read(stmt, study->n_cols, series, arena, &rows->series, err);
 		match->series = &rows->series;

@@ -215,6 +215,7 @@ static void test_an_older_schema_is_brought_up_to_date(void **state)
 	struct nx_quarantine_row got;
 	struct nx_study study;
 	uint64_t n, bytes;
+	int64_t replaced;
 	struct nx_op op;
 
 	fill(fx, 1, 100);
@@ -224,6 +225,8 @@ static void test_an_older_schema_is_brought_up_to_date(void **state)
 			  "ALTER TABLE quarantine DROP COLUMN subject;"
 			  "ALTER TABLE quarantine DROP COLUMN item;"
 			  "INSERT INTO quarantine(id, source, size) VALUES (6, 'old', 4);"
+			  "DROP INDEX study_date_modalities;"
+			  "CREATE INDEX study_date ON study(date);"
 			  "PRAGMA user_version = 1",
 			  &fx->err),
 		&fx->err);
@@ -242,6 +245,12 @@ static void test_an_older_schema_is_brought_up_to_date(void **state)
 	assert_ok(nx_cat_quarantine_totals(fx->cat, 0, &n, &bytes, &fx->err), &fx->err);
 	assert_u64(n, 2);
 	assert_u64(bytes, 9);
+	assert_ok(nx_sql_int(fx->cat->writer->db,
+			  "SELECT group_concat(name) = 'study_date_modalities' FROM sqlite_schema "
+			  "WHERE substr(name, 1, 10) = 'study_date'",
+			  &replaced, &fx->err),
+		&fx->err);
+	assert_i64(replaced, 1);
 }
 
 static void test_backup_under_another_key(void **state)
