@@ -192,6 +192,9 @@ struct nx_put {
 	/* Not NULL: into quarantine; series is NULL, study too unless it has a patient id: then
 	 * that is whose it seems to be. */
 	const struct nx_aside *aside;
+	/* Made from live items of `subject`, and can be made again: it takes the place of the one of
+	 * its name, is in no query, and goes with the subject.  study and series are NULL. */
+	bool derived;
 	const struct nx_item *item; /* name, type, ts_uid, number, rows, columns, frames, size */
 	struct nx_blob **blobs;     /* new ones first ... */
 	size_t n_blobs;

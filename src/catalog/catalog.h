@@ -244,7 +244,8 @@ enum nx_item_state {
 	NX_ITEM_OLD = 2 /* a newer version exists */,
 	NX_ITEM_DELETED = 3,
 	NX_ITEM_ERASED = 4,
-	NX_ITEM_ASIDE = 5 /* in quarantine: not of its collection */
+	NX_ITEM_ASIDE = 5,  /* in quarantine: not of its collection */
+	NX_ITEM_DERIVED = 6 /* made from others, which it saves reading: of no query */
 };
 
 struct nx_item {
