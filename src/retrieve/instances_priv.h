@@ -12,6 +12,10 @@
 
 struct nx_dataset;
 
+enum {
+	NX_SERIES_RECORD_MIN = 32 /* instances that are worth a record */
+};
+
 struct nx_instances {
 	struct nx_archive *archive;
 	struct nx_cat *cat;

@@ -138,6 +138,42 @@ void series_record_ask(struct nx_retrieve *r, const char *collection, int64_t se
 	(void)pthread_mutex_unlock(&records->lock);
 }
 
+struct ready {
+	struct nx_retrieve *retrieve;
+	const char *collection;
+};
+
+static nx_rc series_ask(void *payload, const void *row, struct nx_err *err)
+{
+	const struct nx_series *series = row;
+	const struct ready *ready = payload;
+
+	(void)err;
+	if (series->n_instances >= NX_SERIES_RECORD_MIN)
+		series_record_ask(ready->retrieve, ready->collection, series->id);
+	return NX_OK;
+}
+
+void nx_retrieve_study_ready(struct nx_retrieve *retrieve, int64_t study)
+{
+	struct nx_cat *cat = nx_archive_cat(retrieve->archive);
+	NX_AUTO(nx_arena) *arena = nx_arena_new(NX_MIB, NX_ARENA_WIPE);
+	struct ready ready = {.retrieve = retrieve};
+	struct nx_collection collection;
+	struct nx_study row;
+	struct nx_err err;
+	nx_rc rc = arena ? nx_cat_study_by_id(cat, study, arena, &row, &err) : NX_E_NOMEM;
+
+	if (!rc)
+		rc = nx_cat_collection_by_id(cat, row.collection, arena, &collection, &err);
+	if (!rc) {
+		ready.collection = collection.name;
+		rc = nx_cat_series_of(cat, study, series_ask, &ready, &err);
+	}
+	if (rc && rc != NX_E_NOENT && rc != NX_E_NOMEM)
+		nx_log_err(NX_LOG_WARN, "retrieve", "series.record", &err);
+}
+
 struct series_records *series_records_new(void)
 {
 	struct series_records *records = calloc(1, sizeof(*records));

@@ -15,7 +15,6 @@
 #include "retrieve/instances_priv.h"
 
 enum {
-	RECORD_MIN = 32,          /* instances that are worth a record */
 	RECORD_MAX = 32 * NX_MIB, /* bytes of one; a longer series has none */
 	PIECE_LEN = 512 * NX_KIB, /* JSON of one, about */
 	PIECE_MAX = 512 * NX_MIB, /* of one instance and the pieces it came in */
@@ -140,7 +139,7 @@ nx_rc series_record_make(struct nx_retrieve *r, const char *in, int64_t series, 
 	nx_buf_init(&record, RECORD_MAX, NX_BUF_WIPE);
 	if (!rc)
 		rc = nx_cat_collection(x->cat, in, x->arena, &collection, err);
-	if (rc || x->n < RECORD_MIN || !instances_subject(x))
+	if (rc || x->n < NX_SERIES_RECORD_MIN || !instances_subject(x))
 		return rc;
 	*ret_wait_us = quiet_in(x);
 	if (*ret_wait_us)
@@ -196,7 +195,7 @@ static bool record_read(struct nx_retrieve *r, int64_t collection, const struct 
 void series_record_find(
 	struct nx_retrieve *r, const struct nx_collection *collection, struct nx_instances *x)
 {
-	if (x->n < RECORD_MIN || !instances_subject(x))
+	if (x->n < NX_SERIES_RECORD_MIN || !instances_subject(x))
 		return;
 	if (record_read(r, collection->id, x, &x->record))
 		series_record_used(r);
