@@ -316,8 +316,6 @@ def test_move_what_is_compressed_goes_as_it_is(site, dcmtk, tmp_path):
         done = dcmtk.movescu(key, "RECEIVER", "-d", check=False)
         assert counts(done) == ({"Completed": 0, "Failed": 1, "Warning": 0}, "b000")
         assert not list(receiver.folder.iterdir())
-    done = dcmtk.getscu(key, tmp_path, "-d", check=False)
-    assert counts(done) == ({"Completed": 0, "Failed": 1, "Warning": 0}, "b000")
 
 
 def test_move_to_nobody(dcmtk):

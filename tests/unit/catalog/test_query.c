@@ -14,6 +14,7 @@
 
 static void put_study(struct fixture *fx, struct nx_study *s)
 {
+	s->n_series = 1;
 	s->n_instances = 2;
 	fx_put_study(fx, s);
 }
