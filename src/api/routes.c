@@ -93,6 +93,8 @@ const struct nx_route nx_api_routes[] = {
 		"Let instances be sent to a DICOM peer"},
 	{"DELETE", "/destinations/{ae}", NX_PERM_ADMIN, NX_ACTION_CONFIG_CHANGE,
 		api_destination_remove, "Let instances be sent to a DICOM peer no longer"},
+	{"POST", "/destinations/{ae}/echo", NX_PERM_ADMIN, NX_ACTION_VERIFY, api_destination_echo,
+		"C-ECHO with a DICOM peer that instances are sent to"},
 
 	{"GET", "/tokens", NX_PERM_ADMIN, NX_ACTION_CONFIG_CHANGE, api_tokens_list,
 		"List the tokens"},

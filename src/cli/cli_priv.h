@@ -158,6 +158,7 @@ nx_rc cmd_collection_create(const struct cli_args *args, struct nx_err *err);
 nx_rc cmd_ae_list(const struct cli_args *args, struct nx_err *err);
 nx_rc cmd_ae_allow(const struct cli_args *args, struct nx_err *err);
 nx_rc cmd_ae_remove(const struct cli_args *args, struct nx_err *err);
+nx_rc cmd_echo(const struct cli_args *args, struct nx_err *err);
 nx_rc cmd_destination_list(const struct cli_args *args, struct nx_err *err);
 nx_rc cmd_destination_set(const struct cli_args *args, struct nx_err *err);
 nx_rc cmd_destination_remove(const struct cli_args *args, struct nx_err *err);

@@ -308,6 +308,8 @@ const struct cli_cmd cli_cmds[] = {
 		destination_opts, 3, 3, CLI_SERVER, cmd_destination_set},
 	{"destination", "remove", "AE", "Let instances be sent to a DICOM peer no longer", NULL,
 		NULL, 1, 1, CLI_SERVER, cmd_destination_remove},
+	{"echo", NULL, "AE", "C-ECHO with a DICOM peer that instances are sent to", NULL, NULL, 1,
+		1, CLI_SERVER, cmd_echo},
 	{"token", "list", "", "List the tokens", NULL, NULL, 0, 0, CLI_SERVER, cmd_token_list},
 	{"token", "create", "NAME ROLE", "Make a token; it is shown once",
 		"Roles: admin, reader, steward, auditor, monitor, trainer.", token_opts, 2, 2,

@@ -1,3 +1,4 @@
+#include <stdio.h>
 #include <string.h>
 
 #include "cli/cli_priv.h"
@@ -29,4 +30,26 @@ nx_rc cmd_destination_remove(const struct cli_args *args, struct nx_err *err)
 {
 	return cli_ask(args, "DELETE", nx_client_path("/destinations/%s", args->words[0]), NULL,
 		NULL, err);
+}
+
+nx_rc cmd_echo(const struct cli_args *args, struct nx_err *err)
+{
+	json_t *json = NULL;
+	int64_t status;
+	nx_rc rc = cli_ask(args, "POST", nx_client_path("/destinations/%s/echo", args->words[0]),
+		NULL, &json, err);
+
+	if (rc)
+		return rc;
+	status = json_integer_value(json_object_get(json, "status"));
+	if (cli_has(args, "json"))
+		cli_json(json);
+	else
+		(void)printf("%s answers %04llX in %lld ms\n", args->words[0],
+			(unsigned long long)status,
+			(long long)json_integer_value(json_object_get(json, "ms")));
+	json_decref(json);
+	return status
+		? nx_err_set(err, NX_E_IO, "C-ECHO: status %04llX", (unsigned long long)status)
+		: NX_OK;
 }

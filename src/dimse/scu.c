@@ -38,7 +38,6 @@ struct nx_dimse_scu {
 	uint16_t last_status;
 	uint16_t waiting[NX_SCU_WINDOW_MAX]; /* Message IDs without an answer */
 	bool open;
-	bool failed; /* what was begun cannot be gone on with */
 };
 
 static int64_t deadline(const struct nx_dimse_scu *scu)
@@ -283,11 +282,6 @@ bool nx_dimse_scu_accepts(const struct nx_dimse_scu *scu, const char *sop_class,
 	return context_find(scu, sop_class, ts_uid) != NULL;
 }
 
-bool nx_dimse_scu_is_open(const struct nx_dimse_scu *scu)
-{
-	return scu->open && !scu->failed;
-}
-
 /* ---- responses ---- */
 
 /* An answer to nothing that was asked says nothing about what was. */
@@ -487,12 +481,9 @@ nx_rc nx_dimse_scu_send(
 	if (rc)
 		return rc;
 	scu->waiting[scu->outstanding++] = scu->message_id;
-	if (instance->write) {
-		rc = instance->write(
+	if (instance->write)
+		return instance->write(
 			instance->payload, &scu->io, &scu->tx, c->id, scu->theirs.max_pdu, err);
-		scu->failed |= rc != NX_OK;
-		return rc;
-	}
 	if (instance->dataset.n > COPY_MAX)
 		return dataset_write(scu, c->id, instance->dataset, err);
 	nx_pdu_data_format(&scu->tx, c->id, false, instance->dataset, scu->theirs.max_pdu);

@@ -93,7 +93,6 @@ uint16_t nx_dimse_scu_message_id(const struct nx_dimse_scu *scu);
 /* Was the class accepted in this transfer syntax? */
 bool nx_dimse_scu_accepts(
 	const struct nx_dimse_scu *scu, const char *sop_class, const char *ts_uid);
-bool nx_dimse_scu_is_open(const struct nx_dimse_scu *scu);
 /* Wait for all answers. */
 NX_NODISCARD nx_rc nx_dimse_scu_drain(struct nx_dimse_scu *scu, struct nx_err *err);
 

@@ -82,6 +82,9 @@ NX_NODISCARD nx_rc nx_admin_destination_set(struct nx_admin *admin, const struct
 	const struct nx_destination_spec *spec, struct nx_err *err);
 NX_NODISCARD nx_rc nx_admin_destination_remove(
 	struct nx_admin *admin, const struct nx_principal *who, const char *ae, struct nx_err *err);
+/* Is there one, and may `who` call it?  Recorded as a verification. */
+NX_NODISCARD nx_rc nx_admin_destination_check(
+	struct nx_admin *admin, const struct nx_principal *who, const char *ae, struct nx_err *err);
 NX_NODISCARD nx_rc nx_admin_destination_list(struct nx_admin *admin, const struct nx_principal *who,
 	struct nx_buf *out, struct nx_err *err);
 

@@ -88,6 +88,28 @@ nx_rc nx_admin_destination_remove(
 		err);
 }
 
+nx_rc nx_admin_destination_check(
+	struct nx_admin *admin, const struct nx_principal *who, const char *ae, struct nx_err *err)
+{
+	NX_AUTO(nx_arena) *arena = admin_arena(err);
+	struct nx_destination_row row;
+	nx_rc rc;
+
+	if (!arena)
+		return NX_E_NOMEM;
+	rc = admin_guard(admin, who, NX_PERM_ADMIN, "destination.echo", err);
+	if (!rc)
+		rc = nx_cat_destination(nx_archive_cat(admin->archive), ae, arena, &row, err);
+	if (rc)
+		return rc;
+	return admin_record(admin, who,
+		&(struct note){.action = NX_ACTION_VERIFY,
+			.what = "destination.echo",
+			.keys = {"ae"},
+			.values = {ae}},
+		err);
+}
+
 static void destination_json(struct nx_json *json, const struct nx_val *vals)
 {
 	admin_json_text(json, "ae", &vals[0]);

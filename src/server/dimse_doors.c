@@ -3,8 +3,6 @@
 #include "base/clock.h"
 #include "server/serve_priv.h"
 
-/* PS3.7 D.3.3.2: a UUID as a UID (PS3.5 B.2), the same in every release. */
-#define IMPLEMENTATION_UID     "2.25.32497537818995992390119577171886577652"
 #define IMPLEMENTATION_VERSION "NARTHEX"
 
 static nx_rc acceptor_new(struct nx_server *server, struct nx_err *err)
@@ -22,7 +20,7 @@ static nx_rc acceptor_new(struct nx_server *server, struct nx_err *err)
 		.destination_us = nx_config_us(config, NX_CFG_DIMSE_DESTINATION),
 		.ingest = server->site->ingest,
 		.retrieve = server->site->retrieve,
-		.implementation_uid = IMPLEMENTATION_UID,
+		.implementation_uid = NX_DIMSE_IMPLEMENTATION_UID,
 		.implementation_version = IMPLEMENTATION_VERSION,
 		.max_pdu = (uint32_t)nx_config_number(config, NX_CFG_DIMSE_MAX_PDU),
 		.artim_us = nx_config_us(config, NX_CFG_DIMSE_ARTIM),

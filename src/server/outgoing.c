@@ -4,6 +4,7 @@
 #include "archive/archive.h"
 #include "base/arena.h"
 #include "catalog/catalog.h"
+#include "dimse/scu.h"
 #include "server/serve_priv.h"
 
 enum {
@@ -27,6 +28,36 @@ nx_rc nx_outgoing_destination(
 	(void)snprintf(ret->calling, sizeof(ret->calling), "%s", row.calling);
 	(void)snprintf(ret->host, sizeof(ret->host), "%s", row.host);
 	return NX_OK;
+}
+
+nx_rc nx_outgoing_echo(void *server, const char *ae, uint16_t *ret_status, struct nx_err *err)
+{
+	static const char *const ts[] = {"1.2.840.10008.1.2"};
+	static const struct nx_dimse_scu_context verification = {"1.2.840.10008.1.1", ts, 1};
+	const struct nx_server *s = server;
+	NX_AUTO(nx_dimse_scu) *scu = NULL;
+	struct nx_dimse_destination to;
+	struct nx_dimse_scu_opts opts = {
+		.host = to.host,
+		.calling = to.calling,
+		.called = to.ae,
+		.implementation_uid = NX_DIMSE_IMPLEMENTATION_UID,
+		.contexts = &verification,
+		.n_contexts = 1,
+		.timeout_us = nx_config_us(&s->site->config, NX_CFG_DIMSE_DESTINATION),
+	};
+	nx_rc rc = nx_outgoing_destination(s->site->archive, ae, &to, err);
+
+	if (rc)
+		return rc;
+	opts.port = to.port;
+	opts.tls = to.tls ? &s->outgoing.opts : NULL;
+	rc = nx_dimse_scu_open(&opts, &scu, err);
+	if (!rc)
+		rc = nx_dimse_scu_echo(scu, ret_status, err);
+	if (!rc)
+		rc = nx_dimse_scu_release(scu, err);
+	return rc;
 }
 
 /* The site's own certificate is shown where one is asked for. */

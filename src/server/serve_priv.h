@@ -47,6 +47,9 @@ struct nx_door {
 	struct nx_route_table tables[4];
 };
 
+/* PS3.7 D.3.3.2: a UUID as a UID (PS3.5 B.2), the same in every release. */
+#define NX_DIMSE_IMPLEMENTATION_UID "2.25.32497537818995992390119577171886577652"
+
 enum nx_dimse_id {
 	NX_DIMSE_PLAIN,
 	NX_DIMSE_TLS,
@@ -89,6 +92,9 @@ NX_NODISCARD nx_rc nx_doors_reload(struct nx_server *server, struct nx_err *err)
 /* outgoing.c: for struct nx_dimse_opts; `archive` is the site's. */
 NX_NODISCARD nx_rc nx_outgoing_destination(
 	void *archive, const char *ae, struct nx_dimse_destination *ret, struct nx_err *err);
+/* C-ECHO with it: the status that it answers.  `server` is a struct nx_server. */
+NX_NODISCARD nx_rc nx_outgoing_echo(
+	void *server, const char *ae, uint16_t *ret_status, struct nx_err *err);
 NX_NODISCARD nx_rc nx_outgoing_tls(const char *dir, const struct nx_config *config,
 	struct nx_tls_files *ret, struct nx_err *err);
 

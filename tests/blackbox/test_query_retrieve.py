@@ -379,3 +379,15 @@ def test_destinations_are_listed_and_removed(site):
     assert not any(one["ae"] == "SOME" for one in found)
     for bad in (["SOME", "host", "0"], ["A TITLE THAT IS TOO LONG", "host", "104"], ["SOME", "no host", "104"]):
         assert site.cli("destination", "set", *bad, "--site", site.site, check=False).returncode != 0
+
+
+def test_echo_a_destination(site, receiver):
+    answer = json.loads(site.cli("echo", "RECEIVER", "--json", "--site", site.site))
+    assert answer["ae"] == "RECEIVER" and answer["status"] == 0
+    assert "answers 0000" in site.cli("echo", "RECEIVER", "--site", site.site)
+    destination(site, "SELF", site.ports["dimse_tls"])
+    site.cli("ae", "allow", "NARTHEX", "curated", "--called", "SELF", "--site", site.site)
+    site.cli("echo", "SELF", "--site", site.site)
+    destination(site, "GONE", free_port(), "--plain")
+    for ae in ("GONE", "NOBODY"):
+        assert site.cli("echo", ae, "--site", site.site, check=False).returncode != 0

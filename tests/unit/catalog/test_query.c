@@ -225,8 +225,8 @@ static void test_patients_are_told_once_with_counts(void **state)
 
 	s.subject = 1001; /* a second one of the patient of study 1 */
 	put_study(fx, &s);
-	expect(fx, NX_LEVEL_PATIENT, PID, "*", "4/2/1/4 3/1/1/2 2/1/1/2 ");
-	expect(fx, NX_LEVEL_PATIENT, PN, "doe^jane", "4/2/1/4 ");
+	expect(fx, NX_LEVEL_PATIENT, PID, "*", "4/2/2/4 3/1/1/2 2/1/1/2 ");
+	expect(fx, NX_LEVEL_PATIENT, PN, "doe^jane", "4/2/2/4 ");
 	assert_true(nx_cat_query_key_known(NX_LEVEL_PATIENT, PID));
 	assert_false(nx_cat_query_key_known(NX_LEVEL_PATIENT, SUID));
 }
