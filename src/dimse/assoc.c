@@ -193,6 +193,7 @@ static nx_rc release(struct nx_assoc *assoc, struct nx_err *err)
 {
 	nx_rc rc;
 
+	assoc->release_waits = true; /* nothing more will be answered to us */
 	rc = nx_message_flush(assoc, err);
 	if (rc)
 		return rc;
