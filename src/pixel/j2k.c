@@ -324,6 +324,8 @@ static nx_rc pixels_encode(const struct nx_pixel_desc *desc, unsigned bits, stru
 
 	if (image && library && stream)
 		rc = encode_with(library, stream, image, desc, ratio, err);
+	if (out->failed) /* what the library makes of it does not matter */
+		rc = nx_buf_check(out, err);
 	opj_stream_destroy(stream);
 	opj_destroy_codec(library);
 	opj_image_destroy(image);

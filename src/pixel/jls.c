@@ -61,6 +61,15 @@ static nx_rc samples_place(uint8_t *out, const struct nx_pixel_desc *desc, unsig
 	return NX_OK;
 }
 
+/* Some writers have a zero between the scan and EOI: the samples were all there before it. */
+static bool only_padded(charls_jpegls_errc code, bool one_scan, struct nx_slice frame)
+{
+	const size_t n = frame.n - (frame.n && frame.p[frame.n - 1] == 0);
+
+	return code == CHARLS_JPEGLS_ERRC_JPEG_MARKER_START_BYTE_NOT_FOUND && one_scan && n > 3 &&
+		frame.p[n - 3] == 0 && frame.p[n - 2] == 0xFF && frame.p[n - 1] == 0xD9;
+}
+
 static nx_rc decode_with(charls_jpegls_decoder *decoder, const struct nx_pixel_desc *desc,
 	struct nx_slice frame, uint8_t *out, unsigned *ret_bits, struct nx_err *err)
 {
@@ -75,7 +84,9 @@ static nx_rc decode_with(charls_jpegls_decoder *decoder, const struct nx_pixel_d
 	bytes = info.bits_per_sample > 8 ? 2 : 1;
 	code = charls_jpegls_decoder_decode_to_buffer(
 		decoder, out, nx_frame_samples(desc) * bytes, 0);
-	if (code)
+	if (code &&
+		!only_padded(
+			code, mode != CHARLS_INTERLEAVE_MODE_NONE || desc->samples == 1, frame))
 		return failed(code, err);
 	*ret_bits = (unsigned)info.bits_per_sample;
 	return samples_place(out, desc, bytes, mode == CHARLS_INTERLEAVE_MODE_NONE, err);
