@@ -16,7 +16,7 @@ CODECS = {
     "rle": (("dcmcrle",), ("dcmdrle",), 16),
     "jpeg_baseline": (("dcmcjpeg", "+eb"), ("dcmdjpeg",), 8),
     "jpeg_color": (("dcmcjpeg", "+eb"), ("dcmdjpeg", "+cn"), 24),
-    "jpeg_extended": (("dcmcjpeg", "+ee", "+be"), ("dcmdjpeg",), 12),
+    "jpeg_extended": (("dcmcjpeg", "+ee", "+bt"), ("dcmdjpeg",), 12),
     "jpeg_lossless": (("dcmcjpeg", "+e1"), ("dcmdjpeg",), 16),
     "jpeg_ls": (("dcmcjpls",), ("dcmdjpls",), 16),
     "jpeg_2000": (("gdcmconv", "--j2k"), ("gdcmconv", "--raw"), 16),
