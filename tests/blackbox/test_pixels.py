@@ -205,3 +205,18 @@ def test_others_read_what_is_encoded(corpus, tmp_path, name, syntax, command):
     path = corpus.pydicom_file(name)
     before = Ours(path, tmp_path).values
     assert same(before, by_command(transcode(path, syntax, tmp_path), tmp_path, *command))
+
+
+@pytest.mark.parametrize("name, center, width", [("CT_small.dcm", 40, 400), ("CT_small.dcm", -600, 1600),
+                                                 ("MR_small.dcm", 600, 1600), ("693_J2KI.dcm", 40, 400)])
+def test_windows_are_those_of_dcm2pnm(corpus, tmp_path, name, center, width):
+    """DCMTK computes with tables of its own rounding: a step of 255 may fall on the other side."""
+    native, pgm, out = tmp_path / "native.dcm", tmp_path / "peer.pgm", tmp_path / "ours.raw"
+    assert run("gdcmconv", "--raw", corpus.pydicom_file(name), native)[0]
+    assert run("dcm2pnm", "+Ww", center, width, "--write-raw-pnm", native, pgm)[0]
+    assert run(BUILD / "tests/tools/pixel_dump", "--window", center, width, native, out)[0]
+    _, size, _, theirs = pgm.read_bytes().split(b"\n", 3)
+    ours = numpy.frombuffer(out.read_bytes(), "u1").astype("i4")
+    columns, rows = map(int, size.split())
+    assert ours.size == rows * columns
+    assert numpy.abs(ours - numpy.frombuffer(theirs[-rows * columns:], "u1")).max() <= 1
