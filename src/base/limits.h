@@ -27,9 +27,9 @@
 #define NX_LIMIT_PIXEL_WORKERS   256u
 #define NX_LIMIT_PIXEL_MEMORY    (6144ull * NX_MIB) /* address space of one worker */
 #define NX_LIMIT_PIXEL_JOBS      100000u            /* a worker does, then it is replaced */
-#define NX_LIMIT_PIXEL_KEPT      (64ull * NX_MIB)   /* a worker that waits keeps for the next frame */
-#define NX_LIMIT_PIXEL_LUT       65536u             /* entries of one look-up table */
-#define NX_LIMIT_PIXEL_RENDERED  (256ull * NX_MIB)  /* one rendered frame */
+#define NX_LIMIT_PIXEL_KEPT      (64ull * NX_MIB) /* a worker that waits keeps for the next frame */
+#define NX_LIMIT_PIXEL_LUT       65536u           /* entries of one look-up table */
+#define NX_LIMIT_PIXEL_RENDERED  (256ull * NX_MIB) /* one rendered frame */
 
 /* Quarantine of one collection, where the site says nothing else. */
 #define NX_LIMIT_QUARANTINE_ITEMS 10000u

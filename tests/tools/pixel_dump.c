@@ -107,6 +107,21 @@ static unsigned number(const char *text)
 	return (unsigned)strtoul(text, NULL, 10);
 }
 
+/* As docs/TRANSFER-SYNTAXES.md has it. */
+static int table_print(void)
+{
+	for (const struct nx_pixel_codec *c = nx_pixel_codecs; c->uid; c++)
+		(void)printf("| %s | %s | %s | %s | %u | %s |\n", c->uid, c->name,
+			c->decode                           ? "yes"
+				: c->flags & NX_PIXEL_VIDEO ? "as it is"
+							    : "no",
+			!c->encode                          ? "no"
+				: c->flags & NX_PIXEL_LOSSY ? "lossy"
+							    : "lossless",
+			c->bits_max, c->library ? c->library : "none");
+	return 0;
+}
+
 /* One option and its words; how many there were, 0 for none that is known. */
 static int option(struct how *how, int n, char **words)
 {
@@ -140,6 +155,8 @@ int main(int argc, char **argv)
 	int at = 1, n = 1;
 	nx_rc rc;
 
+	if (argc == 2 && strcmp(argv[1], "--table") == 0)
+		return table_print();
 	for (; n && at < argc && argv[at][0] == '-'; at += n)
 		n = option(&how, argc - at, argv + at);
 	how.out = n && argc - at == 2 ? fopen(argv[at + 1], "wb") : NULL;
