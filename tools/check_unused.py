@@ -34,7 +34,8 @@ TESTS_ONLY = {
         "nx_pixel_scan_finish", "nx_pixel_scan_fragments", "nx_pixel_scan_new", "nx_pixel_scan_offsets",
         "nx_pixelbox_count", "nx_pixelbox_decode", "nx_pixelbox_encode", "nx_pixelbox_new", "nx_render_color",
         "nx_render_crop", "nx_render_gray", "nx_render_jpeg", "nx_render_overlay", "nx_render_palette",
-        "nx_render_png", "nx_render_resize"), "no service asks for frames or rendered images yet"),"nx_tls_make_client": "certificates of peers",
+        "nx_render_png", "nx_render_resize"), "no service asks for frames or rendered images yet"),
+    "nx_tls_make_client": "certificates of peers",
 }
 
 
