@@ -39,8 +39,14 @@ NX_NODISCARD nx_rc dw_selection(const struct dw_call *call, enum nx_query_level 
 /* Index of the offer for `accept` in query or header (PS3.18 8.3.3.1).  NX_E_NOT_ACCEPTABLE. */
 NX_NODISCARD nx_rc dw_accept(const struct dw_call *call, const char *const *offers, size_t n,
 	size_t *ret_i, struct nx_err *err);
-/* If-None-Match names `etag` (RFC 9110 13.1.2). */
-bool dw_not_modified(const struct dw_call *call, const char *etag);
+/*
+ * ETag of the selection in the form that `salt` says, Last-Modified where there is one, and caching
+ * by the client alone, who asks each time, so that every use is decided and recorded.  *ret_known:
+ * by If-None-Match or If-Modified-Since it has this; the answer is dw_reply_known().
+ */
+NX_NODISCARD nx_rc dw_validate(const struct dw_call *call, const struct nx_instances *instances,
+	const char *salt, char etag[72], bool *ret_known, struct nx_err *err);
+nx_rc dw_reply_known(const struct dw_call *call);
 /* The range asked for, unless If-Range names another ETag.  *ret_status 200 or 206; sets
  * Content-Range. */
 NX_NODISCARD nx_rc dw_range(const struct dw_call *call, const char *etag, uint64_t size,

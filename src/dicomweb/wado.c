@@ -82,32 +82,22 @@ static nx_rc single_reply(const struct dw_call *call, struct nx_instances *insta
 	return stream_reply(call, instances, &form, status, type, err);
 }
 
-/* The form is part of what the tag stands for. */
-static nx_rc etag_set(const struct dw_call *call, const struct nx_instances *instances,
-	const char *salt, char etag[72], struct nx_err *err)
-{
-	nx_rc rc = nx_instances_set_etag(instances, salt, etag, err);
-
-	if (!rc)
-		nx_http_set_header(call->req, "ETag", etag);
-	return rc;
-}
-
 static nx_rc instances_reply(
 	const struct dw_call *call, struct nx_instances *instances, struct nx_err *err)
 {
 	const struct dw_form form = {
 		.media = DICOM, .with_syntax = true, .multipart = true, .len = UINT64_MAX};
+	bool known = false;
 	char etag[72];
 	size_t offer;
 	nx_rc rc = negotiate(call, instances, &offer, err);
 
 	if (!rc)
-		rc = etag_set(
-			call, instances, offer == OFFER_SINGLE ? DICOM : call->base_url, etag, err);
-	if (rc || dw_not_modified(call, etag)) {
+		rc = dw_validate(call, instances, offer == OFFER_SINGLE ? DICOM : call->base_url,
+			etag, &known, err);
+	if (rc || known) {
 		nx_instances_free(instances);
-		return rc ? rc : nx_http_reply(call->req, 304, NULL, nx_slice(NULL, 0));
+		return rc ? rc : dw_reply_known(call);
 	}
 	if (offer == OFFER_SINGLE)
 		return single_reply(call, instances, etag, err);
@@ -181,6 +171,7 @@ static nx_rc bulk_form(const struct dw_call *call, struct nx_instances *instance
 	struct nx_instance_info info;
 	uint64_t off, len = 0;
 	size_t offer = 0;
+	bool known = false;
 	char etag[72];
 	nx_rc rc;
 
@@ -189,13 +180,13 @@ static nx_rc bulk_form(const struct dw_call *call, struct nx_instances *instance
 	if (!rc)
 		rc = dw_accept(call, offers, NX_ARRAY_LEN(offers), &offer, err);
 	if (!rc)
-		rc = etag_set(call, instances, text, etag, err);
+		rc = dw_validate(call, instances, text, etag, &known, err);
 	form->multipart = offer == 1;
 	form->location = nx_arena_printf(nx_http_arena(call->req), "%s%s", call->base_url,
 		nx_http_path(call->req) + strlen(nx_http_mount(call->req)));
 	if (!rc && !form->location)
 		rc = nx_err_set(err, NX_E_NOMEM, "no memory for a location");
-	if (!rc && dw_not_modified(call, etag))
+	if (known)
 		*ret_status = 304;
 	if (rc || *ret_status == 304 || form->multipart)
 		return rc;
@@ -214,7 +205,7 @@ static nx_rc bulk_reply(
 
 	if (rc || status == 304) {
 		nx_instances_free(instances);
-		return rc ? rc : nx_http_reply(call->req, 304, NULL, nx_slice(NULL, 0));
+		return rc ? rc : dw_reply_known(call);
 	}
 	return stream_reply(call, instances, &form, status, OCTETS, err);
 }

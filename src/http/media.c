@@ -171,6 +171,27 @@ static int offer_weight(const char *accept, const char *offer_text, int *ret_clo
 	return q;
 }
 
+/* RFC 9110 12.5.3: a coding counts as what it, or else "*", was given. */
+int nx_coding_weight(const char *accept, const char *coding, bool any_counts)
+{
+	struct nx_slice list = nx_slice_str(accept), member, name;
+	struct nx_media media = {0};
+	int any = 0;
+
+	while (list.n) {
+		member = trim(take_until(&list, ","));
+		if (list.n)
+			skip(&list, 1);
+		name = trim(take_until(&member, ";"));
+		media.params = member;
+		if (nx_media_eq(name, nx_slice_str(coding)))
+			return weight(&media);
+		if (nx_slice_eq(name, nx_slice_str("*")))
+			any = weight(&media);
+	}
+	return any_counts ? any : 0;
+}
+
 int nx_http_accept(const char *accept, const char *const *offers, size_t n)
 {
 	struct nx_slice list = trim(nx_slice_str(accept));

@@ -92,6 +92,7 @@ struct nx_instance_info { /* strings last as long as the selection */
 	const char *sop_instance;
 	const char *ts_uid;
 	uint64_t size; /* bytes as received */
+	int64_t received_us;
 };
 void nx_instances_info(
 	const struct nx_instances *instances, size_t i, struct nx_instance_info *ret);

@@ -1,4 +1,6 @@
 """DICOMweb (PS3.18) from outside: the whole stack in one process, requests as the client, pydicom's real files."""
+import ctypes
+import gzip
 import hashlib
 import io
 import json
@@ -376,6 +378,79 @@ def test_ranges_and_conditions(server):
     assert server.get(path + "/metadata", headers={"If-None-Match": meta.headers["ETag"]}).status_code == 304
     head = server.http.head(server.url(path), headers=single)
     assert head.status_code == 200 and int(head.headers["Content-Length"]) == len(data) and not head.content
+
+
+def unzstd(data):
+    """By the library itself, as a receiver would."""
+    lib = ctypes.CDLL("libzstd.so.1")
+    lib.ZSTD_decompress.restype = ctypes.c_size_t
+    lib.ZSTD_decompress.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_size_t]
+    out = ctypes.create_string_buffer(64 << 20)
+    n = lib.ZSTD_decompress(out, len(out), data, len(data))
+    return out.raw[:n]
+
+
+def test_metadata_and_results_are_compressed_for_who_asks(server):
+    made = series_files(40)
+    server.store([data for _, data in made])
+    ds = made[0][0]
+    for path in (f"/studies/{ds.StudyInstanceUID}/metadata", f"/studies/{ds.StudyInstanceUID}/instances"):
+        plain = server.get(path, headers={"Accept-Encoding": "identity"})
+        assert "Content-Encoding" not in plain.headers
+        for coding, decode in (("gzip", gzip.decompress), ("zstd", unzstd)):
+            coded = server.get(path, headers={"Accept-Encoding": coding}, stream=True)
+            assert coded.status_code == 200 and coded.headers["Content-Encoding"] == coding
+            assert "Accept-Encoding" in coded.headers["Vary"] and "Accept" in coded.headers["Vary"]
+            body = coded.raw.read(decode_content=False)
+            assert decode(body) == plain.content and len(body) < len(plain.content) / 3
+            assert coded.headers.get("ETag", "a") != plain.headers.get("ETag", "b")
+            head = server.http.head(server.url(path), headers={"Accept-Encoding": coding})
+            assert head.status_code == 200 and head.headers["Content-Encoding"] == coding and not head.content
+            if "ETag" in coded.headers:
+                known = {"Accept-Encoding": coding, "If-None-Match": coded.headers["ETag"]}
+                got = server.get(path, headers=known)
+                assert got.status_code == 304 and "Content-Encoding" not in got.headers
+    whole = server.get(instance_path(ds), headers={"Accept": "application/dicom", "Accept-Encoding": "gzip, zstd"})
+    assert "Content-Encoding" not in whole.headers and whole.content == made[0][1]
+
+
+def test_only_the_client_keeps_patient_data(server):
+    ds, data = series_files(1)[0]
+    server.store([data])
+    for path in (instance_path(ds), instance_path(ds) + "/metadata"):
+        got = server.get(path)
+        assert got.headers["Cache-Control"] == "private, no-cache"
+        since = {"If-Modified-Since": got.headers["Last-Modified"]}
+        again = server.get(path, headers=since)
+        assert again.status_code == 304 and again.headers["Cache-Control"] == "private, no-cache"
+        assert server.get(path, headers={**since, "If-None-Match": '"other"'}).status_code == 200
+        assert server.get(path, headers={"If-Modified-Since": "Sun, 06 Nov 1994 08:49:37 GMT"}).status_code == 200
+        assert server.get(path, headers={"If-Modified-Since": "yesterday"}).status_code == 200
+    for path in ("/studies", "/studies/1.2.3", "/nowhere/studies"):
+        assert server.get(path).headers["Cache-Control"] == "no-store"
+
+
+def test_pages_of_listed_origins_may_ask(server):
+    ds, data = series_files(1)[0]
+    server.store([data])
+    origin = "https://viewer.example.org:8443"
+    asks = {"Origin": origin, "Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "authorization"}
+    for path in ("/studies", instance_path(ds)):
+        preflight = server.http.options(server.url(path), headers={**asks, "X-Test-Role": "nobody"})
+        assert preflight.status_code == 204 and not preflight.content
+        assert preflight.headers["Access-Control-Allow-Origin"] == origin
+        assert "Authorization" in preflight.headers["Access-Control-Allow-Headers"]
+        assert "DELETE" in preflight.headers["Access-Control-Allow-Methods"]
+        got = server.get(path, headers={"Origin": origin})
+        assert got.status_code == 200 and got.headers["Access-Control-Allow-Origin"] == origin
+        assert "ETag" in got.headers["Access-Control-Expose-Headers"] and "Origin" in got.headers["Vary"]
+        assert "Access-Control-Allow-Credentials" not in got.headers
+        other = server.get(path, headers={"Origin": "https://evil.example"})
+        assert "Access-Control-Allow-Origin" not in other.headers and "Origin" in other.headers["Vary"]
+        refused = server.get(path, headers={"Origin": origin, "X-Test-Role": "nobody"})
+        assert refused.status_code == 403 and refused.headers["Access-Control-Allow-Origin"] == origin
+    assert server.http.options(server.url(instance_path(ds)), headers={**asks, "Origin": "null"}).status_code == 405
+    assert server.http.options(server.url("/"), headers={"Origin": origin}).status_code == 200
 
 
 def test_bulk_data_where_metadata_says(server):
