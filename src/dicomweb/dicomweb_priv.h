@@ -132,6 +132,12 @@ nx_rc dw_stream_read(void *payload, void *p, size_t n, size_t *ret_n, struct nx_
 nx_rc dw_stream_reply(
 	const struct dw_call *call, int status, struct dw_stream *stream, const char *content_type);
 
+/* ---- wado.c ---- */
+
+/* The only instance of a selection as one file, or a range of it.  Takes the instances. */
+nx_rc dw_reply_file(
+	const struct dw_call *call, struct nx_instances *instances, struct nx_err *err);
+
 /* ---- handlers, for the table in routes.c ---- */
 
 nx_rc dw_store(struct nx_http_req *req, struct nx_err *err);
@@ -145,6 +151,7 @@ nx_rc dw_find_instances_of_series(struct nx_http_req *req, struct nx_err *err);
 nx_rc dw_get_study(struct nx_http_req *req, struct nx_err *err);
 nx_rc dw_get_series(struct nx_http_req *req, struct nx_err *err);
 nx_rc dw_get_instance(struct nx_http_req *req, struct nx_err *err);
+nx_rc dw_get_uri(struct nx_http_req *req, struct nx_err *err);
 nx_rc dw_get_bulkdata(struct nx_http_req *req, struct nx_err *err);
 nx_rc dw_metadata_study(struct nx_http_req *req, struct nx_err *err);
 nx_rc dw_metadata_series(struct nx_http_req *req, struct nx_err *err);

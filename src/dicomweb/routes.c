@@ -32,6 +32,8 @@ const struct nx_route nx_dicomweb_routes[] = {
 		"Retrieve metadata of an instance"},
 	{"GET", INSTANCE "/bulkdata/{range}", NX_PERM_READ, NX_ACTION_READ, dw_get_bulkdata,
 		"Retrieve one value, {range} is offset-length as in metadata"},
+	{"GET", "/wado", NX_PERM_READ, NX_ACTION_READ, dw_get_uri,
+		"Retrieve an instance by query parameters (WADO-URI)"},
 	{"GET", "/series", NX_PERM_QUERY, NX_ACTION_QUERY, dw_find_series, "Search for series"},
 	{"GET", "/instances", NX_PERM_QUERY, NX_ACTION_QUERY, dw_find_instances,
 		"Search for instances"},

@@ -63,20 +63,21 @@ static nx_rc stream_reply(const struct dw_call *call, struct nx_instances *insta
 	return rc ? rc : dw_stream_reply(call, status, stream, content_type);
 }
 
-static nx_rc single_reply(const struct dw_call *call, struct nx_instances *instances,
-	const char *etag, struct nx_err *err)
+nx_rc dw_reply_file(const struct dw_call *call, struct nx_instances *instances, struct nx_err *err)
 {
 	struct dw_form form = {.media = DICOM, .len = UINT64_MAX};
 	struct nx_instance_info info;
-	char type[128];
-	int status;
-	nx_rc rc;
+	char type[128], etag[72];
+	bool known = false;
+	int status = 0;
+	nx_rc rc = dw_validate(call, instances, DICOM, etag, &known, err);
 
 	nx_instances_info(instances, 0, &info);
-	rc = dw_range(call, etag, info.size, &form.off, &form.len, &status, err);
-	if (rc) {
+	if (!rc && !known)
+		rc = dw_range(call, etag, info.size, &form.off, &form.len, &status, err);
+	if (rc || known) {
 		nx_instances_free(instances);
-		return rc;
+		return rc ? rc : dw_reply_known(call);
 	}
 	(void)snprintf(type, sizeof(type), DICOM "; transfer-syntax=%s", info.ts_uid);
 	return stream_reply(call, instances, &form, status, type, err);
@@ -92,15 +93,14 @@ static nx_rc instances_reply(
 	size_t offer;
 	nx_rc rc = negotiate(call, instances, &offer, err);
 
+	if (!rc && offer == OFFER_SINGLE)
+		return dw_reply_file(call, instances, err);
 	if (!rc)
-		rc = dw_validate(call, instances, offer == OFFER_SINGLE ? DICOM : call->base_url,
-			etag, &known, err);
+		rc = dw_validate(call, instances, call->base_url, etag, &known, err);
 	if (rc || known) {
 		nx_instances_free(instances);
 		return rc ? rc : dw_reply_known(call);
 	}
-	if (offer == OFFER_SINGLE)
-		return single_reply(call, instances, etag, err);
 	return stream_reply(call, instances, &form, 200, NULL, err);
 }
 

@@ -380,6 +380,33 @@ def test_ranges_and_conditions(server):
     assert head.status_code == 200 and int(head.headers["Content-Length"]) == len(data) and not head.content
 
 
+def test_wado_uri(server):
+    ds, data = series_files(1)[0]
+    server.store([data])
+    named = {"requestType": "WADO", "studyUID": ds.StudyInstanceUID, "seriesUID": ds.SeriesInstanceUID,
+             "objectUID": ds.SOPInstanceUID}
+    get = lambda headers=None, **params: server.get("/wado", params={**named, **params}, headers=headers)
+    whole = get(contentType="application/dicom")
+    assert whole.status_code == 200 and whole.content == data
+    assert whole.headers["Content-Type"] == f"application/dicom; transfer-syntax={ExplicitVRLittleEndian}"
+    assert pydicom.dcmread(io.BytesIO(whole.content)).SOPInstanceUID == ds.SOPInstanceUID
+    assert get().content == data  # Accept: */*
+    assert get(contentType="image/jpeg,application/dicom;q=0.5", transferSyntax=ExplicitVRLittleEndian).content == data
+    assert get(contentType="application/dicom", headers={"Range": "bytes=128-131"}).content == b"DICM"
+    assert get(headers={"If-None-Match": whole.headers["ETag"]}).status_code == 304
+    assert get(contentType="image/jpeg").status_code == 406
+    assert get(headers={"Accept": "image/jpeg"}).status_code == 406
+    assert get(contentType="application/dicom", transferSyntax="1.2.840.10008.1.2.4.50").status_code == 406
+    assert get(anonymize="yes").status_code == 406 and get(rows="64").status_code == 406
+    assert get(requestType="MADO").status_code == 400 and get(objectUID="x").status_code == 400
+    for missing in named:
+        params = {key: value for key, value in named.items() if key != missing}
+        assert server.get("/wado", params=params).status_code == 400, missing
+    assert get(objectUID=generate_uid()).status_code == 404 and get(studyUID=generate_uid()).status_code == 404
+    assert server.get("/reject/wado", params=named).status_code == 404
+    assert get(headers={"X-Test-Role": "nobody"}).status_code == 403
+
+
 def unzstd(data):
     """By the library itself, as a receiver would."""
     lib = ctypes.CDLL("libzstd.so.1")
