@@ -27,9 +27,9 @@
 #define NX_LIMIT_PIXEL_WORKERS   256u
 #define NX_LIMIT_PIXEL_MEMORY    (6144ull * NX_MIB) /* address space of one worker */
 #define NX_LIMIT_PIXEL_JOBS      100000u            /* a worker does, then it is replaced */
-#define NX_LIMIT_PIXEL_KEPT      (64ull * NX_MIB)   /* a worker that waits keeps for the next frame */
-#define NX_LIMIT_PIXEL_LUT       65536u             /* entries of one look-up table */
-#define NX_LIMIT_PIXEL_RENDERED  (256ull * NX_MIB)  /* one rendered frame */
+#define NX_LIMIT_PIXEL_KEPT      (64ull * NX_MIB) /* a worker that waits keeps for the next frame */
+#define NX_LIMIT_PIXEL_LUT       65536u           /* entries of one look-up table */
+#define NX_LIMIT_PIXEL_RENDERED  (256ull * NX_MIB) /* one rendered frame */
 
 /* Quarantine of one collection, where the site says nothing else. */
 #define NX_LIMIT_QUARANTINE_ITEMS 10000u
@@ -80,7 +80,8 @@
 #define NX_LIMIT_HTTP_QUERY        256u           /* query parameters of one request */
 #define NX_LIMIT_HTTP_ARENA        (64u * NX_MIB) /* memory of one request */
 #define NX_LIMIT_HTTP_DISCARD      (16u * NX_MIB) /* read past a refusal, to be able to say it */
-#define NX_LIMIT_URL               (8u * NX_KIB)
+#define NX_LIMIT_URL               (16u * NX_KIB) /* 2,000 numbers of frames fit */
+#define NX_LIMIT_FRAME_LIST        2000u          /* frames of one request */
 
 /* Queries. */
 #define NX_LIMIT_QUERY_ROWS   10000u

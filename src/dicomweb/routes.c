@@ -30,6 +30,8 @@ const struct nx_route nx_dicomweb_routes[] = {
 	{"GET", INSTANCE, NX_PERM_READ, NX_ACTION_READ, dw_get_instance, "Retrieve an instance"},
 	{"GET", INSTANCE "/metadata", NX_PERM_READ, NX_ACTION_READ_METADATA, dw_metadata_instance,
 		"Retrieve metadata of an instance"},
+	{"GET", INSTANCE "/frames/{frames}", NX_PERM_READ, NX_ACTION_READ, dw_get_frames,
+		"Retrieve frames, {frames} is a list of numbers with commas between"},
 	{"GET", INSTANCE "/bulkdata/{range}", NX_PERM_READ, NX_ACTION_READ, dw_get_bulkdata,
 		"Retrieve one value, {range} is offset-length as in metadata"},
 	{"GET", "/wado", NX_PERM_READ, NX_ACTION_READ, dw_get_uri,

@@ -165,7 +165,8 @@ NX_NODISCARD nx_rc nx_http_range(const struct nx_http_req *req, uint64_t size, u
 
 /* RFC 9110 12.5.1 and PS3.18 8.7: the best of `offers` ("application/dicom+json") for the Accept
  * header, whose media types may be listed, quoted or not, with parameters and "transfer-syntax=*".
- * Any one satisfiable member is enough.  Index of the offer, or -1. */
+ * Any one satisfiable member is enough.  An offer with "; explicit=" is for those alone that name
+ * its type and a transfer syntax.  Index of the offer, or -1. */
 int nx_http_accept(const char *accept, const char *const *offers, size_t n);
 
 enum {

@@ -128,11 +128,21 @@ static bool param_agrees(
 	return nx_media_eq(want, nx_slice_str("*")) || nx_media_eq(want, have);
 }
 
+static bool has_param(const struct nx_media *media, const char *name)
+{
+	struct nx_slice value;
+
+	return nx_media_param(media, name, &value);
+}
+
 /* How closely `range` names `offer`: 0 not at all, 1 any, 2 any subtype, 3 as plain JSON, 4 it. */
 static int closeness(const struct nx_media *range, const struct nx_media *offer)
 {
 	const struct nx_slice any = nx_slice_str("*");
 
+	if (has_param(offer, "explicit") &&
+		(!has_param(range, "transfer-syntax") || nx_slice_eq(range->subtype, any)))
+		return 0;
 	if (nx_slice_eq(range->type, any) && nx_slice_eq(range->subtype, any))
 		return 1;
 	if (!nx_media_eq(range->type, offer->type))

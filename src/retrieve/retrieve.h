@@ -17,6 +17,7 @@
 
 #include "base/auto.h"
 #include "base/err.h"
+#include "base/slice.h"
 
 struct nx_archive;
 struct nx_arena;
@@ -114,6 +115,13 @@ NX_NODISCARD nx_rc nx_instances_at(struct nx_instances *instances, size_t i,
 /* Bytes of the current one, as received, from `off`; *ret_n 0 at the end. */
 NX_NODISCARD nx_rc nx_instances_read(struct nx_instances *instances, uint64_t off, void *p,
 	size_t n, size_t *ret_n, struct nx_err *err);
+/*
+ * A value of the first one that does not lie in its bytes where metadata says, because its data set
+ * is deflated: it is as long as the selection.  Of all others ret->p is NULL, and the value is
+ * read.  NX_E_NOENT.
+ */
+NX_NODISCARD nx_rc nx_instances_value(struct nx_instances *instances, uint64_t off, uint64_t len,
+	struct nx_slice *ret, struct nx_err *err);
 /* The strong ETag of the current one, quoted. */
 void nx_instances_etag(const struct nx_instances *instances, char ret[72]);
 

@@ -380,6 +380,37 @@ def test_ranges_and_conditions(server):
     assert head.status_code == 200 and int(head.headers["Content-Length"]) == len(data) and not head.content
 
 
+@pytest.mark.parametrize("name", ["image_dfl.dcm", "JPEG2000.dcm", "CT_small.dcm", "waveform_ecg.dcm", "liver_1frame.dcm"])
+def test_every_bulk_data_uri_leads_to_its_value(server, name):
+    ds = pydicom.dcmread(DATA / name)
+    assert server.store([(DATA / name).read_bytes()]).status_code == 200
+    (meta,) = server.get(instance_path(ds) + "/metadata").json()
+    found = 0
+
+    def walk(json_set, dicom_set):
+        nonlocal found
+        for tag, attribute in json_set.items():
+            if "BulkDataURI" in attribute:
+                found += 1
+                want = dicom_set[int(tag, 16)].value
+                got = server.http.get(attribute["BulkDataURI"])
+                assert got.status_code == 200, got.text
+                end = b"\xfe\xff\xdd\xe0\0\0\0\0"
+                assert got.content in (want, want + end)
+                assert server.http.get(attribute["BulkDataURI"], headers={"Range": "bytes=2-5"}).content == want[2:6]
+                (part,) = parts(server.http.get(
+                    attribute["BulkDataURI"], headers={"Accept": 'multipart/related; type="application/octet-stream"'}))
+                assert part[1] == got.content and part[0]["Content-Location"] == attribute["BulkDataURI"]
+                other = attribute["BulkDataURI"].rsplit("-", 1)[0] + "-99999999999"
+                assert server.http.get(other).status_code == 404
+            for one, item in zip(attribute.get("Value", []) if attribute["vr"] == "SQ" else [],
+                                 dicom_set[int(tag, 16)].value if attribute["vr"] == "SQ" else []):
+                walk(one, item)
+
+    walk(meta, ds)
+    assert found
+
+
 def test_wado_uri(server):
     ds, data = series_files(1)[0]
     server.store([data])

@@ -568,7 +568,7 @@ static void test_long_targets_and_heads_are_refused(void **state)
 	struct fixture *fx = *state;
 	static char text[60000];
 
-	for (size_t n = 9000; n < 50000; n += 30000) {
+	for (size_t n = 17000; n < 50000; n += 30000) {
 		NX_AUTO(nx_conn) *a = fx_dial(fx);
 		NX_AUTO(nx_conn) *b = fx_dial(fx);
 		int status;
