@@ -61,13 +61,21 @@ static nx_rc samples_place(uint8_t *out, const struct nx_pixel_desc *desc, unsig
 	return NX_OK;
 }
 
+/* The stream up to and with EOI, without what makes its length even; empty where it has no end. */
+static struct nx_slice stream_trim(struct nx_slice frame)
+{
+	while (frame.n && (frame.p[frame.n - 1] == 0 || frame.p[frame.n - 1] == 0xFF))
+		frame.n--;
+	if (frame.n < 2 || frame.p[frame.n - 2] != 0xFF || frame.p[frame.n - 1] != 0xD9)
+		return nx_slice(NULL, 0);
+	return frame;
+}
+
 /* Some writers have a zero between the scan and EOI: the samples were all there before it. */
 static bool only_padded(charls_jpegls_errc code, bool one_scan, struct nx_slice frame)
 {
-	const size_t n = frame.n - (frame.n && frame.p[frame.n - 1] == 0);
-
-	return code == CHARLS_JPEGLS_ERRC_JPEG_MARKER_START_BYTE_NOT_FOUND && one_scan && n > 3 &&
-		frame.p[n - 3] == 0 && frame.p[n - 2] == 0xFF && frame.p[n - 1] == 0xD9;
+	return code == CHARLS_JPEGLS_ERRC_JPEG_MARKER_START_BYTE_NOT_FOUND && one_scan &&
+		frame.n > 2 && frame.p[frame.n - 3] == 0;
 }
 
 static nx_rc decode_with(charls_jpegls_decoder *decoder, const struct nx_pixel_desc *desc,
@@ -103,8 +111,9 @@ nx_rc nx_jls_decode(const struct nx_pixel_codec *codec, const struct nx_pixel_de
 	if (desc->bits_allocated == 1 || desc->bits_allocated > 32)
 		return nx_err_set(err, NX_E_UNSUPPORTED, "JPEG-LS of %u bits allocated",
 			desc->bits_allocated);
+	frame = stream_trim(frame); /* the library does not come back from one that just stops */
 	if (!frame.n)
-		return nx_err_set(err, NX_E_SHORT, "JPEG-LS stream is empty");
+		return nx_err_set(err, NX_E_SHORT, "JPEG-LS stream has no end");
 	decoder = charls_jpegls_decoder_create();
 	if (!decoder)
 		return nx_err_set(err, NX_E_NOMEM, "no memory for JPEG-LS");

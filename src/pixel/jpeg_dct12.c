@@ -40,7 +40,7 @@ enum {
  * Eight values to eight (C. Loeffler, A. Ligtenberg, G. Moschytz: Practical fast 1-D DCT algorithms
  * with 11 multiplications, ICASSP 1989), without the last scaling.
  */
-static void transform(const int64_t in[8], int64_t ret[8])
+static inline void transform(const int64_t in[8], int64_t ret[8])
 {
 	int64_t z1 = (in[2] + in[6]) * F_0_541196100;
 	const int64_t e2 = z1 - in[6] * F_1_847759065, e3 = z1 + in[2] * F_0_765366865;
@@ -73,71 +73,142 @@ static int64_t descale(int64_t v, unsigned bits)
 	return (v + (1ll << (bits - 1))) >> bits;
 }
 
-/* `block` by columns, then by rows, to samples of `bytes` bytes, `stride` samples a row. */
-static void block_transform(const int32_t block[64], uint16_t ret[64])
+static uint16_t sample(int64_t v)
 {
-	int64_t between[64], in[8], got[8];
+	v += CENTER;
+	return (uint16_t)(v < 0 ? 0 : v > MAX ? MAX : v);
+}
 
-	for (unsigned x = 0; x < 8; x++) {
-		int32_t any = 0;
+/* A column, and below a row; most have a first value only, which the transform repeats. */
+static void column_transform(const int32_t *column, int64_t *ret)
+{
+	const int32_t any = column[8] | column[16] | column[24] | column[32] | column[40] |
+		column[48] | column[56];
+	int64_t in[8], got[8];
 
-		for (unsigned y = 1; y < 8; y++)
-			any |= block[8 * y + x];
+	if (!any) {
 		for (unsigned y = 0; y < 8; y++)
-			in[y] = block[8 * y + x];
-		if (any)
-			transform(in, got);
-		for (unsigned y = 0; y < 8; y++)
-			between[8 * y + x] = any ? descale(got[y], CONST_BITS - PASS_BITS)
-						 : in[0] * (1 << PASS_BITS);
+			ret[8 * y] = (int64_t)column[0] * (1 << PASS_BITS);
+		return;
 	}
-	for (unsigned y = 0; y < 8; y++) {
-		transform(&between[8 * y], got);
-		for (unsigned x = 0; x < 8; x++) {
-			const int64_t v = descale(got[x], CONST_BITS + PASS_BITS + 3) + CENTER;
+	for (unsigned y = 0; y < 8; y++)
+		in[y] = column[8 * y];
+	transform(in, got);
+	for (unsigned y = 0; y < 8; y++)
+		ret[8 * y] = descale(got[y], CONST_BITS - PASS_BITS);
+}
 
-			ret[8 * y + x] = (uint16_t)(v < 0 ? 0 : v > MAX ? MAX : v);
-		}
+static void row_transform(const int64_t in[8], uint16_t ret[8])
+{
+	int64_t got[8];
+
+	if (!(in[1] | in[2] | in[3] | in[4] | in[5] | in[6] | in[7])) {
+		const uint16_t v = sample(descale(in[0], PASS_BITS + 3));
+
+		for (unsigned x = 0; x < 8; x++)
+			ret[x] = v;
+		return;
 	}
+	transform(in, got);
+	for (unsigned x = 0; x < 8; x++)
+		ret[x] = sample(descale(got[x], CONST_BITS + PASS_BITS + 3));
 }
 
 struct decoder {
 	struct nx_jpeg jpeg;
 	struct nx_jpeg_bits bits;
 	int32_t dc[NX_JPEG_COMPS]; /* of the block before */
+	/* The block at hand; not on the stack, where compilers clear it every time. */
+	int32_t block[64];
+	int64_t between[64];
+	uint16_t samples[64];
 };
 
-/* One block's coefficients, dequantized; false for codes that are none (F.2.2). */
-static bool block_read(struct decoder *d, unsigned c, int32_t ret[64])
+static void block_transform(struct decoder *d, bool flat)
 {
+	const int32_t *block = d->block;
+	uint16_t *ret = d->samples;
+
+	if (flat) {
+		const uint16_t v =
+			sample(descale((int64_t)block[0] * (1 << PASS_BITS), PASS_BITS + 3));
+
+		for (unsigned i = 0; i < 64; i++)
+			ret[i] = v;
+		return;
+	}
+	for (unsigned x = 0; x < 8; x++)
+		column_transform(&block[x], &d->between[x]);
+	for (unsigned y = 0; y < 8; y++)
+		row_transform(&d->between[8 * y], &ret[8 * y]);
+}
+
+/* Coefficients 1 to 63 (F.2.2.2), dequantized; *ret_flat where all are zero. */
+static bool ac_read(struct nx_jpeg_bits *bits, const struct nx_jpeg_huff *ac, const uint16_t *quant,
+	int32_t ret[64], bool *ret_flat)
+{
+	*ret_flat = true;
+	for (unsigned k = 1; k < 64; k++) {
+		uint32_t found;
+		int symbol;
+
+		nx_jpeg_bits_fill(bits);
+		found = ac->fast[bits->acc >> (64 - NX_JPEG_FAST)];
+		if (found) {
+			nx_jpeg_bits_drop(bits, found >> 20);
+			k += found >> 16 & 15;
+			if (k > 63)
+				return false;
+			ret[zigzag[k]] = (int16_t)found * quant[k];
+			*ret_flat = false;
+			continue;
+		}
+		symbol = nx_jpeg_symbol(bits, ac);
+		if (symbol < 0)
+			return false;
+		if (!(symbol & 15)) {
+			if (symbol < 15 << 4) /* end of block */
+				break;
+			k += 15;
+			continue;
+		}
+		k += (unsigned)symbol >> 4;
+		symbol &= 15;
+		if (k > 63 || symbol > AC_SIZE_MAX)
+			return false;
+		ret[zigzag[k]] = nx_jpeg_extend(bits, (unsigned)symbol) * quant[k];
+		*ret_flat = false;
+	}
+	return true;
+}
+
+/* False for codes that are none. */
+static bool block_read(struct decoder *d, unsigned c, bool *ret_flat)
+{
+	int32_t *ret = d->block;
 	const struct nx_jpeg_comp *comp = &d->jpeg.comps[c];
 	const uint16_t *quant = d->jpeg.quant[comp->quant];
-	const struct nx_jpeg_huff *ac = &d->jpeg.ac[comp->ac];
+	struct nx_jpeg_bits bits = d->bits; /* so that they stay in registers */
+	bool good;
 	int size;
 
 	memset(ret, 0, 64 * sizeof(*ret));
-	nx_jpeg_bits_fill(&d->bits);
-	size = nx_jpeg_symbol(&d->bits, &d->jpeg.dc[comp->dc]);
+	nx_jpeg_bits_fill(&bits);
+	size = nx_jpeg_symbol(&bits, &d->jpeg.dc[comp->dc]);
 	if (size < 0 || size > DC_SIZE_MAX)
 		return false;
 	if (size)
-		d->dc[c] = (int16_t)(d->dc[c] + nx_jpeg_extend(&d->bits, (unsigned)size));
+		d->dc[c] = (int16_t)(d->dc[c] + nx_jpeg_extend(&bits, (unsigned)size));
 	ret[0] = d->dc[c] * quant[0];
-	for (unsigned k = 1; k < 64; k++) {
-		nx_jpeg_bits_fill(&d->bits);
-		size = nx_jpeg_symbol(&d->bits, ac);
-		if (size < 0)
-			return false;
-		if (size < 15 << 4 && !(size & 15)) /* end of block */
-			break;
-		k += (unsigned)size >> 4;
-		size &= 15;
-		if (k > 63 || size > AC_SIZE_MAX)
-			return false;
-		if (size)
-			ret[zigzag[k]] = nx_jpeg_extend(&d->bits, (unsigned)size) * quant[k];
-	}
-	return true;
+	good = ac_read(&bits, &d->jpeg.ac[comp->ac], quant, ret, ret_flat);
+	d->bits = bits;
+	return good;
+}
+
+static void row16_put(const uint16_t row[8], uint8_t *out)
+{
+	for (unsigned x = 0; x < 8; x++)
+		nx_sample_put(out, 2, x, row[x]);
 }
 
 static void block_put(const uint16_t block[64], const struct nx_pixel_desc *desc, size_t y0,
@@ -147,6 +218,11 @@ static void block_put(const uint16_t block[64], const struct nx_pixel_desc *desc
 	const size_t rows = desc->rows - y0 < 8 ? desc->rows - y0 : 8;
 	const size_t columns = desc->columns - x0 < 8 ? desc->columns - x0 : 8;
 
+	if (bytes == 2 && desc->samples == 1 && columns == 8) {
+		for (size_t y = 0; y < rows; y++)
+			row16_put(&block[8 * y], out + ((y0 + y) * desc->columns + x0) * 2);
+		return;
+	}
 	for (size_t y = 0; y < rows; y++)
 		for (size_t x = 0; x < columns; x++)
 			nx_sample_put(out, bytes,
@@ -170,16 +246,15 @@ static nx_rc mcu_decode(struct decoder *d, const struct nx_pixel_desc *desc, siz
 	uint8_t *out, struct nx_err *err)
 {
 	const size_t across = (desc->columns + 7) / 8;
-	int32_t block[64];
-	uint16_t samples[64];
+	bool flat;
 
 	for (unsigned i = 0; i < d->jpeg.n_scan; i++) {
 		const unsigned c = d->jpeg.scan[i];
 
-		if (!block_read(d, c, block))
+		if (!block_read(d, c, &flat))
 			return nx_err_set(err, NX_E_MALFORMED, "JPEG block %zu is damaged", mcu);
-		block_transform(block, samples);
-		block_put(samples, desc, mcu / across * 8, mcu % across * 8, c, out);
+		block_transform(d, flat);
+		block_put(d->samples, desc, mcu / across * 8, mcu % across * 8, c, out);
 	}
 	if (nx_jpeg_bits_short(&d->bits))
 		return nx_err_set(err, NX_E_SHORT, "JPEG scan ends in block %zu", mcu);

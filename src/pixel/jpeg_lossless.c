@@ -37,7 +37,7 @@ static inline uint16_t difference(
 	found = huff->fast[bits->acc >> (64 - NX_JPEG_FAST)];
 	if (!found)
 		return difference_slow(bits, huff, bad);
-	nx_jpeg_bits_drop(bits, found >> 16);
+	nx_jpeg_bits_drop(bits, found >> 20);
 	return (uint16_t)found;
 }
 

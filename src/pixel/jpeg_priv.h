@@ -32,7 +32,9 @@ struct nx_jpeg_huff {
 	int32_t last[18];                 /* largest code of a length, -1 for none (F.2.2.3) */
 	int32_t base[17];                 /* values index = code + base[length] */
 	uint16_t look[1 << NX_JPEG_LOOK]; /* length << 8 | value; 0: longer than the look-up */
-	/* A code and the bits behind it that fit: length << 16 | difference; 0: they do not. */
+	/* A code and the bits behind it, where they fit: length of both << 20 | zeros before it <<
+	 * 16 | number that they stand for.  0 where they do not fit, or where there is no number.
+	 */
 	uint32_t fast[1 << NX_JPEG_FAST];
 };
 

@@ -106,21 +106,23 @@ nx_rc nx_jpeg_peek(
 
 /* ---- Huffman tables ---- */
 
-static void fast_build(struct nx_jpeg_huff *h)
+/* `size_mask` is 15 where a symbol has a run of zeros above its size (F.1.2.2.1), else all ones. */
+static void fast_build(struct nx_jpeg_huff *h, unsigned size_mask)
 {
 	for (unsigned i = 0; i < 1u << NX_JPEG_FAST; i++) {
 		const unsigned found = h->look[i >> (NX_JPEG_FAST - NX_JPEG_LOOK)];
-		const unsigned len = found >> 8, more = found & 0xFF;
+		const unsigned symbol = found & 0xFF, more = symbol & size_mask;
+		const unsigned run = symbol & ~size_mask, len = (found >> 8) + more;
 		int32_t v = 0;
 
 		h->fast[i] = 0;
-		if (!found || len + more > NX_JPEG_FAST)
+		if (!found || len > NX_JPEG_FAST || (size_mask == 15 && !more))
 			continue;
 		if (more) {
-			v = (int32_t)(i >> (NX_JPEG_FAST - len - more) & ((1u << more) - 1));
+			v = (int32_t)(i >> (NX_JPEG_FAST - len) & ((1u << more) - 1));
 			v = v < 1 << (more - 1) ? v - (1 << more) + 1 : v;
 		}
-		h->fast[i] = (len + more) << 16 | (uint16_t)v;
+		h->fast[i] = len << 20 | run << 12 | (uint16_t)v;
 	}
 }
 
@@ -170,7 +172,7 @@ static nx_rc huffman_tables(struct nx_jpeg *jpeg, struct nx_rd rd, struct nx_err
 		if (n > sizeof(h->values) || !nx_rd_copy(&rd, h->values, n) ||
 			!codes_build(h, counts))
 			return damaged(MARKER_DHT, err);
-		fast_build(h);
+		fast_build(h, head >> 4 ? 15 : 0xFF);
 		h->defined = true;
 	}
 	return NX_OK;

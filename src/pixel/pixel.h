@@ -64,7 +64,6 @@ enum nx_pixel_codec_flags {
 	NX_PIXEL_LOSSY = 2,      /* what it encodes may differ (PS3.5 A.4); sets (0028,2110) */
 	NX_PIXEL_VIDEO = 4,      /* one stream for all frames: passed through, never decoded */
 	NX_PIXEL_BIG_ENDIAN = 8, /* PS3.5 A.3 */
-	NX_PIXEL_RPCL = 16,      /* resolutions first, with TLM markers */
 };
 
 /* What an encoder is told; zeros mean its default. */

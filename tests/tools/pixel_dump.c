@@ -8,12 +8,14 @@
 #include <string.h>
 
 #include "base/limits.h"
+#include "pixel/render.h"
 #include "pixel_file.h"
 
 struct how {
 	unsigned flags;
 	const char *uid;
 	struct nx_pixel_params params;
+	struct nx_gray window; /* not NX_VOI_FRAME: rendered */
 	FILE *out;
 };
 
@@ -41,6 +43,22 @@ static nx_rc frame_encode(const struct how *how, const struct nx_pixel_desc *des
 	return rc ? rc : put(how->out, stream.data, stream.len, err);
 }
 
+static nx_rc frame_render(const struct how *how, const struct pixel_file *file,
+	const struct nx_pixel_desc *desc, struct nx_slice samples, struct nx_err *err)
+{
+	const size_t n = (size_t)desc->rows * desc->columns;
+	struct nx_gray window = how->window;
+	NX_AUTO_MEM uint8_t *gray = malloc(n);
+	nx_rc rc;
+
+	if (!gray)
+		return nx_err_set(err, NX_E_NOMEM, "no memory for a frame");
+	window.slope = file->slope;
+	window.intercept = file->intercept;
+	rc = nx_render_gray(desc, samples, &window, gray, err);
+	return rc ? rc : put(how->out, gray, n, err);
+}
+
 static nx_rc frames_dump(const struct how *how, const struct pixel_file *file,
 	struct nx_pixel_desc *got, struct nx_err *err)
 {
@@ -55,6 +73,8 @@ static nx_rc frames_dump(const struct how *how, const struct pixel_file *file,
 			len, got, err);
 		if (!rc && how->uid)
 			rc = frame_encode(how, got, nx_slice(samples, len), got, err);
+		else if (!rc && how->window.voi)
+			rc = frame_render(how, file, got, nx_slice(samples, len), err);
 		else if (!rc)
 			rc = put(how->out, samples, len, err);
 		if (rc)
@@ -87,25 +107,61 @@ static unsigned number(const char *text)
 	return (unsigned)strtoul(text, NULL, 10);
 }
 
+/* As docs/TRANSFER-SYNTAXES.md has it. */
+static int table_print(void)
+{
+	for (const struct nx_pixel_codec *c = nx_pixel_codecs; c->uid; c++)
+		(void)printf("| %s | %s | %s | %s | %u | %s |\n", c->uid, c->name,
+			c->decode                           ? "yes"
+				: c->flags & NX_PIXEL_VIDEO ? "as it is"
+							    : "no",
+			!c->encode                          ? "no"
+				: c->flags & NX_PIXEL_LOSSY ? "lossy"
+							    : "lossless",
+			c->bits_max, c->library ? c->library : "none");
+	return 0;
+}
+
+/* One option and its words; how many there were, 0 for none that is known. */
+static int option(struct how *how, int n, char **words)
+{
+	if (strcmp(words[0], "--rgb") == 0) {
+		how->flags |= NX_PIXEL_RGB;
+		return 1;
+	}
+	if (strcmp(words[0], "--encode") == 0 && n > 1) {
+		how->uid = words[1];
+		return 2;
+	}
+	if (strcmp(words[0], "--param") == 0 && n > 1) {
+		const unsigned v = number(words[1]);
+
+		how->params = (struct nx_pixel_params){v, v, v};
+		return 2;
+	}
+	if (strcmp(words[0], "--window") == 0 && n > 2) {
+		how->window = (struct nx_gray){.voi = NX_VOI_LINEAR,
+			.center = strtod(words[1], NULL),
+			.width = strtod(words[2], NULL)};
+		return 3;
+	}
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	struct how how = {.flags = NX_PIXEL_INTERLEAVED};
 	struct nx_err err = {0};
+	int at = 1, n = 1;
 	nx_rc rc;
-	int at = 1;
 
-	for (; at < argc && argv[at][0] == '-'; at++)
-		if (strcmp(argv[at], "--rgb") == 0)
-			how.flags |= NX_PIXEL_RGB;
-		else if (strcmp(argv[at], "--encode") == 0 && at + 1 < argc)
-			how.uid = argv[++at];
-		else if (strcmp(argv[at], "--param") == 0 && at + 1 < argc)
-			how.params = (struct nx_pixel_params){number(argv[at + 1]),
-				number(argv[at + 1]), number(argv[at + 1])},
-			at++;
-	how.out = argc - at == 2 ? fopen(argv[at + 1], "wb") : NULL;
+	if (argc == 2 && strcmp(argv[1], "--table") == 0)
+		return table_print();
+	for (; n && at < argc && argv[at][0] == '-'; at += n)
+		n = option(&how, argc - at, argv + at);
+	how.out = n && argc - at == 2 ? fopen(argv[at + 1], "wb") : NULL;
 	if (!how.out) {
-		(void)fprintf(stderr, "usage: pixel_dump [--rgb] [--encode UID] FILE OUT\n");
+		(void)fprintf(stderr, "usage: pixel_dump [options] FILE OUT\n");
 		return 2;
 	}
 	rc = dump(&how, argv[at], &err);

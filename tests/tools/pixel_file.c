@@ -19,6 +19,14 @@ static uint16_t number(const struct nx_dataset *ds, nx_tag tag, uint16_t otherwi
 	return nx_dataset_int(ds, tag, &v) && v >= 0 && v <= UINT16_MAX ? (uint16_t)v : otherwise;
 }
 
+static double real(
+	struct pixel_file *file, const struct nx_dataset *ds, nx_tag tag, double otherwise)
+{
+	const char *text = nx_dataset_text(ds, tag, file->arena);
+
+	return text && *text ? strtod(text, NULL) : otherwise;
+}
+
 static void describe(struct pixel_file *file, const struct nx_dataset *ds)
 {
 	const char *term = nx_dataset_text(ds, NX_TAG_PHOTOMETRIC_INTERPRETATION, file->arena);
@@ -34,6 +42,8 @@ static void describe(struct pixel_file *file, const struct nx_dataset *ds)
 	d->is_signed = number(ds, NX_TAG_PIXEL_REPRESENTATION, 0) == 1;
 	d->planar = number(ds, NX_TAG_PLANAR_CONFIGURATION, 0) == 1 && d->samples > 1;
 	d->photometric = nx_photometric_parse(nx_slice_str(term ? term : ""));
+	file->slope = real(file, ds, NX_TAG_RESCALE_SLOPE, 1);
+	file->intercept = real(file, ds, NX_TAG_RESCALE_INTERCEPT, 0);
 	d->frames = 1;
 	if (nx_dataset_int(ds, NX_TAG_NUMBER_OF_FRAMES, &frames) && frames > 0)
 		d->frames = frames < UINT32_MAX ? (uint32_t)frames : UINT32_MAX;

@@ -13,6 +13,8 @@ struct pixel_file {
 	struct nx_arena *arena;
 	const struct nx_pixel_codec *codec;
 	struct nx_pixel_desc desc;
+	double slope; /* rescale */
+	double intercept;
 	struct nx_slice *frames; /* desc.frames of them; from the arena or of `bytes` */
 };
 

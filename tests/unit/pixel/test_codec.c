@@ -341,6 +341,43 @@ static void test_streams_that_are_not_the_image_are_refused(void **state)
 	}
 }
 
+/* A byte that makes the length even may be anything that is no marker; without EOI there is no end.
+ */
+static void test_jpeg_ls_ends_with_its_marker(void **state)
+{
+	const struct nx_pixel_codec *codec = nx_pixel_codec_find("1.2.840.10008.1.2.4.80");
+	const struct shape shape = {16, 16, 1, false};
+	const struct nx_pixel_desc desc = describe(&shape, 8, 8, false);
+	uint8_t samples[256], out[256];
+	struct nx_pixel_desc got;
+	NX_AUTO_DONE(nx_buf) stream;
+	size_t n;
+
+	(void)state;
+	nx_buf_init(&stream, LEN_MAX, 0);
+	picture(&desc, samples);
+	assert_rc(nx_pixel_encode(codec, &desc, nx_slice(samples, 256), NULL, &stream, &got, NULL),
+		NX_OK);
+	n = stream.len;
+	for (unsigned pad = 0; pad < 2; pad++) {
+		stream.len = n;
+		nx_buf_put_u8(&stream, pad ? 0xFF : 0);
+		assert_rc(nx_pixel_decode(
+				  codec, &desc, 0, nx_buf_slice(&stream), out, 256, &got, NULL),
+			NX_OK);
+		assert_memory_equal(out, samples, 256);
+	}
+	assert_rc(nx_pixel_decode(
+			  codec, &desc, 0, nx_slice(stream.data, n - 2), out, 256, &got, NULL),
+		NX_E_SHORT);
+	memmove(stream.data + n - 1, stream.data + n - 2, 2); /* a zero before EOI */
+	stream.data[n - 2] = 0;
+	assert_rc(nx_pixel_decode(
+			  codec, &desc, 0, nx_slice(stream.data, n + 1), out, 256, &got, NULL),
+		NX_OK);
+	assert_memory_equal(out, samples, 256);
+}
+
 static void test_rows_of_the_table_are_whole(void **state)
 {
 	(void)state;
@@ -406,6 +443,7 @@ int main(void)
 		cmocka_unit_test(test_one_bit_frames_are_cut_out_of_bytes),
 		cmocka_unit_test(test_bombs_are_refused_before_memory_is_taken),
 		cmocka_unit_test(test_streams_that_are_not_the_image_are_refused),
+		cmocka_unit_test(test_jpeg_ls_ends_with_its_marker),
 		cmocka_unit_test(test_rows_of_the_table_are_whole),
 		cmocka_unit_test(test_terms_are_known_with_padding),
 		cmocka_unit_test(test_failing_allocations_are_reported),
