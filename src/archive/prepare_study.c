@@ -22,6 +22,7 @@ static nx_rc study_new(struct nx_archive *a, struct group *g, struct target *t,
 	row.n_instances = 0;
 	row.received_us = g->now_us;
 	row.updated_us = g->now_us;
+	row.complete_us = NX_STUDY_OPEN;
 	rc = nx_op_put_study(&row, t->domain, g->arena, &op);
 	if (rc)
 		return nx_err_set(err, rc, "no memory for a study row");
@@ -192,23 +193,32 @@ static nx_rc series_dirty(struct group *g, struct cached_series *c, struct nx_er
 	return NX_OK;
 }
 
+static nx_rc study_touch(struct group *g, struct target *t, struct nx_err *err)
+{
+	nx_rc rc = study_dirty(g, t->study, err);
+
+	if (!rc)
+		rc = series_dirty(g, t->series, err);
+	if (rc)
+		return rc;
+	t->study->new_updated_us = g->now_us;
+	t->series->new_updated_us = g->now_us;
+	return NX_OK;
+}
+
 nx_rc study_count(struct group *g, struct target *t, struct nx_err *err)
 {
 	nx_rc rc;
 
 	if (!t->study)
 		return NX_OK;
-	rc = study_dirty(g, t->study, err);
-	if (!rc)
-		rc = series_dirty(g, t->series, err);
+	rc = study_touch(g, t, err);
 	if (rc)
 		return rc;
 	if (t->series->n_instances++ == 0)
 		t->study->add_series++;
 	t->study->add_instances++;
-	t->study->new_updated_us = g->now_us;
 	t->series->add_instances++;
-	t->series->new_updated_us = g->now_us;
 	return NX_OK;
 }
 
@@ -260,7 +270,7 @@ nx_rc study_move(struct nx_archive *a, struct group *g, struct target *t, struct
 	nx_rc rc;
 
 	if (t->old.series == (t->series ? t->series->id : 0))
-		return NX_OK;
+		return t->series ? study_touch(g, t, err) : NX_OK;
 	rc = study_count(g, t, err);
 	if (rc || !t->old.series)
 		return rc;
@@ -332,13 +342,15 @@ static void study_clean(struct cached_study *c)
 	c->new_updated_us = 0;
 }
 
-nx_rc prepare_counters(struct group *g, struct nx_err *err)
+nx_rc prepare_counters(struct nx_archive *a, struct group *g, struct nx_err *err)
 {
 	nx_rc rc = NX_OK;
 
 	for (struct cached_study *c = g->dirty_studies; c && !rc; c = c->dirty_next) {
 		rc = study_counters(g, c, err);
 		study_clean(c);
+		if (a->on_study)
+			a->on_study(a->on_study_payload, c->id);
 	}
 	for (struct cached_series *c = g->dirty_series; c && !rc; c = c->dirty_next) {
 		rc = series_counters(g, c, err);

@@ -75,6 +75,7 @@ static const struct cat_column study_cols[] = {
 	INT(nx_study, n_instances),
 	INT(nx_study, received_us),
 	INT(nx_study, updated_us),
+	INT_SINCE(nx_study, complete_us, 3),
 };
 /* No index on a column that every arriving instance changes.  Modalities stand behind the date, so
  * that the two together cost no look at a study of another modality. */

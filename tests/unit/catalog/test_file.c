@@ -225,6 +225,7 @@ static void test_an_older_schema_is_brought_up_to_date(void **state)
 			  "ALTER TABLE quarantine DROP COLUMN subject;"
 			  "ALTER TABLE quarantine DROP COLUMN item;"
 			  "INSERT INTO quarantine(id, source, size) VALUES (6, 'old', 4);"
+			  "ALTER TABLE study DROP COLUMN complete_us;"
 			  "DROP INDEX study_date_modalities;"
 			  "CREATE INDEX study_date ON study(date);"
 			  "PRAGMA user_version = 1",
@@ -233,6 +234,7 @@ static void test_an_older_schema_is_brought_up_to_date(void **state)
 	fx->cat = nx_cat_free(fx->cat);
 	assert_ok(nx_cat_open(&opts, &fx->cat, &fx->err), &fx->err);
 	assert_ok(nx_cat_study(fx->cat, 1, "1.2.826.100", fx->arena, &study, &fx->err), &fx->err);
+	assert_i64(study.complete_us, 0);
 	assert_ok(
 		nx_cat_quarantine(fx->cat, 0, 0, 0, 1, quarantine_look, &got, &fx->err), &fx->err);
 	assert_i64(got.id, 6);
