@@ -81,7 +81,8 @@
 #define NX_LIMIT_HTTP_QUERY        256u           /* query parameters of one request */
 #define NX_LIMIT_HTTP_ARENA        (64u * NX_MIB) /* memory of one request */
 #define NX_LIMIT_HTTP_DISCARD      (16u * NX_MIB) /* read past a refusal, to be able to say it */
-#define NX_LIMIT_URL               (8u * NX_KIB)
+#define NX_LIMIT_URL               (16u * NX_KIB) /* 2,000 numbers of frames fit */
+#define NX_LIMIT_FRAME_LIST        2000u          /* frames of one request */
 
 /* Queries. */
 #define NX_LIMIT_QUERY_ROWS   10000u
