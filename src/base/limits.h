@@ -18,6 +18,19 @@
 #define NX_LIMIT_DICOM_INFLATE_RATIO 200u /* deflated transfer syntax: output per input byte */
 #define NX_LIMIT_DICOM_INSTANCE      (1ull << 40) /* one instance, bytes */
 
+/* Pixels (PS3.5 8, A.4). */
+#define NX_LIMIT_PIXEL_FRAME     (1024ull * NX_MIB) /* one decoded frame */
+#define NX_LIMIT_PIXEL_FRAMES    1000000u           /* of one instance; whole slides have 100,000 */
+#define NX_LIMIT_PIXEL_FRAGMENTS 4000000u           /* of one instance */
+#define NX_LIMIT_PIXEL_SCANS     512u               /* of one JPEG image */
+#define NX_LIMIT_PIXEL_FRAME_US  (60ll * 1000000)   /* time for one frame, where nobody says less */
+#define NX_LIMIT_PIXEL_WORKERS   256u
+#define NX_LIMIT_PIXEL_MEMORY    (6144ull * NX_MIB) /* address space of one worker */
+#define NX_LIMIT_PIXEL_JOBS      100000u            /* a worker does, then it is replaced */
+#define NX_LIMIT_PIXEL_KEPT      (64ull * NX_MIB) /* a worker that waits keeps for the next frame */
+#define NX_LIMIT_PIXEL_LUT       65536u           /* entries of one look-up table */
+#define NX_LIMIT_PIXEL_RENDERED  (256ull * NX_MIB) /* one rendered frame */
+
 /* Quarantine of one collection, where the site says nothing else. */
 #define NX_LIMIT_QUARANTINE_ITEMS 10000u
 #define NX_LIMIT_QUARANTINE_MIB   65536u
@@ -68,7 +81,8 @@
 #define NX_LIMIT_HTTP_QUERY        256u           /* query parameters of one request */
 #define NX_LIMIT_HTTP_ARENA        (64u * NX_MIB) /* memory of one request */
 #define NX_LIMIT_HTTP_DISCARD      (16u * NX_MIB) /* read past a refusal, to be able to say it */
-#define NX_LIMIT_URL               (8u * NX_KIB)
+#define NX_LIMIT_URL               (16u * NX_KIB) /* 2,000 numbers of frames fit */
+#define NX_LIMIT_FRAME_LIST        2000u          /* frames of one request */
 
 /* Queries. */
 #define NX_LIMIT_QUERY_ROWS   10000u

@@ -256,6 +256,7 @@ void nx_instances_info(const struct nx_instances *instances, size_t i, struct nx
 		.sop_instance = item->name,
 		.ts_uid = item->ts_uid,
 		.size = (uint64_t)item->size,
+		.received_us = item->received_us,
 	};
 }
 

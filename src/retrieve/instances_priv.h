@@ -82,6 +82,12 @@ NX_NODISCARD nx_rc instances_find(struct nx_retrieve *r, const struct nx_princip
 NX_NODISCARD nx_rc header_dataset(struct nx_archive *archive, const struct nx_item *item,
 	const struct nx_recipe *recipe, struct nx_arena *arena, struct nx_dataset **ret,
 	struct nx_err *err);
+/* Is the data set deflated?  It has no bulk values then: all of it is in the header blob, ... */
+bool is_deflated(const struct nx_item *item);
+/* ... and this is it with every value. */
+NX_NODISCARD nx_rc inflated_dataset(struct nx_archive *archive, const struct nx_item *item,
+	const struct nx_recipe *recipe, struct nx_arena *arena, struct nx_dataset **ret,
+	struct nx_err *err);
 /* An item opened for reading; decided and recorded by the caller. */
 NX_NODISCARD nx_rc object_of_item(struct nx_retrieve *r, const struct nx_item *item,
 	struct nx_object **ret, struct nx_err *err);

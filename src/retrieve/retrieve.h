@@ -147,6 +147,7 @@ struct nx_instance_info { /* strings last as long as the selection */
 	const char *sop_instance;
 	const char *ts_uid;
 	uint64_t size; /* bytes as received */
+	int64_t received_us;
 };
 void nx_instances_info(
 	const struct nx_instances *instances, size_t i, struct nx_instance_info *ret);
@@ -179,6 +180,13 @@ NX_NODISCARD nx_rc nx_instances_dataset(
 NX_NODISCARD nx_rc nx_instances_dataset_read(
 	struct nx_instances *instances, void *p, size_t n, size_t *ret_n, struct nx_err *err);
 bool nx_instances_convertible(const char *from_ts_uid, const char *to_ts_uid);
+/*
+ * A value of the first one that does not lie in its bytes where metadata says, because its data set
+ * is deflated: it is as long as the selection.  Of all others ret->p is NULL, and the value is
+ * read.  NX_E_NOENT.
+ */
+NX_NODISCARD nx_rc nx_instances_value(struct nx_instances *instances, uint64_t off, uint64_t len,
+	struct nx_slice *ret, struct nx_err *err);
 /* The strong ETag of the current one, quoted. */
 void nx_instances_etag(const struct nx_instances *instances, char ret[72]);
 

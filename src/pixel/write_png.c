@@ -1,0 +1,73 @@
+#include <png.h>
+#include <setjmp.h>
+
+#include "base/buf.h"
+#include "pixel/jpeg_write.h"
+#include "pixel/render.h"
+
+static void on_write(png_structp png, png_bytep p, size_t n)
+{
+	struct nx_buf *out = png_get_io_ptr(png);
+
+	nx_buf_put(out, p, n);
+	if (out->failed)
+		png_error(png, "no room");
+}
+
+static void on_flush(png_structp png)
+{
+	(void)png;
+}
+
+static void on_error(png_structp png, png_const_charp text)
+{
+	(void)text;
+	png_longjmp(png, 1);
+}
+
+static void on_warning(png_structp png, png_const_charp text)
+{
+	(void)png;
+	(void)text;
+}
+
+static bool write_all(png_structp png, png_infop info, const struct nx_raster *raster)
+{
+	if (setjmp(png_jmpbuf(png)))
+		return false;
+	png_set_IHDR(png, info, raster->columns, raster->rows, 8,
+		raster->samples == 3 ? PNG_COLOR_TYPE_RGB : PNG_COLOR_TYPE_GRAY, PNG_INTERLACE_NONE,
+		PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+	png_set_compression_level(png, 4);
+	png_write_info(png, info);
+	for (uint32_t y = 0; y < raster->rows; y++)
+		png_write_row(png, raster->pixels + (size_t)y * raster->columns * raster->samples);
+	png_write_end(png, info);
+	return true;
+}
+
+nx_rc nx_render_png(const struct nx_raster *raster, struct nx_buf *out, struct nx_err *err)
+{
+	png_structp png =
+		png_create_write_struct(PNG_LIBPNG_VER_STRING, NULL, on_error, on_warning);
+	png_infop info = png ? png_create_info_struct(png) : NULL;
+	bool good = false;
+
+	if (info) {
+		png_set_write_fn(png, out, on_write, on_flush);
+		good = write_all(png, info, raster);
+	}
+	png_destroy_write_struct(&png, &info);
+	if (nx_buf_check(out, err))
+		return nx_buf_check(out, err);
+	return good ? NX_OK : nx_err_set(err, NX_E_NOMEM, "PNG could not be made");
+}
+
+nx_rc nx_render_jpeg(
+	const struct nx_raster *raster, unsigned quality, struct nx_buf *out, struct nx_err *err)
+{
+	const struct nx_jpeg_image image = {raster->rows, raster->columns,
+		(uint16_t)raster->samples, false, quality, raster->pixels};
+
+	return nx_jpeg_write(&image, out, err);
+}

@@ -1,0 +1,7 @@
+/* JPEG-LS: streams of others. */
+#include "fuzz_pixel.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	return fuzz_pixel_decode("1.2.840.10008.1.2.4.80", data, size);
+}
