@@ -35,7 +35,7 @@ static void slurp(const char *path, struct nx_buf *buf)
 static void assert_no_plaintext(const char *path)
 {
 	static const char *const words[] = {
-		"eatherstone", "EATHERSTONE", "1.2.826", "CREATE TABLE", "SQLite", "HOSP"};
+		"eatherstone", "EATHERSTONE", "1.2.826", "CREATE TABLE", "SQLite", "House^Greg"};
 	NX_AUTO_DONE(nx_buf) buf;
 
 	slurp(path, &buf);
