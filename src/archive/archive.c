@@ -228,3 +228,10 @@ void nx_archive_stats(struct nx_archive *archive, struct nx_archive_stats *ret)
 	ret->queue = archive->queue_len;
 	(void)pthread_mutex_unlock(&archive->lock);
 }
+
+void nx_archive_on_study(
+	struct nx_archive *archive, void (*fn)(void *payload, int64_t study), void *payload)
+{
+	archive->on_study_payload = payload;
+	archive->on_study = fn;
+}

@@ -62,6 +62,10 @@ struct nx_pool *nx_archive_pool(struct nx_archive *archive);
 
 /* Everything answered before this call is visible to catalog queries after it. */
 void nx_archive_barrier(struct nx_archive *archive);
+/* Have `fn` told of every study that gets or changes an instance, from the committer's thread and
+ * before the change is durable: note it, and look later.  Called before anything is committed. */
+void nx_archive_on_study(
+	struct nx_archive *archive, void (*fn)(void *payload, int64_t study), void *payload);
 /* A fresh id for rows of `table` (enum nx_table). */
 uint64_t nx_archive_next_id(struct nx_archive *archive, unsigned table);
 
@@ -192,6 +196,9 @@ struct nx_put {
 	/* Not NULL: into quarantine; series is NULL, study too unless it has a patient id: then
 	 * that is whose it seems to be. */
 	const struct nx_aside *aside;
+	/* Made from live items of `subject`, and can be made again: it takes the place of the one
+	 * of its name, is in no query, and goes with the subject.  study and series are NULL. */
+	bool derived;
 	const struct nx_item *item; /* name, type, ts_uid, number, rows, columns, frames, size */
 	struct nx_blob **blobs;     /* new ones first ... */
 	size_t n_blobs;

@@ -228,6 +228,7 @@ struct cached_series {
 	uint64_t subject;
 	uint32_t domain;
 	int64_t updated_us;
+	int64_t n_instances; /* with those of the group at hand */
 	int64_t add_instances;
 	int64_t new_updated_us;
 	struct cached_series *dirty_next;
@@ -322,6 +323,10 @@ struct nx_archive {
 	uint64_t last_pack, last_off; /* previous group's unit; committer only */
 	struct nx_archive_stats stats;
 
+	/* Set before anything is committed. */
+	void (*on_study)(void *payload, int64_t study);
+	void *on_study_payload;
+
 	bool replayed; /* catalog and ledger hold every group there is */
 	bool running;
 	pthread_t committer;
@@ -357,7 +362,7 @@ NX_NODISCARD nx_rc undo_changed(struct group *g, void *at, size_t n, struct nx_e
 
 NX_NODISCARD nx_rc prepare_put(
 	struct nx_archive *a, struct group *g, struct nx_put *put, struct nx_err *err);
-NX_NODISCARD nx_rc prepare_counters(struct group *g, struct nx_err *err);
+NX_NODISCARD nx_rc prepare_counters(struct nx_archive *a, struct group *g, struct nx_err *err);
 /* conflict.c */
 NX_NODISCARD nx_rc event_row(struct nx_archive *a, struct group *g, const char *kind,
 	uint32_t domain, uint64_t subject, int64_t study, const char *detail, struct nx_err *err);

@@ -478,7 +478,7 @@ static nx_rc group_fill(struct nx_archive *a, struct group *g, struct nx_change 
 		*good = change;
 		good = &change->next;
 	}
-	return prepare_counters(g, err);
+	return prepare_counters(a, g, err);
 }
 
 static void count_group(

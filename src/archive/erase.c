@@ -103,7 +103,7 @@ static nx_rc item_erase(void *payload, const void *row, struct nx_err *err)
 
 	if (!arena)
 		return nx_err_set(err, NX_E_NOMEM, "no memory to erase an item");
-	e->items++;
+	e->items += item->state != NX_ITEM_DERIVED;
 	if (key)
 		rc = recipe_open(item, key, arena, &recipe, err);
 	if (rc == NX_E_CORRUPT) /* it goes anyway; its blobs are found by fsck */

@@ -39,6 +39,29 @@ static nx_rc prepare_aside(
 	return NX_OK;
 }
 
+static nx_rc prepare_derived(
+	struct nx_archive *a, struct group *g, struct nx_put *put, struct nx_err *err)
+{
+	struct target t = {.put = put, .domain = (uint32_t)put->collection->domain};
+	struct nx_recipe r;
+	nx_rc rc;
+
+	assert(put->subject && !put->study && !put->series);
+	rc = subject_resolve(a, g, &t, err);
+	if (!rc)
+		rc = item_recipe(put, g->arena, &r, err);
+	if (!rc)
+		rc = item_replace(a, g, &t, err);
+	if (!rc)
+		rc = item_rows(a, g, &t, &r, err);
+	nx_key_done(&t.key);
+	if (rc)
+		return rc;
+	put->outcome = NX_PUT_STORED;
+	put->ret_subject = t.subject;
+	return NX_OK;
+}
+
 nx_rc prepare_put(struct nx_archive *a, struct group *g, struct nx_put *put, struct nx_err *err)
 {
 	struct target t = {.put = put, .domain = (uint32_t)put->collection->domain};
@@ -47,6 +70,8 @@ nx_rc prepare_put(struct nx_archive *a, struct group *g, struct nx_put *put, str
 
 	if (put->aside)
 		return prepare_aside(a, g, put, err);
+	if (put->derived)
+		return prepare_derived(a, g, put, err);
 	assert(!put->study == !put->series);
 	rc = subject_resolve(a, g, &t, err);
 	if (!rc)

@@ -151,7 +151,7 @@ static nx_rc item_row(struct nx_archive *a, struct group *g, struct target *t,
 	row.domain = t->domain;
 	row.series = t->series ? t->series->id : 0;
 	row.version = t->old.id ? t->old.version + 1 : 1;
-	row.state = put->aside ? NX_ITEM_ASIDE : NX_ITEM_LIVE;
+	row.state = put->aside ? NX_ITEM_ASIDE : put->derived ? NX_ITEM_DERIVED : NX_ITEM_LIVE;
 	row.received_us = g->now_us;
 	nx_buf_init(&sealed, NX_LIMIT_GROUP_RECORD, 0);
 	rc = recipe_seal(r, &t->key, (uint64_t)row.id, &sealed, err);
@@ -171,6 +171,34 @@ nx_rc item_rows(struct nx_archive *a, struct group *g, struct target *t, struct 
 	nx_rc rc = blob_rows(a, g, t->put, r, err);
 
 	return rc ? rc : item_row(a, g, t, r, err);
+}
+
+static nx_rc row_drop(struct group *g, const struct target *t, enum nx_table table, int64_t id,
+	struct nx_err *err)
+{
+	struct nx_val val = nx_val_int(id);
+	struct nx_op op = {.verb = NX_OP_DEL,
+		.table = (uint8_t)table,
+		.n = 1,
+		.domain = t->domain,
+		.vals = &val};
+
+	op.subject = t->subject;
+	return group_op(g, &op, err);
+}
+
+/* Nothing else names the blobs of what was derived. */
+nx_rc item_replace(struct nx_archive *a, struct group *g, struct target *t, struct nx_err *err)
+{
+	struct nx_recipe *r;
+	nx_rc rc = old_find(a, g, t, err);
+
+	if (rc || !t->old.id)
+		return rc;
+	rc = recipe_open(&t->old, &t->key, g->arena, &r, err);
+	for (size_t i = 0; !rc && i < r->n_blobs; i++)
+		rc = row_drop(g, t, NX_T_BLOB, (int64_t)r->blobs[i].id, err);
+	return rc ? rc : row_drop(g, t, NX_T_ITEM, t->old.id, err);
 }
 
 static nx_rc old_retire(struct group *g, const struct target *t, struct nx_err *err)

@@ -67,6 +67,9 @@ NX_NODISCARD nx_rc item_outcome(struct nx_archive *a, struct group *g, struct ta
 /* Blobs get places and ids; then the row of the item. */
 NX_NODISCARD nx_rc item_rows(struct nx_archive *a, struct group *g, struct target *t,
 	struct nx_recipe *r, struct nx_err *err);
+/* The derived item of the same name goes; t->old. */
+NX_NODISCARD nx_rc item_replace(
+	struct nx_archive *a, struct group *g, struct target *t, struct nx_err *err);
 /* With all that an instance or an object brings. */
 NX_NODISCARD nx_rc item_store(struct nx_archive *a, struct group *g, struct target *t,
 	struct nx_recipe *r, struct nx_err *err);

@@ -22,6 +22,7 @@ static nx_rc study_new(struct nx_archive *a, struct group *g, struct target *t,
 	row.n_instances = 0;
 	row.received_us = g->now_us;
 	row.updated_us = g->now_us;
+	row.complete_us = NX_STUDY_OPEN;
 	rc = nx_op_put_study(&row, t->domain, g->arena, &op);
 	if (rc)
 		return nx_err_set(err, rc, "no memory for a study row");
@@ -131,7 +132,6 @@ static nx_rc series_new(struct nx_archive *a, struct group *g, struct target *t,
 	rc = study_dirty(g, t->study, err);
 	if (rc)
 		return rc;
-	t->study->add_series++;
 	modality_add(t->study, or_empty(row.modality));
 	return group_op(g, &op, err);
 }
@@ -159,6 +159,7 @@ static nx_rc series_find(
 	if (!rc) {
 		c->id = row.id;
 		c->updated_us = row.updated_us;
+		c->n_instances = row.n_instances;
 	} else if (rc == NX_E_NOENT) {
 		rc = series_new(a, g, t, c, err);
 	}
@@ -192,53 +193,91 @@ static nx_rc series_dirty(struct group *g, struct cached_series *c, struct nx_er
 	return NX_OK;
 }
 
+static nx_rc study_touch(struct group *g, struct target *t, struct nx_err *err)
+{
+	nx_rc rc = study_dirty(g, t->study, err);
+
+	if (!rc)
+		rc = series_dirty(g, t->series, err);
+	if (rc)
+		return rc;
+	t->study->new_updated_us = g->now_us;
+	t->series->new_updated_us = g->now_us;
+	return NX_OK;
+}
+
 nx_rc study_count(struct group *g, struct target *t, struct nx_err *err)
 {
 	nx_rc rc;
 
 	if (!t->study)
 		return NX_OK;
-	rc = study_dirty(g, t->study, err);
-	if (!rc)
-		rc = series_dirty(g, t->series, err);
+	rc = study_touch(g, t, err);
 	if (rc)
 		return rc;
+	if (t->series->n_instances++ == 0)
+		t->study->add_series++;
 	t->study->add_instances++;
-	t->study->new_updated_us = g->now_us;
 	t->series->add_instances++;
-	t->series->new_updated_us = g->now_us;
 	return NX_OK;
 }
 
-static nx_rc uncount(struct group *g, const struct target *t, enum nx_table table, int64_t id,
-	enum nx_column column, struct nx_err *err)
+/* How many instances a series has by now, less one: the instance at hand leaves it. */
+static nx_rc series_leave(struct nx_archive *a, struct group *g, const struct nx_series *series,
+	int64_t *ret_left, struct nx_err *err)
 {
-	struct nx_val vals[] = {nx_val_int(id), nx_val_int(column), nx_val_int(-1)};
+	NX_AUTO_DONE(nx_buf) buf;
+	struct cached_series *c;
+	nx_rc rc;
 
-	return group_op(g,
-		&(struct nx_op){.verb = NX_OP_ADD,
-			.table = (uint8_t)table,
-			.n = 3,
-			.domain = t->domain,
-			.subject = t->subject,
-			.vals = vals},
-		err);
+	nx_buf_init(&buf, KEY_MAX, NX_BUF_WIPE);
+	c = nx_map_get(a->cache.series, lookup_key(&buf, series->study, series->uid, NULL));
+	*ret_left = (c ? c->n_instances : series->n_instances) - 1;
+	if (!c)
+		return NX_OK;
+	rc = undo_changed(g, c, sizeof(*c), err);
+	if (!rc)
+		c->n_instances--;
+	return rc;
+}
+
+/* A series without instances is in no answer, and is not counted. */
+static nx_rc uncount(struct group *g, const struct target *t, const struct nx_series *series,
+	bool empty, struct nx_err *err)
+{
+	struct nx_val of_series[] = {
+		nx_val_int(series->id), nx_val_int(NX_C_SERIES_N_INSTANCES), nx_val_int(-1)};
+	struct nx_val of_study[] = {nx_val_int(series->study), nx_val_int(NX_C_STUDY_N_INSTANCES),
+		nx_val_int(-1), nx_val_int(NX_C_STUDY_N_SERIES), nx_val_int(empty ? -1 : 0)};
+	struct nx_op ops[] = {
+		{.table = NX_T_SERIES, .n = NX_ARRAY_LEN(of_series), .vals = of_series},
+		{.table = NX_T_STUDY, .n = NX_ARRAY_LEN(of_study), .vals = of_study}};
+	nx_rc rc = NX_OK;
+
+	for (size_t i = 0; i < NX_ARRAY_LEN(ops) && !rc; i++) {
+		ops[i].verb = NX_OP_ADD;
+		ops[i].domain = t->domain;
+		ops[i].subject = t->subject;
+		rc = group_op(g, &ops[i], err);
+	}
+	return rc;
 }
 
 nx_rc study_move(struct nx_archive *a, struct group *g, struct target *t, struct nx_err *err)
 {
 	struct nx_series series;
+	int64_t left = 0;
 	nx_rc rc;
 
 	if (t->old.series == (t->series ? t->series->id : 0))
-		return NX_OK;
+		return t->series ? study_touch(g, t, err) : NX_OK;
 	rc = study_count(g, t, err);
 	if (rc || !t->old.series)
 		return rc;
 	rc = nx_cat_series_by_id(a->cat, t->old.series, g->arena, &series, err);
 	if (!rc)
-		rc = uncount(g, t, NX_T_SERIES, series.id, NX_C_SERIES_N_INSTANCES, err);
-	return rc ? rc : uncount(g, t, NX_T_STUDY, series.study, NX_C_STUDY_N_INSTANCES, err);
+		rc = series_leave(a, g, &series, &left, err);
+	return rc ? rc : uncount(g, t, &series, left == 0, err);
 }
 
 /* ---- counters, once per study and series of the group ---- */
@@ -303,13 +342,15 @@ static void study_clean(struct cached_study *c)
 	c->new_updated_us = 0;
 }
 
-nx_rc prepare_counters(struct group *g, struct nx_err *err)
+nx_rc prepare_counters(struct nx_archive *a, struct group *g, struct nx_err *err)
 {
 	nx_rc rc = NX_OK;
 
 	for (struct cached_study *c = g->dirty_studies; c && !rc; c = c->dirty_next) {
 		rc = study_counters(g, c, err);
 		study_clean(c);
+		if (a->on_study)
+			a->on_study(a->on_study_payload, c->id);
 	}
 	for (struct cached_series *c = g->dirty_series; c && !rc; c = c->dirty_next) {
 		rc = series_counters(g, c, err);

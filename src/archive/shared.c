@@ -136,7 +136,8 @@ static nx_rc study_settle(struct shared *s, const struct nx_study *study, struct
 		.study_id = "",
 		.modalities = study->modalities,
 		.received_us = study->received_us,
-		.updated_us = study->updated_us};
+		.updated_us = study->updated_us,
+		.complete_us = study->complete_us};
 	struct study_walk w = {.s = s, .row = &row};
 	struct nx_op op;
 	nx_rc rc = nx_cat_series_of(s->a->cat, study->id, study_series, &w, err);

@@ -72,6 +72,12 @@ static void put_escaped(struct nx_buf *out, uint8_t c)
 		nx_buf_printf(out, "\\u%04x", c);
 }
 
+/* ASCII that stands for itself; nearly all that there is. */
+static bool is_plain(uint8_t c)
+{
+	return c >= 0x20 && c < 0x80 && c != '"' && c != '\\';
+}
+
 static void put_string(struct nx_buf *out, const uint8_t *s, size_t n)
 {
 	size_t start = 0;
@@ -79,9 +85,13 @@ static void put_string(struct nx_buf *out, const uint8_t *s, size_t n)
 
 	nx_buf_put_u8(out, '"');
 	while (i < n) {
-		size_t len =
-			s[i] < 0x20 || s[i] == '"' || s[i] == '\\' ? 0 : nx_utf8_len(s + i, n - i);
+		size_t len;
 
+		if (is_plain(s[i])) {
+			i++;
+			continue;
+		}
+		len = s[i] < 0x80 ? 0 : nx_utf8_len(s + i, n - i);
 		if (len) {
 			i += len;
 			continue;

@@ -91,6 +91,7 @@ enum nx_table {
 /* Where a column number is needed (NX_OP_SET, NX_OP_ADD): the position in the table's struct. */
 enum nx_column {
 	NX_C_STUDY_UPDATED_US = 20,
+	NX_C_STUDY_COMPLETE_US = 21,
 	NX_C_STUDY_MODALITIES = 16,
 	NX_C_STUDY_N_SERIES = 17,
 	NX_C_STUDY_N_INSTANCES = 18,
@@ -198,6 +199,10 @@ struct nx_subject_row {
 	int64_t created_us;
 };
 
+enum {
+	NX_STUDY_OPEN = -1 /* of complete_us */
+};
+
 struct nx_study {
 	int64_t id;
 	int64_t collection;
@@ -220,6 +225,9 @@ struct nx_study {
 	int64_t n_instances;
 	int64_t received_us; /* first instance */
 	int64_t updated_us;  /* last instance */
+	/* What updated_us was when it last counted as complete; NX_STUDY_OPEN: not yet; 0: it is
+	 * from before that was known. */
+	int64_t complete_us;
 };
 
 struct nx_series {
@@ -244,7 +252,8 @@ enum nx_item_state {
 	NX_ITEM_OLD = 2 /* a newer version exists */,
 	NX_ITEM_DELETED = 3,
 	NX_ITEM_ERASED = 4,
-	NX_ITEM_ASIDE = 5 /* in quarantine: not of its collection */
+	NX_ITEM_ASIDE = 5,  /* in quarantine: not of its collection */
+	NX_ITEM_DERIVED = 6 /* made from others, which it saves reading: of no query */
 };
 
 struct nx_item {

@@ -18,7 +18,7 @@
 struct cat_vfs;
 
 enum {
-	CAT_SCHEMA = 2, /* version this program writes: the highest `since` below */
+	CAT_SCHEMA = 3, /* version this program writes: the highest `since` below */
 	CAT_PAGE = 4096,
 	CAT_RESERVE = 32, /* bytes of a page that are not SQLite's: nonce, tag, epoch */
 	CAT_INDEX_COLS = 4,
@@ -49,8 +49,9 @@ struct cat_index {
 	uint8_t n_cols;
 	uint8_t since;
 	bool unique;
-	const char *expr;  /* appended after the columns; NULL: none */
-	const char *where; /* of a partial index; NULL: all rows */
+	const char *expr;       /* appended after the columns; NULL: none */
+	const char *where;      /* of a partial index; NULL: all rows */
+	const char *instead_of; /* name of an older index that it replaces; NULL: none */
 };
 
 struct cat_table {

@@ -380,11 +380,12 @@ static nx_rc put_range(struct build *b, const struct key *key, struct nx_slice v
 
 	if ((!from.n && !to.n) || (from.n && !valid(from)) || (to.n && !valid(to)))
 		return bad_value(b, key);
-	nx_buf_printf(&b->sql, "%s > ''", key->column); /* what has no value is in no range */
-	if (from.n) {
-		nx_buf_printf(&b->sql, " AND %s", key->column);
+	/* One lower bound: the way in is an index, which takes the first that it meets. */
+	nx_buf_put_str(&b->sql, key->column);
+	if (from.n)
 		rc = put_text(b, " >= ", from);
-	}
+	else
+		nx_buf_put_str(&b->sql, " > ''"); /* what has no value is in no range */
 	if (rc || !to.n)
 		return rc;
 	beyond = nx_arena_printf(b->arena, "%.*s~", (int)to.n, (const char *)to.p);
@@ -483,9 +484,6 @@ static void put_from(struct nx_buf *sql, enum nx_query_level level)
 {
 	nx_buf_put_str(sql, "SELECT ");
 	nx_cat_put_columns(sql, nx_cat_table(NX_T_STUDY), "st");
-	if (level == NX_LEVEL_STUDY)
-		nx_buf_put_str(sql,
-			", (SELECT count(*) FROM series WHERE study = st.id AND n_instances > 0)");
 	if (level >= NX_LEVEL_SERIES) {
 		nx_buf_put_str(sql, ", ");
 		nx_cat_put_columns(sql, nx_cat_table(NX_T_SERIES), "se");
@@ -585,8 +583,6 @@ static nx_rc match_read(sqlite3_stmt *stmt, enum nx_query_level level, struct nx
 	nx_rc rc = nx_row_read(stmt, 0, study, arena, &rows->study, err);
 
 	*match = (struct nx_match){.study = &rows->study};
-	if (!rc && level == NX_LEVEL_STUDY)
-		rows->study.n_series = sqlite3_column_int64(stmt, (int)study->n_cols);
 	if (!rc && level >= NX_LEVEL_SERIES) {
 		rc = nx_row_read(stmt, study->n_cols, series, arena, &rows->series, err);
 		match->series = &rows->series;

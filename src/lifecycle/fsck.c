@@ -376,7 +376,7 @@ static nx_rc series_check(void *payload, const void *row, struct nx_err *err)
 	struct fsck *f = payload;
 	const struct nx_series *series = row;
 	uint64_t n = numbers_take(&f->in, (uint64_t)series->id);
-	nx_rc rc = numbers_add(&f->series, (uint64_t)series->study, err);
+	nx_rc rc = n ? numbers_add(&f->series, (uint64_t)series->study, err) : NX_OK;
 
 	row_begin(f, series->id);
 	for (uint64_t i = 0; i < n && !rc; i++)

@@ -143,7 +143,10 @@ struct nx_retrieve *nx_retrieve_new(struct nx_archive *archive)
 		return NULL;
 	r->archive = archive;
 	r->opened = nx_map_new();
-	if (!r->opened) {
+	r->records = series_records_new();
+	if (!r->opened || !r->records) {
+		nx_map_free(r->opened);
+		series_records_free(r->records);
 		free(r);
 		return NULL;
 	}
@@ -155,6 +158,7 @@ struct nx_retrieve *nx_retrieve_free(struct nx_retrieve *retrieve)
 {
 	if (!retrieve)
 		return NULL;
+	series_records_free(retrieve->records);
 	nx_map_each(retrieve->opened, value_free, NULL);
 	nx_map_free(retrieve->opened);
 	(void)pthread_mutex_destroy(&retrieve->lock);

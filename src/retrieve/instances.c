@@ -74,8 +74,10 @@ static nx_rc rows_find(struct nx_instances *x, const struct nx_selection *sel, s
 	if (rc)
 		return rc;
 	x->series_now = series.uid;
-	if (!sel->instance)
+	if (!sel->instance) {
+		x->series_id = series.id;
 		return nx_cat_items_of(x->cat, series.id, item_keep, x, err);
+	}
 	rc = nx_cat_item_in_series(x->cat, series.id, sel->instance, x->arena, &item, err);
 	return rc ? rc : item_keep(x, &item, err);
 }
@@ -99,22 +101,53 @@ static nx_rc instances_note(struct nx_retrieve *r, const struct nx_principal *wh
 	return rc;
 }
 
+static nx_rc instances_new(struct nx_retrieve *r, struct nx_instances **ret, struct nx_err *err)
+{
+	struct nx_instances *x = calloc(1, sizeof(*x));
+
+	if (x)
+		x->arena = nx_arena_new(INSTANCES_ARENA_MAX, NX_ARENA_WIPE);
+	if (!x || !x->arena) {
+		free(x);
+		return nx_err_set(err, NX_E_NOMEM, "no memory for a selection");
+	}
+	x->archive = r->archive;
+	x->cat = nx_archive_cat(r->archive);
+	*ret = x;
+	return NX_OK;
+}
+
+nx_rc instances_of_series(
+	struct nx_retrieve *r, int64_t series, struct nx_instances **ret, struct nx_err *err)
+{
+	NX_AUTO(nx_instances) *x = NULL;
+	struct nx_series row;
+	nx_rc rc = instances_new(r, &x, err);
+
+	if (rc)
+		return rc;
+	x->series_id = series;
+	rc = nx_cat_series_by_id(x->cat, series, x->arena, &row, err);
+	if (!rc)
+		rc = nx_cat_study_by_id(x->cat, row.study, x->arena, &x->study, err);
+	if (!rc)
+		rc = series_keep(x, &row, err);
+	if (!rc)
+		*ret = NX_STEAL(x);
+	return rc;
+}
+
 nx_rc instances_find(struct nx_retrieve *r, const struct nx_principal *who,
 	const struct nx_selection *sel, unsigned action, struct nx_instances **ret,
 	struct nx_err *err)
 {
-	NX_AUTO(nx_instances) *x = calloc(1, sizeof(*x));
+	NX_AUTO(nx_instances) *x = NULL;
 	struct nx_collection collection;
 	struct access_note n = {.action = action, .collection = sel->collection};
-	nx_rc rc;
+	nx_rc rc = instances_new(r, &x, err);
 
-	if (!x)
-		return nx_err_set(err, NX_E_NOMEM, "no memory for a selection");
-	x->archive = r->archive;
-	x->cat = nx_archive_cat(r->archive);
-	x->arena = nx_arena_new(INSTANCES_ARENA_MAX, NX_ARENA_WIPE);
-	if (!x->arena)
-		return nx_err_set(err, NX_E_NOMEM, "no memory for a selection");
+	if (rc)
+		return rc;
 	rc = guard(r, who, NX_PERM_READ, sel->collection, &collection, x->arena, err);
 	if (rc)
 		return rc;
@@ -132,6 +165,8 @@ nx_rc instances_find(struct nx_retrieve *r, const struct nx_principal *who,
 	rc = instances_note(r, who, x, &n, err);
 	if (rc)
 		return rc;
+	if (action == NX_ACTION_READ_METADATA && x->series_id)
+		series_record_find(r, &collection, x);
 	*ret = NX_STEAL(x);
 	return NX_OK;
 }
@@ -186,21 +221,37 @@ void nx_instances_info(const struct nx_instances *instances, size_t i, struct nx
 	};
 }
 
-/* An item's bytes never change: a new version is a new item. */
-nx_rc nx_instances_set_etag(
-	const struct nx_instances *instances, const char *salt, char ret[72], struct nx_err *err)
+nx_rc instances_digest(
+	const struct nx_instances *x, const char *salt, uint8_t ret[32], struct nx_err *err)
 {
 	NX_AUTO(nx_sha256) *sha = nx_sha256_new();
-	uint8_t digest[NX_SHA256_LEN];
 
 	if (!sha)
 		return nx_err_set(err, NX_E_NOMEM, "no memory for a digest");
 	nx_sha256_update(sha, salt, strlen(salt));
-	for (size_t i = 0; i < instances->n; i++)
-		nx_sha256_update(sha, &instances->items[i].id, sizeof(instances->items[i].id));
-	nx_sha256_final(sha, digest);
-	etag_put(digest, ret);
+	for (size_t i = 0; i < x->n; i++)
+		nx_sha256_update(sha, &x->items[i].id, sizeof(x->items[i].id));
+	nx_sha256_final(sha, ret);
 	return NX_OK;
+}
+
+uint64_t instances_subject(const struct nx_instances *x)
+{
+	for (size_t i = 1; i < x->n; i++)
+		if (x->items[i].subject != x->items[0].subject)
+			return 0;
+	return x->n ? (uint64_t)x->items[0].subject : 0;
+}
+
+nx_rc nx_instances_set_etag(
+	const struct nx_instances *instances, const char *salt, char ret[72], struct nx_err *err)
+{
+	uint8_t digest[NX_SHA256_LEN];
+	nx_rc rc = instances_digest(instances, salt, digest, err);
+
+	if (!rc)
+		etag_put(digest, ret);
+	return rc;
 }
 
 nx_rc nx_instances_at(struct nx_instances *instances, size_t i, const struct nx_item **ret_item,

@@ -12,6 +12,10 @@
 
 struct nx_dataset;
 
+enum {
+	NX_SERIES_RECORD_MIN = 32 /* instances that are worth a record */
+};
+
 struct nx_instances {
 	struct nx_archive *archive;
 	struct nx_cat *cat;
@@ -22,8 +26,19 @@ struct nx_instances {
 	const char *series_now; /* of the items being read */
 	size_t n;
 	size_t cap;
+	int64_t series_id;        /* of a selection of one whole series, else 0 */
+	struct nx_slice record;   /* what is left of its series record; n 0: there is none */
 	struct nx_reader *reader; /* of the current one */
 };
+
+/* All of a series, undecided and unrecorded: for what the site makes for itself. */
+NX_NODISCARD nx_rc instances_of_series(
+	struct nx_retrieve *r, int64_t series, struct nx_instances **ret, struct nx_err *err);
+/* Over which items these are, in their order; an item's bytes never change. */
+NX_NODISCARD nx_rc instances_digest(
+	const struct nx_instances *x, const char *salt, uint8_t ret[32], struct nx_err *err);
+/* Whose they are; 0: not all of one subject. */
+uint64_t instances_subject(const struct nx_instances *x);
 
 /* Decide, find, record `action`. */
 NX_NODISCARD nx_rc instances_find(struct nx_retrieve *r, const struct nx_principal *who,
@@ -36,6 +51,25 @@ NX_NODISCARD nx_rc header_dataset(struct nx_archive *archive, const struct nx_it
 /* An item opened for reading; decided and recorded by the caller. */
 NX_NODISCARD nx_rc object_of_item(struct nx_retrieve *r, const struct nx_item *item,
 	struct nx_object **ret, struct nx_err *err);
+
+/* ---- series_record.c ---- */
+
+/* Sets x->record where it is of just these instances; else it is made in the background. */
+void series_record_find(
+	struct nx_retrieve *r, const struct nx_collection *collection, struct nx_instances *x);
+/* Make and store it: *ret_made.  *ret_wait_us > 0: it is not quiet for so long yet. */
+NX_NODISCARD nx_rc series_record_make(struct nx_retrieve *r, const char *collection, int64_t series,
+	bool *ret_made, int64_t *ret_wait_us, struct nx_err *err);
+/* Like nx_instances_metadata(), from x->record; `i` is where the last call ended. */
+NX_NODISCARD nx_rc series_record_next(struct nx_instances *x, size_t i, size_t enough,
+	const char *base_url, struct nx_buf *out, size_t *ret_next, struct nx_err *err);
+
+/* ---- series_maker.c ---- */
+
+/* Have one made in the background.  One that is not made only costs time. */
+void series_record_ask(struct nx_retrieve *r, const char *collection, int64_t series);
+void series_record_used(struct nx_retrieve *r);
+
 void etag_format(const struct nx_recipe *recipe, char ret[72]);
 
 #endif

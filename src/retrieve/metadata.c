@@ -183,6 +183,8 @@ nx_rc nx_instances_metadata(struct nx_instances *instances, size_t i, size_t eno
 	NX_AUTO_MEM struct batch *b = calloc(1, sizeof(*b));
 	size_t done;
 
+	if (instances->record.n)
+		return series_record_next(instances, i, enough, base_url, out, ret_next, err);
 	if (!b)
 		return nx_err_set(err, NX_E_NOMEM, "no memory for metadata");
 	b->instances = instances;

@@ -30,6 +30,15 @@ struct nx_retrieve *nx_retrieve_new(struct nx_archive *archive); /* NULL without
 struct nx_retrieve *nx_retrieve_free(struct nx_retrieve *retrieve);
 NX_DEFINE_AUTO(nx_retrieve);
 
+/* A study is complete: what is slow to give for the first time is made ready. */
+void nx_retrieve_study_ready(struct nx_retrieve *retrieve, int64_t study);
+
+struct nx_retrieve_stats {
+	uint64_t records_made; /* series records, since the start */
+	uint64_t records_used;
+};
+void nx_retrieve_stats(struct nx_retrieve *retrieve, struct nx_retrieve_stats *ret);
+
 /* ---- queries ---- */
 
 struct nx_find_key {

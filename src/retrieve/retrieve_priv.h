@@ -19,9 +19,11 @@
 #include "retrieve/retrieve.h"
 
 struct nx_map;
+struct series_records;
 
 struct nx_retrieve {
 	struct nx_archive *archive;
+	struct series_records *records;
 	pthread_mutex_t lock; /* guards opened */
 	struct nx_map
 		*opened; /* (session, scope) -> heap int64_t: when its opening entry was written */
@@ -48,5 +50,11 @@ NX_NODISCARD nx_rc guard(struct nx_retrieve *r, const struct nx_principal *who, 
  * 60 s. */
 NX_NODISCARD nx_rc note(struct nx_retrieve *r, const struct nx_principal *who,
 	const struct access_note *n, bool shared, struct nx_err *err);
+
+/* ---- series_maker.c ---- */
+
+struct series_records *series_records_new(void); /* NULL without memory */
+/* Waits for the one being made. */
+struct series_records *series_records_free(struct series_records *records);
 
 #endif

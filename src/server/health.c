@@ -5,6 +5,7 @@
 #include "base/limits.h"
 #include "ledger/ledger.h"
 #include "report/report.h"
+#include "retrieve/retrieve.h"
 #include "server/serve_priv.h"
 
 static struct nx_server *server_of(struct nx_http_req *req)
@@ -78,6 +79,17 @@ static void dimse_metrics(struct nx_server *server, struct nx_buf *out)
 		"Those of them that the ledger has only as a count", "", true, counted);
 }
 
+static void retrieve_metrics(struct nx_server *server, struct nx_buf *out)
+{
+	struct nx_retrieve_stats s;
+
+	nx_retrieve_stats(server->site->retrieve, &s);
+	nx_metric(out, "narthex_series_records_made_total", "counter",
+		"Series whose metadata was made ready", "", true, s.records_made);
+	nx_metric(out, "narthex_series_records_used_total", "counter",
+		"Answers given from such metadata", "", true, s.records_used);
+}
+
 static nx_rc metrics(struct nx_http_req *req, struct nx_err *err)
 {
 	struct nx_server *server = server_of(req);
@@ -90,6 +102,7 @@ static nx_rc metrics(struct nx_http_req *req, struct nx_err *err)
 		return rc;
 	listener_metrics(server, &buf);
 	dimse_metrics(server, &buf);
+	retrieve_metrics(server, &buf);
 	rc = nx_buf_check(&buf, err);
 	return rc ? rc
 		  : nx_http_reply(req, 200, "text/plain; version=0.0.4; charset=utf-8",

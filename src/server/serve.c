@@ -15,7 +15,9 @@
 #include "base/log.h"
 #include "base/thread.h"
 #include "lifecycle/admin.h"
+#include "lifecycle/completeness.h"
 #include "lifecycle/works.h"
+#include "retrieve/retrieve.h"
 #include "server/descriptors.h"
 #include "server/serve_priv.h"
 
@@ -169,6 +171,24 @@ static void log_level_set(const struct nx_config *config)
 			nx_log_set_level(i);
 }
 
+static void study_ready(void *server, int64_t study)
+{
+	const struct nx_server *s = server;
+
+	nx_retrieve_study_ready(s->site->retrieve, study);
+}
+
+static nx_rc completeness_start(struct nx_server *server, struct nx_err *err)
+{
+	const struct nx_completeness_opts opts = {.archive = server->site->archive,
+		.quiet_us =
+			nx_config_number(&server->site->config, NX_CFG_STUDIES_QUIET_S) * 1000000,
+		.on_complete = study_ready,
+		.payload = server};
+
+	return nx_completeness_new(&opts, &server->completeness, err);
+}
+
 static nx_rc server_start(struct nx_server *server, const char *ready_file, struct nx_err *err)
 {
 	const struct nx_config *config = &server->site->config;
@@ -182,7 +202,9 @@ static nx_rc server_start(struct nx_server *server, const char *ready_file, stru
 		server->site->archive, (unsigned)nx_config_number(config, NX_CFG_ACCESS_FAILURES));
 	if (!server->auth)
 		return nx_err_set(err, NX_E_NOMEM, "no memory for a server");
-	rc = nx_admin_site_run(server->site->admin, true, err);
+	rc = completeness_start(server, err);
+	if (!rc)
+		rc = nx_admin_site_run(server->site->admin, true, err);
 	if (!rc)
 		rc = nx_dimse_listen(server, err);
 	if (!rc)
@@ -226,6 +248,7 @@ static void server_stop(struct nx_server *server)
 	nx_notify("STOPPING=1\nSTATUS=stopping: what is in flight is finished");
 	nx_works_stop(server->site->works);
 	listeners_stop(server);
+	server->completeness = nx_completeness_free(server->completeness);
 	if (server->auth && nx_admin_site_run(server->site->admin, false, &err))
 		nx_log_err(NX_LOG_ERROR, "server", "stop", &err);
 	server->auth = nx_auth_free(server->auth);

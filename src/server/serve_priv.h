@@ -55,6 +55,7 @@ enum nx_dimse_id {
 
 struct nx_server {
 	struct nx_site *site;
+	struct nx_completeness *completeness;
 	struct nx_auth *auth;
 	struct nx_tls *tls; /* of the DIMSE listener */
 	struct nx_dimse *dimse;

@@ -161,7 +161,10 @@ class Data:
 
 def data(plan):
     """The plan's files under build/bench/data, written when they are not there."""
-    folder = WORK / "data" / f"{plan.kind}-{plan.instances}-{plan.rows}x{plan.columns}-{plan.seed}"
+    changed = {field.name: getattr(plan, field.name) for field in dataclasses.fields(plan)
+               if getattr(plan, field.name) != field.default}
+    folder = WORK / "data" / "-".join([plan.kind, *(f"{name}{value}" for name, value in changed.items()
+                                                    if name != "kind")])
     if not folder.exists():
         partial = folder.with_suffix(".partial")
         shutil.rmtree(partial, ignore_errors=True)
@@ -225,6 +228,13 @@ class Bench:
         if self.side == "both":
             ours, peer = (statistics.median(found[side]) for side in ("narthex", "peer"))
             self.ratio(name, peer / ours if less_is_better else ours / peer)
+
+    def alone(self, name, ours, unit):
+        """A figure without a peer: its ratio is the median itself."""
+        found = [self._once(name, "narthex", ours, unit, turn == 0) for turn in range(self.rounds)]
+        values = [value for value, _ in found]
+        self.row(name, "narthex", values, unit, sum(foreign for _, foreign in found))
+        self.ratio(name, statistics.median(values))
 
     def row(self, name, side, values, unit, noisy=0):
         self.rows.append((name, side, min(values), statistics.median(values), max(values), unit, noisy, len(values)))

@@ -160,6 +160,13 @@ def test_a_series_without_instances_is_not_counted(site, made):
     assert one["00201206"]["Value"] == [1]
     (series,) = related(site, study, "series")
     assert series["0020000E"]["Value"] == [into] and series["00201209"]["Value"] == [4]
+    stow(site, next(file for file in files if file[1].SeriesInstanceUID == left))
+    (one,) = studies(site, includefield="all", PatientID="PM")
+    assert one["00201206"]["Value"] == [2] and one["00201208"]["Value"] == [4]
+    site.stop()
+    found = json.loads(site.cli("fsck", "--json", "--site", site.site, "--passphrase-file", site.passphrase_file))
+    site.start()
+    assert found["fsck"]["wrong_counters"] == 0, found
 
 
 # ---- erasure ----

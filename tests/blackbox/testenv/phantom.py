@@ -28,6 +28,7 @@ class Plan:
     rows: int = 512
     columns: int = 512
     seed: int = 1
+    private: int = 0  # elements of the maker's own, as a scanner adds; at most 240
 
     @property
     def per_study(self):
@@ -81,6 +82,16 @@ def patient_values(plan, study):
     return f"TEST^PHANTOM^{number:04d}", f"PHANTOM-{number:06d}", f"{1940 + number % 60}{1 + number % 12:02d}15"
 
 
+def private_elements(plan):
+    """PS3.5 7.8.1: a creator, and elements of its block."""
+    values = (("DS", "12.5\\-3.25\\0.0078125"), ("LO", "ROUTINE PROTOCOL"), ("IS", "4096"), ("SH", "FILTER-2"),
+              ("UI", "2.25.1234567890"), ("CS", "STANDARD"))
+    if plan.private:
+        yield 0x00110010, "LO", "PHANTOM WORKS"
+    for n in range(plan.private):
+        yield 0x00111000 + n, *values[n % len(values)]
+
+
 def study_elements(plan, study, marks):
     """(tag, VR, value) in ascending order; `marks` stand where instances differ."""
     name, patient_id, birth = patient_values(plan, study)
@@ -110,6 +121,7 @@ def study_elements(plan, study, marks):
     yield 0x00100020, "LO", patient_id
     yield 0x00100030, "DA", birth
     yield 0x00100040, "CS", "OFM"[study % 3]
+    yield from private_elements(plan)
     yield 0x00180015, "CS", part
     if ct:
         yield from ((0x00180050, "DS", "2.5"), (0x00180060, "DS", "120"), (0x00180090, "DS", "500"),

@@ -215,6 +215,7 @@ static void test_an_older_schema_is_brought_up_to_date(void **state)
 	struct nx_quarantine_row got;
 	struct nx_study study;
 	uint64_t n, bytes;
+	int64_t replaced;
 	struct nx_op op;
 
 	fill(fx, 1, 100);
@@ -224,12 +225,16 @@ static void test_an_older_schema_is_brought_up_to_date(void **state)
 			  "ALTER TABLE quarantine DROP COLUMN subject;"
 			  "ALTER TABLE quarantine DROP COLUMN item;"
 			  "INSERT INTO quarantine(id, source, size) VALUES (6, 'old', 4);"
+			  "ALTER TABLE study DROP COLUMN complete_us;"
+			  "DROP INDEX study_date_modalities;"
+			  "CREATE INDEX study_date ON study(date);"
 			  "PRAGMA user_version = 1",
 			  &fx->err),
 		&fx->err);
 	fx->cat = nx_cat_free(fx->cat);
 	assert_ok(nx_cat_open(&opts, &fx->cat, &fx->err), &fx->err);
 	assert_ok(nx_cat_study(fx->cat, 1, "1.2.826.100", fx->arena, &study, &fx->err), &fx->err);
+	assert_i64(study.complete_us, 0);
 	assert_ok(
 		nx_cat_quarantine(fx->cat, 0, 0, 0, 1, quarantine_look, &got, &fx->err), &fx->err);
 	assert_i64(got.id, 6);
@@ -242,6 +247,12 @@ static void test_an_older_schema_is_brought_up_to_date(void **state)
 	assert_ok(nx_cat_quarantine_totals(fx->cat, 0, &n, &bytes, &fx->err), &fx->err);
 	assert_u64(n, 2);
 	assert_u64(bytes, 9);
+	assert_ok(nx_sql_int(fx->cat->writer->db,
+			  "SELECT group_concat(name) = 'study_date_modalities' FROM sqlite_schema "
+			  "WHERE substr(name, 1, 10) = 'study_date'",
+			  &replaced, &fx->err),
+		&fx->err);
+	assert_i64(replaced, 1);
 }
 
 static void test_backup_under_another_key(void **state)
