@@ -359,9 +359,9 @@ static void test_streams_that_are_not_the_image_are_refused(void **state)
 		struct nx_pixel_desc got, other = desc;
 		NX_AUTO_DONE(nx_buf) stream;
 
+		nx_buf_init(&stream, LEN_MAX, 0);
 		if (!codec->encode)
 			continue;
-		nx_buf_init(&stream, LEN_MAX, 0);
 		assert_rc(nx_pixel_encode(
 				  codec, &desc, nx_slice(samples, 1024), NULL, &stream, &got, NULL),
 			NX_OK);
