@@ -18,10 +18,9 @@ ENDS = re.compile(r"_(?:free|done)$")  # NX_AUTO(nx_x) calls nx_x_free()
 TESTS_ONLY = {
     "main": "of the programs",
     "nx_cat_study_by_id": "looks at single rows",
+    "nx_conn_open": "a peer without a certificate",
     "nx_conn_read": "a peer that is not ours", "nx_conn_write": "a peer that is not ours",
-    "nx_dataset_int": "values of a data set", "nx_dataset_parse": "bytes as a data set",
-    "nx_dimse_scu_echo": "the requester", "nx_dimse_scu_open": "the requester",
-    "nx_dimse_scu_release": "the requester", "nx_dimse_scu_store": "the requester", "nx_dimse_scu_ts": "the requester",
+    "nx_dimse_scu_store": "the requester", "nx_dimse_scu_ts": "the requester",
     "nx_dimse_scu_window": "the requester",
     "dw_stream_length": "compares what was announced with what came",
     "nx_http_peer_cn": "client certificates over HTTPS", "nx_http_query_string": "the request as it came",

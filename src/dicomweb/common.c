@@ -67,6 +67,7 @@ nx_rc dw_call_init(struct nx_http_req *req, struct dw_call *ret_call, struct nx_
 	call.collection =
 		call.mount->collection ? call.mount->collection : nx_http_param(req, "collection");
 	rc = base_url(&call, &call.base_url, err);
+	nx_http_set_header(req, "Vary", "Accept");
 	if (!rc)
 		*ret_call = call;
 	return rc;
@@ -115,12 +116,56 @@ nx_rc dw_accept(const struct dw_call *call, const char *const *offers, size_t n,
 	return NX_OK;
 }
 
-/* Weak comparison (RFC 9110 8.8.3.2): quoted tags, so that one is never part of another. */
-bool dw_not_modified(const struct dw_call *call, const char *etag)
+/* An instance's bytes change only with a later one in its place.  A set has no date: what leaves it
+ * makes nothing later. */
+static bool modified_us(const struct nx_instances *instances, int64_t *ret)
+{
+	struct nx_instance_info info;
+
+	if (nx_instances_n(instances) != 1)
+		return false;
+	nx_instances_info(instances, 0, &info);
+	*ret = info.received_us;
+	return true;
+}
+
+/* RFC 9110 13.2.2.  Weak comparison (8.8.3.2): quoted tags, so that one is never part of another.
+ */
+static bool is_known(const struct dw_call *call, const char *etag, bool dated, int64_t us)
 {
 	const char *known = nx_http_header(call->req, "If-None-Match");
+	const char *since = nx_http_header(call->req, "If-Modified-Since");
+	int64_t since_us;
 
-	return known && (strcmp(known, "*") == 0 || strstr(known, etag));
+	if (known)
+		return strcmp(known, "*") == 0 || strstr(known, etag);
+	return dated && since && nx_http_date_parse(since, &since_us) &&
+		us / 1000000 <= since_us / 1000000;
+}
+
+nx_rc dw_validate(const struct dw_call *call, const struct nx_instances *instances,
+	const char *salt, char etag[72], bool *ret_known, struct nx_err *err)
+{
+	char date[NX_HTTP_DATE];
+	int64_t us = 0;
+	bool dated = modified_us(instances, &us);
+	nx_rc rc = nx_instances_set_etag(instances, salt, etag, err);
+
+	if (rc)
+		return rc;
+	nx_http_set_header(call->req, "ETag", etag);
+	nx_http_set_header(call->req, "Cache-Control", "private, no-cache");
+	if (dated) {
+		nx_http_date_format(us, date);
+		nx_http_set_header(call->req, "Last-Modified", date);
+	}
+	*ret_known = is_known(call, etag, dated, us);
+	return NX_OK;
+}
+
+nx_rc dw_reply_known(const struct dw_call *call)
+{
+	return nx_http_reply(call->req, 304, NULL, nx_slice(NULL, 0));
 }
 
 nx_rc dw_range(const struct dw_call *call, const char *etag, uint64_t size, uint64_t *ret_off,

@@ -1,5 +1,5 @@
 /*
- * dicomweb.h - STOW-RS, QIDO-RS and WADO-RS (PS3.18 10.4 to 10.6) over the services.
+ * dicomweb.h - STOW-RS, QIDO-RS, WADO-RS (PS3.18 10.4 to 10.6) and WADO-URI (9) over the services.
  *
  * Layer:   4 (dicomweb).  Uses ingest, retrieve, http, dicom, base.
  * Threads: a mount is constant and shared by all connections.

@@ -39,8 +39,14 @@ NX_NODISCARD nx_rc dw_selection(const struct dw_call *call, enum nx_query_level 
 /* Index of the offer for `accept` in query or header (PS3.18 8.3.3.1).  NX_E_NOT_ACCEPTABLE. */
 NX_NODISCARD nx_rc dw_accept(const struct dw_call *call, const char *const *offers, size_t n,
 	size_t *ret_i, struct nx_err *err);
-/* If-None-Match names `etag` (RFC 9110 13.1.2). */
-bool dw_not_modified(const struct dw_call *call, const char *etag);
+/*
+ * ETag of the selection in the form that `salt` says, Last-Modified where there is one, and caching
+ * by the client alone, who asks each time, so that every use is decided and recorded.  *ret_known:
+ * by If-None-Match or If-Modified-Since it has this; the answer is dw_reply_known().
+ */
+NX_NODISCARD nx_rc dw_validate(const struct dw_call *call, const struct nx_instances *instances,
+	const char *salt, char etag[72], bool *ret_known, struct nx_err *err);
+nx_rc dw_reply_known(const struct dw_call *call);
 /* The range asked for, unless If-Range names another ETag.  *ret_status 200 or 206; sets
  * Content-Range. */
 NX_NODISCARD nx_rc dw_range(const struct dw_call *call, const char *etag, uint64_t size,
@@ -105,11 +111,28 @@ void dw_report_format(const struct dw_report *report, const char *base_url, stru
 
 struct dw_stream;
 
+/* Where the parts of a body come from. */
+struct dw_source {
+	uint64_t (*len)(void *payload, size_t i);
+	/* The value of the part's Content-Type, and further header lines. */
+	void (*head)(void *payload, size_t i, struct nx_buf *out);
+	nx_rc (*at)(void *payload, size_t i, struct nx_err *err); /* go to it */
+	/* Of the part at hand; *ret_n is 0 only at its end. */
+	nx_rc (*read)(
+		void *payload, uint64_t off, void *p, size_t n, size_t *ret_n, struct nx_err *err);
+	void (*free)(void *payload);
+};
+
+/* `n` parts of multipart/related with `media` as its type, or one body where `media` is NULL; of
+ * each `take` bytes from `from` (UINT64_MAX: all).  Takes the payload, also on failure. */
+NX_NODISCARD nx_rc dw_stream_of(const struct dw_source *source, void *payload, size_t n,
+	const char *media, uint64_t from, uint64_t take, struct dw_stream **ret_stream,
+	struct nx_err *err);
+
 /* What is sent of each instance. */
 struct dw_form {
-	const char *media;    /* of every part: "application/dicom" */
-	bool with_syntax;     /* "; transfer-syntax=" behind it */
-	const char *location; /* Content-Location of the only part; NULL: of each instance */
+	const char *media; /* of every part: "application/dicom" */
+	bool with_syntax;  /* "; transfer-syntax=" behind it */
 	bool multipart;
 	uint64_t off; /* of the only instance, ... */
 	uint64_t len; /* ... or UINT64_MAX: all bytes of all instances */
@@ -126,6 +149,20 @@ nx_rc dw_stream_read(void *payload, void *p, size_t n, size_t *ret_n, struct nx_
 nx_rc dw_stream_reply(
 	const struct dw_call *call, int status, struct dw_stream *stream, const char *content_type);
 
+/* ---- wado.c ---- */
+
+/* The only instance of a selection as one file, or a range of it.  Takes the instances. */
+nx_rc dw_reply_file(const struct dw_call *call, struct nx_instances *instances, struct nx_err *err);
+
+/* ---- wado_frames.c ---- */
+
+/* Numbers from 1 on, as frames from 0 on; from `arena`.  NX_E_INVAL. */
+NX_NODISCARD nx_rc dw_frame_list(const char *text, struct nx_arena *arena, uint32_t **ret,
+	size_t *ret_n, struct nx_err *err);
+/* The media type of frames in an encapsulated transfer syntax (PS3.18 Table 8.7.3-5, and the older
+ * ones that clients still name); NULL past the last. */
+const char *dw_frame_media(const char *ts_uid, size_t i);
+
 /* ---- handlers, for the table in routes.c ---- */
 
 nx_rc dw_store(struct nx_http_req *req, struct nx_err *err);
@@ -139,6 +176,8 @@ nx_rc dw_find_instances_of_series(struct nx_http_req *req, struct nx_err *err);
 nx_rc dw_get_study(struct nx_http_req *req, struct nx_err *err);
 nx_rc dw_get_series(struct nx_http_req *req, struct nx_err *err);
 nx_rc dw_get_instance(struct nx_http_req *req, struct nx_err *err);
+nx_rc dw_get_uri(struct nx_http_req *req, struct nx_err *err);
+nx_rc dw_get_frames(struct nx_http_req *req, struct nx_err *err);
 nx_rc dw_get_bulkdata(struct nx_http_req *req, struct nx_err *err);
 nx_rc dw_metadata_study(struct nx_http_req *req, struct nx_err *err);
 nx_rc dw_metadata_series(struct nx_http_req *req, struct nx_err *err);

@@ -218,6 +218,7 @@ static nx_rc answer(const struct dw_call *call, struct dw_query *query, bool stu
 		rc = search(call, query, &out, err);
 	if (rc)
 		return rc;
+	(void)nx_http_encode(call->req);
 	return nx_http_reply(call->req, 200, offers[offer], nx_buf_slice(&out));
 }
 

@@ -1,6 +1,6 @@
 /*
- * A response made while it is sent: for each instance the head of its part, its bytes, and at the
- * end the closing boundary.  All lengths are known beforehand, so that the response has a
+ * A response made while it is sent: for each part its head, its bytes, and at the end the closing
+ * boundary.  All lengths are known beforehand, so that the response has a
  * Content-Length, and a client sees a broken one as what it is.
  */
 #include <stdio.h>
@@ -15,58 +15,47 @@ enum {
 };
 
 struct dw_stream {
-	struct nx_instances *instances;
-	struct dw_form form;
-	char *base_url;
+	const struct dw_source *source;
+	void *payload;
+	char *media;   /* of the parts; NULL: there is one body, without heads */
+	uint64_t from; /* of every part ... */
+	uint64_t take; /* ... this many bytes, or UINT64_MAX: to its end */
 	char boundary[33];
 	uint64_t length;
-	size_t next;  /* instance whose head comes next */
+	size_t n;
+	size_t next;  /* part whose head comes next */
 	bool closed;  /* the closing boundary has been made */
-	uint64_t off; /* in the current instance */
+	uint64_t off; /* in the current part */
 	uint64_t end;
-	struct nx_buf head; /* what goes out before the instance's bytes */
+	struct nx_buf head; /* what goes out before the part's bytes */
 	size_t head_at;
 };
 
 static void part_head(struct dw_stream *s, size_t i, struct nx_buf *out)
 {
-	struct nx_instance_info info;
-
-	if (!s->form.multipart)
+	if (!s->media)
 		return;
-	nx_instances_info(s->instances, i, &info);
-	nx_buf_printf(
-		out, "%s--%s\r\nContent-Type: %s", i ? "\r\n" : "", s->boundary, s->form.media);
-	if (s->form.with_syntax)
-		nx_buf_printf(out, "; transfer-syntax=%s", info.ts_uid);
-	nx_buf_put_str(out, "\r\nContent-Location: ");
-	if (s->form.location)
-		nx_buf_put_str(out, s->form.location);
-	else
-		nx_buf_printf(out, "%s/studies/%s/series/%s/instances/%s", s->base_url, info.study,
-			info.series, info.sop_instance);
+	nx_buf_printf(out, "%s--%s\r\nContent-Type: ", i ? "\r\n" : "", s->boundary);
+	s->source->head(s->payload, i, out);
 	nx_buf_put_str(out, "\r\n\r\n");
 }
 
 static void closing(const struct dw_stream *s, struct nx_buf *out)
 {
-	if (s->form.multipart)
+	if (s->media)
 		nx_buf_printf(out, "\r\n--%s--\r\n", s->boundary);
 }
 
 static uint64_t part_len(const struct dw_stream *s, size_t i)
 {
-	struct nx_instance_info info;
-
-	nx_instances_info(s->instances, i, &info);
-	return s->form.len == UINT64_MAX ? info.size : s->form.len;
+	return s->take == UINT64_MAX ? s->source->len(s->payload, i) : s->take;
 }
 
 static nx_rc length_count(struct dw_stream *s, struct nx_err *err)
 {
 	nx_rc rc = NX_OK;
 
-	for (size_t i = 0; i < nx_instances_n(s->instances) && !rc; i++) {
+	for (size_t i = 0; i < s->n && !rc; i++) {
 		nx_buf_clear(&s->head);
 		part_head(s, i, &s->head);
 		s->length += s->head.len + part_len(s, i);
@@ -79,24 +68,27 @@ static nx_rc length_count(struct dw_stream *s, struct nx_err *err)
 	return rc;
 }
 
-nx_rc dw_stream_new(struct nx_instances *instances, const char *base_url,
-	const struct dw_form *form, struct dw_stream **ret_stream, struct nx_err *err)
+nx_rc dw_stream_of(const struct dw_source *source, void *payload, size_t n, const char *media,
+	uint64_t from, uint64_t take, struct dw_stream **ret_stream, struct nx_err *err)
 {
 	NX_AUTO(dw_stream) *s = calloc(1, sizeof(*s));
 	uint8_t random[16];
 	nx_rc rc;
 
 	if (!s) {
-		nx_instances_free(instances);
+		source->free(payload);
 		return nx_err_set(err, NX_E_NOMEM, "no memory for a response");
 	}
-	s->instances = instances;
-	s->form = *form;
+	s->source = source;
+	s->payload = payload;
+	s->n = n;
+	s->from = from;
+	s->take = take;
 	nx_buf_init(&s->head, HEAD_MAX, NX_BUF_WIPE);
 	nx_random(random, sizeof(random));
 	nx_hex_format(random, sizeof(random), s->boundary);
-	s->base_url = strdup(base_url);
-	if (!s->base_url)
+	s->media = media ? strdup(media) : NULL;
+	if (media && !s->media)
 		return nx_err_set(err, NX_E_NOMEM, "no memory for a response");
 	rc = length_count(s, err);
 	if (!rc)
@@ -108,9 +100,9 @@ struct dw_stream *dw_stream_free(struct dw_stream *stream)
 {
 	if (!stream)
 		return NULL;
-	nx_instances_free(stream->instances);
+	stream->source->free(stream->payload);
 	nx_buf_done(&stream->head);
-	free(stream->base_url);
+	free(stream->media);
 	free(stream);
 	return NULL;
 }
@@ -120,24 +112,23 @@ uint64_t dw_stream_length(const struct dw_stream *stream)
 	return stream->length;
 }
 
-/* The next instance, or the end. */
+/* The next part, or the end. */
 static nx_rc step(struct dw_stream *s, struct nx_err *err)
 {
-	const struct nx_item *item;
 	nx_rc rc;
 
 	nx_buf_clear(&s->head);
 	s->head_at = 0;
-	if (s->next == nx_instances_n(s->instances)) {
+	if (s->next == s->n) {
 		s->closed = true;
 		closing(s, &s->head);
 		return nx_buf_check(&s->head, err);
 	}
-	rc = nx_instances_at(s->instances, s->next, &item, err);
+	rc = s->source->at(s->payload, s->next, err);
 	if (rc)
 		return rc;
 	part_head(s, s->next, &s->head);
-	s->off = s->form.off;
+	s->off = s->from;
 	s->end = s->off + part_len(s, s->next);
 	s->next++;
 	return nx_buf_check(&s->head, err);
@@ -149,9 +140,9 @@ static nx_rc body_read(struct dw_stream *s, void *p, size_t n, size_t *ret_n, st
 
 	if (n > s->end - s->off)
 		n = (size_t)(s->end - s->off);
-	rc = nx_instances_read(s->instances, s->off, p, n, ret_n, err);
+	rc = s->source->read(s->payload, s->off, p, n, ret_n, err);
 	if (!rc && *ret_n == 0)
-		rc = nx_err_set(err, NX_E_CORRUPT, "instance ends at %llu of %llu bytes",
+		rc = nx_err_set(err, NX_E_CORRUPT, "part ends at %llu of %llu bytes",
 			(unsigned long long)s->off, (unsigned long long)s->end);
 	if (!rc)
 		s->off += *ret_n;
@@ -196,12 +187,93 @@ nx_rc dw_stream_reply(
 {
 	char multipart[256];
 
-	if (stream->form.multipart) {
+	if (stream->media) {
 		(void)snprintf(multipart, sizeof(multipart),
-			"multipart/related; type=\"%s\"; boundary=%s", stream->form.media,
+			"multipart/related; type=\"%s\"; boundary=%s", stream->media,
 			stream->boundary);
 		content_type = multipart;
 	}
 	return nx_http_reply_stream(call->req, status, content_type, stream->length, dw_stream_read,
 		stream_done, stream);
+}
+
+/* ---- instances as parts ---- */
+
+struct files {
+	struct nx_instances *instances;
+	char *base_url;
+	const char *media; /* of every part; literal */
+	bool with_syntax;
+};
+
+static uint64_t files_len(void *payload, size_t i)
+{
+	const struct files *f = payload;
+	struct nx_instance_info info;
+
+	nx_instances_info(f->instances, i, &info);
+	return info.size;
+}
+
+static void files_head(void *payload, size_t i, struct nx_buf *out)
+{
+	const struct files *f = payload;
+	struct nx_instance_info info;
+
+	nx_instances_info(f->instances, i, &info);
+	nx_buf_put_str(out, f->media);
+	if (f->with_syntax)
+		nx_buf_printf(out, "; transfer-syntax=%s", info.ts_uid);
+	nx_buf_put_str(out, "\r\nContent-Location: ");
+	nx_buf_printf(out, "%s/studies/%s/series/%s/instances/%s", f->base_url, info.study,
+		info.series, info.sop_instance);
+}
+
+static nx_rc files_at(void *payload, size_t i, struct nx_err *err)
+{
+	const struct files *f = payload;
+	const struct nx_item *item;
+
+	return nx_instances_at(f->instances, i, &item, err);
+}
+
+static nx_rc files_read(
+	void *payload, uint64_t off, void *p, size_t n, size_t *ret_n, struct nx_err *err)
+{
+	const struct files *f = payload;
+
+	return nx_instances_read(f->instances, off, p, n, ret_n, err);
+}
+
+static void files_free(void *payload)
+{
+	struct files *f = payload;
+
+	nx_instances_free(f->instances);
+	free(f->base_url);
+	free(f);
+}
+
+static const struct dw_source files_source = {
+	files_len, files_head, files_at, files_read, files_free};
+
+nx_rc dw_stream_new(struct nx_instances *instances, const char *base_url,
+	const struct dw_form *form, struct dw_stream **ret_stream, struct nx_err *err)
+{
+	struct files *f = calloc(1, sizeof(*f));
+
+	if (!f) {
+		nx_instances_free(instances);
+		return nx_err_set(err, NX_E_NOMEM, "no memory for a response");
+	}
+	f->instances = instances;
+	f->media = form->media;
+	f->with_syntax = form->with_syntax;
+	f->base_url = strdup(base_url);
+	if (!f->base_url) {
+		files_free(f);
+		return nx_err_set(err, NX_E_NOMEM, "no memory for a response");
+	}
+	return dw_stream_of(&files_source, f, nx_instances_n(instances),
+		form->multipart ? form->media : NULL, form->off, form->len, ret_stream, err);
 }

@@ -63,34 +63,24 @@ static nx_rc stream_reply(const struct dw_call *call, struct nx_instances *insta
 	return rc ? rc : dw_stream_reply(call, status, stream, content_type);
 }
 
-static nx_rc single_reply(const struct dw_call *call, struct nx_instances *instances,
-	const char *etag, struct nx_err *err)
+nx_rc dw_reply_file(const struct dw_call *call, struct nx_instances *instances, struct nx_err *err)
 {
 	struct dw_form form = {.media = DICOM, .len = UINT64_MAX};
 	struct nx_instance_info info;
-	char type[128];
-	int status;
-	nx_rc rc;
+	char type[128], etag[72];
+	bool known = false;
+	int status = 0;
+	nx_rc rc = dw_validate(call, instances, DICOM, etag, &known, err);
 
 	nx_instances_info(instances, 0, &info);
-	rc = dw_range(call, etag, info.size, &form.off, &form.len, &status, err);
-	if (rc) {
+	if (!rc && !known)
+		rc = dw_range(call, etag, info.size, &form.off, &form.len, &status, err);
+	if (rc || known) {
 		nx_instances_free(instances);
-		return rc;
+		return rc ? rc : dw_reply_known(call);
 	}
 	(void)snprintf(type, sizeof(type), DICOM "; transfer-syntax=%s", info.ts_uid);
 	return stream_reply(call, instances, &form, status, type, err);
-}
-
-/* The form is part of what the tag stands for. */
-static nx_rc etag_set(const struct dw_call *call, const struct nx_instances *instances,
-	const char *salt, char etag[72], struct nx_err *err)
-{
-	nx_rc rc = nx_instances_set_etag(instances, salt, etag, err);
-
-	if (!rc)
-		nx_http_set_header(call->req, "ETag", etag);
-	return rc;
 }
 
 static nx_rc instances_reply(
@@ -98,19 +88,19 @@ static nx_rc instances_reply(
 {
 	const struct dw_form form = {
 		.media = DICOM, .with_syntax = true, .multipart = true, .len = UINT64_MAX};
+	bool known = false;
 	char etag[72];
 	size_t offer;
 	nx_rc rc = negotiate(call, instances, &offer, err);
 
+	if (!rc && offer == OFFER_SINGLE)
+		return dw_reply_file(call, instances, err);
 	if (!rc)
-		rc = etag_set(
-			call, instances, offer == OFFER_SINGLE ? DICOM : call->base_url, etag, err);
-	if (rc || dw_not_modified(call, etag)) {
+		rc = dw_validate(call, instances, call->base_url, etag, &known, err);
+	if (rc || known) {
 		nx_instances_free(instances);
-		return rc ? rc : nx_http_reply(call->req, 304, NULL, nx_slice(NULL, 0));
+		return rc ? rc : dw_reply_known(call);
 	}
-	if (offer == OFFER_SINGLE)
-		return single_reply(call, instances, etag, err);
 	return stream_reply(call, instances, &form, 200, NULL, err);
 }
 
@@ -158,65 +148,160 @@ static bool digits_parse(const char **s, uint64_t *ret)
 	return *s > start;
 }
 
-/* "<offset>-<length>", inside the instance: the path that metadata gave out, and none beside. */
-static nx_rc value_parse(
-	const char *text, uint64_t size, uint64_t *ret_off, uint64_t *ret_len, struct nx_err *err)
+/* "<offset>-<length>": the path that metadata gave out, and none beside. */
+static nx_rc value_parse(const char *text, uint64_t *ret_off, uint64_t *ret_len, struct nx_err *err)
 {
 	uint64_t off = 0, len = 0;
 
-	if (!digits_parse(&text, &off) || *text++ != '-' || !digits_parse(&text, &len) || *text)
+	if (!digits_parse(&text, &off) || *text++ != '-' || !digits_parse(&text, &len) || *text ||
+		!len)
 		return nx_err_set(err, NX_E_NOENT, "no such bulk data");
-	if (off > size || len > size - off || !len)
-		return nx_err_set(err, NX_E_NOENT, "bulk data outside the instance");
 	*ret_off = off;
 	*ret_len = len;
 	return NX_OK;
 }
 
-static nx_rc bulk_form(const struct dw_call *call, struct nx_instances *instances,
-	struct dw_form *form, int *ret_status, struct nx_err *err)
+/* Inside the instance, or among the values of a deflated one. */
+static nx_rc value_find(struct nx_instances *instances, uint64_t off, uint64_t len,
+	struct nx_slice *ret_inflated, struct nx_err *err)
+{
+	struct nx_instance_info info;
+	nx_rc rc = nx_instances_value(instances, off, len, ret_inflated, err);
+
+	nx_instances_info(instances, 0, &info);
+	if (rc || ret_inflated->p)
+		return rc;
+	if (off > info.size || len > info.size - off)
+		return nx_err_set(err, NX_E_NOENT, "bulk data outside the instance");
+	return NX_OK;
+}
+
+/* A value as the one part of a body. */
+struct value {
+	struct nx_instances *instances;
+	struct nx_slice inflated; /* p NULL: `off` in the stored bytes */
+	uint64_t off;
+	uint64_t len;
+	char *location;
+};
+
+static uint64_t value_len(void *payload, size_t i)
+{
+	const struct value *v = payload;
+
+	(void)i;
+	return v->len;
+}
+
+static void value_head(void *payload, size_t i, struct nx_buf *out)
+{
+	const struct value *v = payload;
+
+	(void)i;
+	nx_buf_printf(out, OCTETS "\r\nContent-Location: %s", v->location);
+}
+
+static nx_rc value_at(void *payload, size_t i, struct nx_err *err)
+{
+	const struct value *v = payload;
+	const struct nx_item *item;
+
+	return v->inflated.p ? NX_OK : nx_instances_at(v->instances, i, &item, err);
+}
+
+static nx_rc value_read(
+	void *payload, uint64_t off, void *p, size_t n, size_t *ret_n, struct nx_err *err)
+{
+	const struct value *v = payload;
+
+	if (!v->inflated.p)
+		return nx_instances_read(v->instances, v->off + off, p, n, ret_n, err);
+	memcpy(p, v->inflated.p + off, n);
+	*ret_n = n;
+	return NX_OK;
+}
+
+static void value_free(void *payload)
+{
+	struct value *v = payload;
+
+	nx_instances_free(v->instances);
+	free(v->location);
+	free(v);
+}
+
+static const struct dw_source value_source = {
+	value_len, value_head, value_at, value_read, value_free};
+
+struct bulk_form {
+	bool multipart;
+	bool known;
+	int status;
+	uint64_t off; /* in the value */
+	uint64_t len;
+};
+
+static nx_rc bulk_prepare(
+	const struct dw_call *call, struct value *v, struct bulk_form *form, struct nx_err *err)
 {
 	static const char *const offers[] = {OCTETS, MULTI(OCTETS)};
 	const char *text = nx_http_param(call->req, "range");
-	struct nx_instance_info info;
-	uint64_t off, len = 0;
 	size_t offer = 0;
 	char etag[72];
-	nx_rc rc;
+	nx_rc rc = value_parse(text, &v->off, &v->len, err);
 
-	nx_instances_info(instances, 0, &info);
-	rc = value_parse(text, info.size, &form->off, &form->len, err);
+	if (!rc)
+		rc = value_find(v->instances, v->off, v->len, &v->inflated, err);
 	if (!rc)
 		rc = dw_accept(call, offers, NX_ARRAY_LEN(offers), &offer, err);
 	if (!rc)
-		rc = etag_set(call, instances, text, etag, err);
+		rc = dw_validate(call, v->instances, text, etag, &form->known, err);
 	form->multipart = offer == 1;
-	form->location = nx_arena_printf(nx_http_arena(call->req), "%s%s", call->base_url,
-		nx_http_path(call->req) + strlen(nx_http_mount(call->req)));
-	if (!rc && !form->location)
-		rc = nx_err_set(err, NX_E_NOMEM, "no memory for a location");
-	if (!rc && dw_not_modified(call, etag))
-		*ret_status = 304;
-	if (rc || *ret_status == 304 || form->multipart)
+	if (rc || form->known || form->multipart)
 		return rc;
-	rc = dw_range(call, etag, form->len, &off, &len, ret_status, err);
-	form->off += off;
-	form->len = len;
-	return rc;
+	return dw_range(call, etag, v->len, &form->off, &form->len, &form->status, err);
+}
+
+/* Takes the instances. */
+static struct value *value_new(const struct dw_call *call, struct nx_instances *instances)
+{
+	struct value *v = calloc(1, sizeof(*v));
+	const char *mount = nx_http_mount(call->req);
+	const char *location = mount
+		? nx_arena_printf(nx_http_arena(call->req), "%s%s", call->base_url,
+			  nx_http_path(call->req) + strlen(mount))
+		: NULL;
+
+	if (!v) {
+		nx_instances_free(instances);
+		return NULL;
+	}
+	v->instances = instances;
+	v->location = location ? strdup(location) : NULL;
+	if (v->location)
+		return v;
+	value_free(v);
+	return NULL;
 }
 
 static nx_rc bulk_reply(
 	const struct dw_call *call, struct nx_instances *instances, struct nx_err *err)
 {
-	struct dw_form form = {.media = OCTETS};
-	int status = 200;
-	nx_rc rc = bulk_form(call, instances, &form, &status, err);
+	struct bulk_form form = {.status = 200, .len = UINT64_MAX};
+	struct value *v = value_new(call, instances);
+	struct dw_stream *stream;
+	nx_rc rc;
 
-	if (rc || status == 304) {
-		nx_instances_free(instances);
-		return rc ? rc : nx_http_reply(call->req, 304, NULL, nx_slice(NULL, 0));
+	if (!v)
+		return nx_err_set(err, NX_E_NOMEM, "no memory for a value");
+	rc = bulk_prepare(call, v, &form, err);
+	if (rc || form.known) {
+		value_free(v);
+		return rc ? rc : dw_reply_known(call);
 	}
-	return stream_reply(call, instances, &form, status, OCTETS, err);
+	rc = dw_stream_of(&value_source, v, 1, form.multipart ? OCTETS : NULL, form.off, form.len,
+		&stream, err);
+	return rc ? rc : dw_stream_reply(call, form.status, stream, OCTETS);
 }
 
 nx_rc dw_get_bulkdata(struct nx_http_req *req, struct nx_err *err)

@@ -5,6 +5,7 @@
  */
 #include <string.h>
 
+#include "base/arena.h"
 #include "dicomweb/dicomweb_priv.h"
 
 enum {
@@ -94,20 +95,25 @@ static nx_rc reply(const struct dw_call *call, struct nx_instances *instances, s
 {
 	static const char *const offers[] = {DW_DICOM_JSON, "application/json"};
 	NX_AUTO(metadata) *m = NULL;
+	const char *salt;
 	size_t offer = 0;
+	bool known = false;
 	char etag[72];
 	nx_rc rc = metadata_new(instances, call->base_url, &m, err);
 
 	if (!rc)
 		rc = dw_accept(call, offers, NX_ARRAY_LEN(offers), &offer, err);
-	if (!rc)
-		rc = nx_instances_set_etag(instances, call->base_url, etag, err);
 	if (rc)
 		return rc;
-	nx_http_set_header(call->req, "ETag", etag);
-	if (dw_not_modified(call, etag))
-		return nx_http_reply(call->req, 304, NULL, nx_slice(NULL, 0));
-	rc = step(m, err);
+	salt = nx_arena_printf(
+		nx_http_arena(call->req), "%s %s", call->base_url, nx_http_encode(call->req));
+	if (!salt)
+		return nx_err_set(err, NX_E_NOMEM, "no memory for an ETag");
+	rc = dw_validate(call, instances, salt, etag, &known, err);
+	if (!rc && known)
+		return dw_reply_known(call);
+	if (!rc)
+		rc = step(m, err);
 	if (rc)
 		return rc;
 	if (m->closed)

@@ -68,8 +68,14 @@ NX_NODISCARD nx_rc nx_http_body_all(
 /* ---- the response; exactly one of these ends a handler ---- */
 
 /* Before the body: add a header.  A value with CR or LF ends the connection instead of the reply.
- */
+ * Whoever sets no Cache-Control gets "no-store". */
 void nx_http_set_header(struct nx_http_req *req, const char *name, const char *value);
+/*
+ * Before the body of a text: it may be sent compressed, as Accept-Encoding says.  The coding's
+ * name,
+ * "" for none, which belongs into what an ETag stands for.
+ */
+const char *nx_http_encode(struct nx_http_req *req);
 /* The body is copied. */
 nx_rc nx_http_reply(
 	struct nx_http_req *req, int status, const char *content_type, struct nx_slice body);
@@ -128,6 +134,9 @@ struct nx_http_opts {
 	int64_t header_us;     /* deadline for a request head; 0: 10 s */
 	int64_t idle_us;       /* keep-alive; 0: 60 s */
 	uint64_t min_rate;     /* bytes a second over any 10 s of a body; 0: 1024 */
+	/* Origins of pages that may ask, with spaces between ("https://viewer.example.org"); NULL
+	 * or empty: none.  Borrowed. */
+	const char *cors_origins;
 	const struct nx_route_table *tables;
 	size_t n_tables;
 	/* Runs before the handler of every route, with its row: authenticate, decide.  A failure is
@@ -156,8 +165,16 @@ NX_NODISCARD nx_rc nx_http_range(const struct nx_http_req *req, uint64_t size, u
 
 /* RFC 9110 12.5.1 and PS3.18 8.7: the best of `offers` ("application/dicom+json") for the Accept
  * header, whose media types may be listed, quoted or not, with parameters and "transfer-syntax=*".
- * Any one satisfiable member is enough.  Index of the offer, or -1. */
+ * Any one satisfiable member is enough.  An offer with "; explicit=" is for those alone that name
+ * its type and a transfer syntax.  Index of the offer, or -1. */
 int nx_http_accept(const char *accept, const char *const *offers, size_t n);
+
+enum {
+	NX_HTTP_DATE = 32
+};
+/* RFC 9110 5.6.7: "Sun, 06 Nov 1994 08:49:37 GMT", and back; false: it is none. */
+void nx_http_date_format(int64_t us, char ret[NX_HTTP_DATE]);
+bool nx_http_date_parse(const char *text, int64_t *ret_us);
 
 /* multipart/related (RFC 2387) as it streams in. */
 struct nx_multipart;

@@ -14,6 +14,7 @@
 #include <microhttpd.h>
 
 #include "base/buf.h"
+#include "http/coding.h"
 #include "http/fiber.h"
 #include "http/http.h"
 #include "net/net.h"
@@ -53,6 +54,12 @@ bool nx_media_next(struct nx_slice *list, struct nx_media *ret);
 /* A parameter's value without quotes (escapes kept); false where it is not there. */
 bool nx_media_param(const struct nx_media *media, const char *name, struct nx_slice *ret);
 bool nx_media_eq(struct nx_slice a, struct nx_slice b); /* ASCII case-insensitive */
+
+/* What Accept-Encoding gives `coding`, in thousandths; 0: it is not wanted. */
+int nx_coding_weight(const char *accept, const char *coding, bool any_counts);
+
+/* Is `origin` in a list with spaces between? */
+bool nx_cors_listed(const char *list, const char *origin);
 
 struct nx_route_match {
 	const struct nx_route *route;
@@ -172,6 +179,9 @@ struct nx_http_req {
 	struct MHD_Response *response;
 	uint8_t *copy;
 	size_t copy_len;
+	size_t copy_at; /* what the coder has taken */
+	enum nx_coding coding;
+	struct nx_coder *coder;
 	nx_http_read_fn read;
 	nx_http_done_fn done;
 	void *payload;
@@ -183,6 +193,8 @@ struct nx_http_req {
 /* Everything about a head that can be refused before a body byte is read. */
 NX_NODISCARD nx_rc nx_request_open(
 	struct nx_http_req *req, const char *method, const char *version, struct nx_err *err);
+/* The headers for a page of another origin; true: it is a preflight, which ends with them. */
+bool nx_cors_open(struct nx_http_req *req);
 /* Run the handler; on its fiber when there is a body. */
 void nx_request_run(struct nx_http_req *req);
 /* Give the response to libmicrohttpd. */

@@ -128,11 +128,21 @@ static bool param_agrees(
 	return nx_media_eq(want, nx_slice_str("*")) || nx_media_eq(want, have);
 }
 
+static bool has_param(const struct nx_media *media, const char *name)
+{
+	struct nx_slice value;
+
+	return nx_media_param(media, name, &value);
+}
+
 /* How closely `range` names `offer`: 0 not at all, 1 any, 2 any subtype, 3 as plain JSON, 4 it. */
 static int closeness(const struct nx_media *range, const struct nx_media *offer)
 {
 	const struct nx_slice any = nx_slice_str("*");
 
+	if (has_param(offer, "explicit") &&
+		(!has_param(range, "transfer-syntax") || nx_slice_eq(range->subtype, any)))
+		return 0;
 	if (nx_slice_eq(range->type, any) && nx_slice_eq(range->subtype, any))
 		return 1;
 	if (!nx_media_eq(range->type, offer->type))
@@ -169,6 +179,27 @@ static int offer_weight(const char *accept, const char *offer_text, int *ret_clo
 	}
 	*ret_close = close;
 	return q;
+}
+
+/* RFC 9110 12.5.3: a coding counts as what it, or else "*", was given. */
+int nx_coding_weight(const char *accept, const char *coding, bool any_counts)
+{
+	struct nx_slice list = nx_slice_str(accept), member, name;
+	struct nx_media media = {0};
+	int any = 0;
+
+	while (list.n) {
+		member = trim(take_until(&list, ","));
+		if (list.n)
+			skip(&list, 1);
+		name = trim(take_until(&member, ";"));
+		media.params = member;
+		if (nx_media_eq(name, nx_slice_str(coding)))
+			return weight(&media);
+		if (nx_slice_eq(name, nx_slice_str("*")))
+			any = weight(&media);
+	}
+	return any_counts ? any : 0;
 }
 
 int nx_http_accept(const char *accept, const char *const *offers, size_t n)

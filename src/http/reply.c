@@ -125,7 +125,8 @@ static ssize_t stream_read(void *cls, uint64_t pos, char *buf, size_t max)
 
 	(void)pos;
 	nx_link_busy(req->link);
-	rc = req->read(req->payload, buf, max, &n, &err);
+	rc = req->coder ? nx_coder_read(req->coder, buf, max, &n, &err)
+			: req->read(req->payload, buf, max, &n, &err);
 	if (rc) {
 		nx_log_err(NX_LOG_ERROR, "http", "response-cut", &err);
 		return MHD_CONTENT_READER_END_WITH_ERROR;
@@ -137,9 +138,46 @@ static ssize_t stream_read(void *cls, uint64_t pos, char *buf, size_t max)
 	return n ? (ssize_t)n : MHD_CONTENT_READER_END_OF_STREAM;
 }
 
+static nx_rc copy_read(void *payload, void *p, size_t n, size_t *ret_n, struct nx_err *err)
+{
+	struct nx_http_req *req = payload;
+	size_t left = req->copy_len - req->copy_at;
+
+	(void)err;
+	*ret_n = n < left ? n : left;
+	memcpy(p, req->copy + req->copy_at, *ret_n);
+	req->copy_at += *ret_n;
+	return NX_OK;
+}
+
+const char *nx_http_encode(struct nx_http_req *req)
+{
+	nx_http_set_header(req, "Vary", "Accept-Encoding");
+	req->coding = nx_coding_choose(nx_http_header(req, "Accept-Encoding"));
+	return nx_coding_name(req->coding);
+}
+
+/* The coder between the body and the wire; how long it gets is not known before. */
+static bool coder_start(struct nx_http_req *req)
+{
+	bool has_body = req->read || req->copy_len;
+
+	if (req->coding == NX_CODING_NONE || req->status != 200 || !has_body)
+		return true;
+	if (req->read)
+		req->coder = nx_coder_new(req->coding, req->read, req->payload);
+	else
+		req->coder = nx_coder_new(req->coding, copy_read, req);
+	if (!req->coder)
+		return false;
+	nx_http_set_header(req, "Content-Encoding", nx_coding_name(req->coding));
+	req->length = UINT64_MAX;
+	return true;
+}
+
 static struct MHD_Response *response_new(struct nx_http_req *req)
 {
-	if (req->read)
+	if (req->read || req->coder)
 		return MHD_create_response_from_callback(
 			req->length == UINT64_MAX ? MHD_SIZE_UNKNOWN : req->length, BLOCK_LEN,
 			stream_read, req, NULL);
@@ -147,10 +185,21 @@ static struct MHD_Response *response_new(struct nx_http_req *req)
 	return MHD_create_response_from_buffer(req->copy_len, req->copy, MHD_RESPMEM_PERSISTENT);
 }
 
-static bool headers_add(const struct nx_http_req *req, struct MHD_Response *response)
+/* What may be kept by a cache has to say so. */
+static bool has_cache_control(const struct nx_http_req *req)
+{
+	for (size_t i = 0; i < req->n_headers; i++)
+		if (strcmp(req->headers[i].key, "Cache-Control") == 0)
+			return true;
+	return false;
+}
+
+static bool headers_add(struct nx_http_req *req, struct MHD_Response *response)
 {
 	const struct nx_http_pair *pair;
 
+	if (!has_cache_control(req))
+		nx_http_set_header(req, "Cache-Control", "no-store");
 	if (req->headers_failed)
 		return false;
 	for (size_t i = 0; i < req->n_headers; i++) {
@@ -163,15 +212,26 @@ static bool headers_add(const struct nx_http_req *req, struct MHD_Response *resp
 	return true;
 }
 
+/* libmicrohttpd 0.9.75 ends the chunks of a body also where the request was HEAD and has none: the
+ * connection ends instead. */
+static void head_alone(const struct nx_http_req *req)
+{
+	if (req->length == UINT64_MAX && req->method && strcmp(req->method, "HEAD") == 0)
+		(void)MHD_set_response_options(
+			req->response, MHD_RF_HTTP_VERSION_1_0_ONLY, MHD_RO_END);
+}
+
 enum MHD_Result nx_reply_queue(struct nx_http_req *req)
 {
 	enum MHD_Result ok = MHD_NO;
 
 	if (!req->replied)
 		return MHD_NO; /* out of memory: nothing was said, the connection is closed */
-	req->response = response_new(req);
+	if (coder_start(req))
+		req->response = response_new(req);
 	if (!req->response)
 		return MHD_NO;
+	head_alone(req);
 	if (headers_add(req, req->response))
 		ok = MHD_queue_response(req->conn, (unsigned)req->status, req->response);
 	req->queued = ok == MHD_YES;
@@ -179,7 +239,7 @@ enum MHD_Result nx_reply_queue(struct nx_http_req *req)
 		nx_log(NX_LOG_ERROR, "http", "reply-lost",
 			"%s: reply %d could not be made; connection closed", req->server->name,
 			req->status);
-	nx_link_sending(req->link, req->read ? BLOCK_LEN : req->copy_len);
+	nx_link_sending(req->link, req->read || req->coder ? BLOCK_LEN : req->copy_len);
 	return ok;
 }
 
@@ -194,6 +254,7 @@ void nx_reply_done(struct nx_http_req *req, bool complete)
 	if (req->response)
 		MHD_destroy_response(req->response);
 	req->response = NULL;
+	req->coder = nx_coder_free(req->coder);
 	if (req->copy)
 		explicit_bzero(req->copy, req->copy_len);
 	free(req->copy);

@@ -229,6 +229,8 @@ nx_rc nx_request_open(
 		rc = client_open(req, err);
 	if (rc)
 		return rc;
+	if (nx_cors_open(req))
+		return nx_http_reply(req, 204, NULL, nx_slice(NULL, 0));
 	rc = nx_route_find(
 		server->opts.tables, server->opts.n_tables, method, req->path, &req->match, err);
 	if (rc == NX_E_METHOD)

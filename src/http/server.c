@@ -240,6 +240,8 @@ static enum MHD_Result access_head(struct nx_http_req *req, const char *method, 
 	if (rc) {
 		(void)nx_http_reply_err(req, &err);
 		req->handled = true;
+	} else if (req->replied) {
+		req->handled = true; /* a preflight */
 	} else if (req->has_body) {
 		nx_request_run(req);
 	}

@@ -128,6 +128,19 @@ nx_rc nx_pixel_scan_feed(struct nx_pixel_scan *scan, struct nx_slice data, struc
 	return rc;
 }
 
+uint64_t nx_pixel_scan_skip(struct nx_pixel_scan *scan, uint64_t most)
+{
+	uint64_t n = scan->left > NX_FRAGMENT_TAIL ? scan->left - NX_FRAGMENT_TAIL : 0;
+
+	if (!n || scan->in_table ||
+		scan->fragments[scan->n - 1].length - scan->left < NX_FRAGMENT_HEAD)
+		return 0;
+	n = n < most ? n : most;
+	scan->left -= (uint32_t)n;
+	scan->at += n;
+	return n;
+}
+
 nx_rc nx_pixel_scan_finish(struct nx_pixel_scan *scan, struct nx_err *err)
 {
 	if (scan->left || scan->have)

@@ -38,6 +38,9 @@ NX_DEFINE_AUTO(nx_pixel_scan);
 /* The value from its first item to its delimiter. */
 NX_NODISCARD nx_rc nx_pixel_scan_feed(
 	struct nx_pixel_scan *scan, struct nx_slice data, struct nx_err *err);
+/* The fragment at hand has been seen but for its end: that many of the next bytes, `most` at most,
+ * need not be fed, and count as if they had been. */
+uint64_t nx_pixel_scan_skip(struct nx_pixel_scan *scan, uint64_t most);
 /* No more bytes: NX_E_SHORT within an item.  A delimiter that is missing is no error. */
 NX_NODISCARD nx_rc nx_pixel_scan_finish(struct nx_pixel_scan *scan, struct nx_err *err);
 

@@ -70,6 +70,65 @@ nx_rc header_dataset(struct nx_archive *archive, const struct nx_item *item,
 	return rc ? rc : nx_dataset_parse_split(header, bulks, n, NULL, arena, ret, err);
 }
 
+bool is_deflated(const struct nx_item *item)
+{
+	const struct nx_ts *ts = nx_ts_find(item->ts_uid);
+
+	return ts && ts->deflated;
+}
+
+nx_rc inflated_dataset(struct nx_archive *archive, const struct nx_item *item,
+	const struct nx_recipe *recipe, struct nx_arena *arena, struct nx_dataset **ret,
+	struct nx_err *err)
+{
+	struct nx_slice stream;
+	nx_rc rc = nx_archive_read_blob(
+		archive, item, &recipe->blobs[0], NX_LIMIT_DICOM_HEADER, arena, &stream, err);
+
+	return rc ? rc : nx_dataset_parse(stream, NULL, UINT32_MAX, arena, ret, err);
+}
+
+/* The value whose place metadata gave out, at any depth (which the parser has bounded). */
+static const struct nx_elem *value_at(const struct nx_dataset *ds, uint64_t off, uint64_t len)
+{
+	const struct nx_elem *found = NULL;
+
+	for (size_t i = 0; i < ds->n && !found; i++) {
+		const struct nx_elem *e = &ds->elems[i];
+
+		if (!e->n_items && e->bulk_offset == off && e->value.n == len)
+			found = e;
+		for (size_t k = 0; k < e->n_items && !found; k++)
+			found = value_at(e->items[k], off, len);
+	}
+	return found;
+}
+
+nx_rc nx_instances_value(struct nx_instances *instances, uint64_t off, uint64_t len,
+	struct nx_slice *ret, struct nx_err *err)
+{
+	const struct nx_item *item = &instances->items[0];
+	const struct nx_elem *value;
+	struct nx_recipe *recipe;
+	struct nx_dataset *ds;
+	nx_rc rc;
+
+	if (!is_deflated(item)) {
+		*ret = nx_slice(NULL, 0);
+		return NX_OK;
+	}
+	rc = nx_archive_recipe(instances->archive, item, instances->arena, &recipe, err);
+	if (!rc)
+		rc = inflated_dataset(instances->archive, item, recipe, instances->arena, &ds, err);
+	if (rc)
+		return rc;
+	value = value_at(ds, off, len);
+	if (!value || !value->value.n)
+		return nx_err_set(err, NX_E_NOENT, "no such bulk data");
+	*ret = value->value;
+	return NX_OK;
+}
+
 static nx_rc one(struct nx_instances *x, size_t i, const char *base_url, struct nx_arena *arena,
 	struct nx_buf *out, struct nx_err *err)
 {

@@ -61,6 +61,8 @@ static void door_init(struct nx_server *server, struct nx_door *door)
 		.files = (const char *const *)site->files,
 		.n_files = site->n_files,
 		.works = site->works,
+		.echo = nx_outgoing_echo,
+		.echo_payload = door->server,
 	};
 	for (unsigned i = 0; i < NX_ARRAY_LEN(door->dicomweb); i++)
 		door->dicomweb[i] = (struct nx_dicomweb){
@@ -105,6 +107,8 @@ static nx_rc door_start(struct nx_door *door, const struct door_row *row, struct
 	nx_rc rc;
 
 	http_opts(&site->config, &opts);
+	if (row->tables == data_tables)
+		opts.cors_origins = nx_config_text(&site->config, NX_CFG_HTTP_CORS);
 	if (row->key < 0) {
 		rc = nx_site_path(site->dir, "run/narthex.sock", socket, err);
 		opts.unix_path = socket;

@@ -1,4 +1,6 @@
 """DICOMweb (PS3.18) from outside: the whole stack in one process, requests as the client, pydicom's real files."""
+import ctypes
+import gzip
 import hashlib
 import io
 import json
@@ -376,6 +378,137 @@ def test_ranges_and_conditions(server):
     assert server.get(path + "/metadata", headers={"If-None-Match": meta.headers["ETag"]}).status_code == 304
     head = server.http.head(server.url(path), headers=single)
     assert head.status_code == 200 and int(head.headers["Content-Length"]) == len(data) and not head.content
+
+
+@pytest.mark.parametrize("name", ["image_dfl.dcm", "JPEG2000.dcm", "CT_small.dcm", "waveform_ecg.dcm", "liver_1frame.dcm"])
+def test_every_bulk_data_uri_leads_to_its_value(server, name):
+    ds = pydicom.dcmread(DATA / name)
+    assert server.store([(DATA / name).read_bytes()]).status_code == 200
+    (meta,) = server.get(instance_path(ds) + "/metadata").json()
+    found = 0
+
+    def walk(json_set, dicom_set):
+        nonlocal found
+        for tag, attribute in json_set.items():
+            if "BulkDataURI" in attribute:
+                found += 1
+                want = dicom_set[int(tag, 16)].value
+                got = server.http.get(attribute["BulkDataURI"])
+                assert got.status_code == 200, got.text
+                end = b"\xfe\xff\xdd\xe0\0\0\0\0"
+                assert got.content in (want, want + end)
+                assert server.http.get(attribute["BulkDataURI"], headers={"Range": "bytes=2-5"}).content == want[2:6]
+                (part,) = parts(server.http.get(
+                    attribute["BulkDataURI"], headers={"Accept": 'multipart/related; type="application/octet-stream"'}))
+                assert part[1] == got.content and part[0]["Content-Location"] == attribute["BulkDataURI"]
+                other = attribute["BulkDataURI"].rsplit("-", 1)[0] + "-99999999999"
+                assert server.http.get(other).status_code == 404
+            for one, item in zip(attribute.get("Value", []) if attribute["vr"] == "SQ" else [],
+                                 dicom_set[int(tag, 16)].value if attribute["vr"] == "SQ" else []):
+                walk(one, item)
+
+    walk(meta, ds)
+    assert found
+
+
+def test_wado_uri(server):
+    ds, data = series_files(1)[0]
+    server.store([data])
+    named = {"requestType": "WADO", "studyUID": ds.StudyInstanceUID, "seriesUID": ds.SeriesInstanceUID,
+             "objectUID": ds.SOPInstanceUID}
+    get = lambda headers=None, **params: server.get("/wado", params={**named, **params}, headers=headers)
+    whole = get(contentType="application/dicom")
+    assert whole.status_code == 200 and whole.content == data
+    assert whole.headers["Content-Type"] == f"application/dicom; transfer-syntax={ExplicitVRLittleEndian}"
+    assert pydicom.dcmread(io.BytesIO(whole.content)).SOPInstanceUID == ds.SOPInstanceUID
+    assert get().content == data  # Accept: */*
+    assert get(contentType="image/jpeg,application/dicom;q=0.5", transferSyntax=ExplicitVRLittleEndian).content == data
+    assert get(contentType="application/dicom", headers={"Range": "bytes=128-131"}).content == b"DICM"
+    assert get(headers={"If-None-Match": whole.headers["ETag"]}).status_code == 304
+    assert get(contentType="image/jpeg").status_code == 406
+    assert get(headers={"Accept": "image/jpeg"}).status_code == 406
+    assert get(contentType="application/dicom", transferSyntax="1.2.840.10008.1.2.4.50").status_code == 406
+    assert get(anonymize="yes").status_code == 406 and get(rows="64").status_code == 406
+    assert get(requestType="MADO").status_code == 400 and get(objectUID="x").status_code == 400
+    for missing in named:
+        params = {key: value for key, value in named.items() if key != missing}
+        assert server.get("/wado", params=params).status_code == 400, missing
+    assert get(objectUID=generate_uid()).status_code == 404 and get(studyUID=generate_uid()).status_code == 404
+    assert server.get("/reject/wado", params=named).status_code == 404
+    assert get(headers={"X-Test-Role": "nobody"}).status_code == 403
+
+
+def unzstd(data):
+    """By the library itself, as a receiver would."""
+    lib = ctypes.CDLL("libzstd.so.1")
+    lib.ZSTD_decompress.restype = ctypes.c_size_t
+    lib.ZSTD_decompress.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_size_t]
+    out = ctypes.create_string_buffer(64 << 20)
+    n = lib.ZSTD_decompress(out, len(out), data, len(data))
+    return out.raw[:n]
+
+
+def test_metadata_and_results_are_compressed_for_who_asks(server):
+    made = series_files(40)
+    server.store([data for _, data in made])
+    ds = made[0][0]
+    for path in (f"/studies/{ds.StudyInstanceUID}/metadata", f"/studies/{ds.StudyInstanceUID}/instances"):
+        plain = server.get(path, headers={"Accept-Encoding": "identity"})
+        assert "Content-Encoding" not in plain.headers
+        for coding, decode in (("gzip", gzip.decompress), ("zstd", unzstd)):
+            coded = server.get(path, headers={"Accept-Encoding": coding}, stream=True)
+            assert coded.status_code == 200 and coded.headers["Content-Encoding"] == coding
+            assert "Accept-Encoding" in coded.headers["Vary"] and "Accept" in coded.headers["Vary"]
+            body = coded.raw.read(decode_content=False)
+            assert decode(body) == plain.content and len(body) < len(plain.content) / 3
+            assert coded.headers.get("ETag", "a") != plain.headers.get("ETag", "b")
+            head = server.http.head(server.url(path), headers={"Accept-Encoding": coding})
+            assert head.status_code == 200 and head.headers["Content-Encoding"] == coding and not head.content
+            if "ETag" in coded.headers:
+                known = {"Accept-Encoding": coding, "If-None-Match": coded.headers["ETag"]}
+                got = server.get(path, headers=known)
+                assert got.status_code == 304 and "Content-Encoding" not in got.headers
+    whole = server.get(instance_path(ds), headers={"Accept": "application/dicom", "Accept-Encoding": "gzip, zstd"})
+    assert "Content-Encoding" not in whole.headers and whole.content == made[0][1]
+
+
+def test_only_the_client_keeps_patient_data(server):
+    ds, data = series_files(1)[0]
+    server.store([data])
+    for path in (instance_path(ds), instance_path(ds) + "/metadata"):
+        got = server.get(path)
+        assert got.headers["Cache-Control"] == "private, no-cache"
+        since = {"If-Modified-Since": got.headers["Last-Modified"]}
+        again = server.get(path, headers=since)
+        assert again.status_code == 304 and again.headers["Cache-Control"] == "private, no-cache"
+        assert server.get(path, headers={**since, "If-None-Match": '"other"'}).status_code == 200
+        assert server.get(path, headers={"If-Modified-Since": "Sun, 06 Nov 1994 08:49:37 GMT"}).status_code == 200
+        assert server.get(path, headers={"If-Modified-Since": "yesterday"}).status_code == 200
+    for path in ("/studies", "/studies/1.2.3", "/nowhere/studies"):
+        assert server.get(path).headers["Cache-Control"] == "no-store"
+
+
+def test_pages_of_listed_origins_may_ask(server):
+    ds, data = series_files(1)[0]
+    server.store([data])
+    origin = "https://viewer.example.org:8443"
+    asks = {"Origin": origin, "Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "authorization"}
+    for path in ("/studies", instance_path(ds)):
+        preflight = server.http.options(server.url(path), headers={**asks, "X-Test-Role": "nobody"})
+        assert preflight.status_code == 204 and not preflight.content
+        assert preflight.headers["Access-Control-Allow-Origin"] == origin
+        assert "Authorization" in preflight.headers["Access-Control-Allow-Headers"]
+        assert "DELETE" in preflight.headers["Access-Control-Allow-Methods"]
+        got = server.get(path, headers={"Origin": origin})
+        assert got.status_code == 200 and got.headers["Access-Control-Allow-Origin"] == origin
+        assert "ETag" in got.headers["Access-Control-Expose-Headers"] and "Origin" in got.headers["Vary"]
+        assert "Access-Control-Allow-Credentials" not in got.headers
+        other = server.get(path, headers={"Origin": "https://evil.example"})
+        assert "Access-Control-Allow-Origin" not in other.headers and "Origin" in other.headers["Vary"]
+        refused = server.get(path, headers={"Origin": origin, "X-Test-Role": "nobody"})
+        assert refused.status_code == 403 and refused.headers["Access-Control-Allow-Origin"] == origin
+    assert server.http.options(server.url(instance_path(ds)), headers={**asks, "Origin": "null"}).status_code == 405
+    assert server.http.options(server.url("/"), headers={"Origin": origin}).status_code == 200
 
 
 def test_bulk_data_where_metadata_says(server):

@@ -13,6 +13,7 @@ static void accept_one(const char *text)
 	int i = nx_http_accept(text, offers, NX_ARRAY_LEN(offers));
 
 	FUZZ_CHECK(i >= -1 && i < (int)NX_ARRAY_LEN(offers));
+	(void)nx_coding_choose(text);
 }
 
 static void range_one(const char *text)

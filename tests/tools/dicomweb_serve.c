@@ -3,7 +3,8 @@
  * input ends.
  *
  * dicomweb_serve DIR: prints the port.  Collections "clinical" (the default) and "reject"; the user
- * is what the request names in "X-Test-Role" (admin when it does not).
+ * is what the request names in "X-Test-Role" (admin when it does not).  Pages of two origins may
+ * ask.
  */
 #include <stdio.h>
 #include <string.h>
@@ -138,6 +139,7 @@ static nx_rc serve(struct site *site, struct nx_err *err)
 		.tables = tables,
 		.n_tables = NX_ARRAY_LEN(tables),
 		.authorize = authorize,
+		.cors_origins = "https://one.example.org https://viewer.example.org:8443",
 	};
 	nx_rc rc = nx_http_start(&opts, &site->server, err);
 

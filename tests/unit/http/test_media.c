@@ -65,6 +65,22 @@ static void test_nothing_acceptable_is_minus_one(void **state)
 	expect("*/*;q=0.0", -1);
 }
 
+static void test_an_explicit_offer_wants_its_type_and_syntax_named(void **state)
+{
+	static const char *const some[] = {
+		"application/octet-stream; transfer-syntax=1.2; explicit="};
+
+	(void)state;
+	assert_int_equal(nx_http_accept("application/octet-stream; transfer-syntax=*", some, 1), 0);
+	assert_int_equal(
+		nx_http_accept("application/octet-stream; transfer-syntax=\"1.2\"", some, 1), 0);
+	assert_int_equal(nx_http_accept("application/octet-stream", some, 1), -1);
+	assert_int_equal(
+		nx_http_accept("application/octet-stream; transfer-syntax=1", some, 1), -1);
+	assert_int_equal(nx_http_accept("*/*", some, 1), -1);
+	assert_int_equal(nx_http_accept("application/*; transfer-syntax=*", some, 1), -1);
+}
+
 static void test_weights_decide(void **state)
 {
 	(void)state;
@@ -95,6 +111,7 @@ int main(void)
 		cmocka_unit_test(test_media_types_match_in_all_their_spellings),
 		cmocka_unit_test(test_one_satisfiable_member_is_enough),
 		cmocka_unit_test(test_nothing_acceptable_is_minus_one),
+		cmocka_unit_test(test_an_explicit_offer_wants_its_type_and_syntax_named),
 		cmocka_unit_test(test_weights_decide),
 		cmocka_unit_test(test_the_closest_range_gives_the_weight),
 		cmocka_unit_test(test_a_named_type_goes_before_a_wildcard),

@@ -87,6 +87,14 @@ static nx_rc h_stream(struct nx_http_req *req, struct nx_err *err)
 		stream_done, fx);
 }
 
+static nx_rc h_coded(struct nx_http_req *req, struct nx_err *err)
+{
+	(void)nx_http_encode(req);
+	if (nx_http_query(req, "small"))
+		return h_hello(req, err);
+	return h_stream(req, err);
+}
+
 static nx_rc h_params(struct nx_http_req *req, struct nx_err *err)
 {
 	const char *text = nx_arena_printf(nx_http_arena(req), "%s|%s|%s|%s",
@@ -125,6 +133,7 @@ static const struct nx_route routes[] = {
 	{"PUT", "/unread", 1, 1, h_refuse_unread, ""},
 	{"PUT", "/denied", 2, 1, h_sink, ""},
 	{"GET", "/stream", 1, 1, h_stream, ""},
+	{"GET", "/coded", 1, 1, h_coded, ""},
 	{"GET", "/headers", 1, 1, h_headers, ""},
 	{"GET", "/silent", 1, 1, h_silent, ""},
 	{"GET", "/s3/{bucket}/{key...}", 1, 1, h_params, ""},
@@ -433,6 +442,68 @@ static void test_failing_stream_is_cut_short(void **state)
 	}
 }
 
+static void test_coded_bodies_are_smaller_and_end(void **state)
+{
+	struct fixture *fx = *state;
+	NX_AUTO(nx_conn) *conn = fx_dial(fx);
+	struct reply reply;
+	char c[5] = {0};
+	size_t n = 0;
+
+	fx_send(conn, "GET /coded HTTP/1.1\r\nHost: x\r\nAccept-Encoding: gzip\r\n\r\n");
+	assert_true(fx_head(conn, &reply));
+	assert_string_equal(fx_field(&reply, "Content-Encoding"), "gzip");
+	assert_string_equal(fx_field(&reply, "Vary"), "Accept-Encoding");
+	assert_null(fx_field(&reply, "Content-Length"));
+	while (memcmp(c, "0\r\n\r\n", 5) != 0) {
+		memmove(c, c + 1, 4);
+		assert_rc(nx_conn_read(conn, &c[4], 1, NULL), NX_OK);
+		n++;
+	}
+	assert_true(n < 100000);
+	fx_await(&fx->done_calls, 1);
+	assert_int_equal(atomic_load(&fx->done_complete), 1);
+	assert_int_equal(fx_status(conn, "GET /coded?small HTTP/1.1\r\nHost: x\r\n\r\n"), 200);
+	fx_send(conn, "HEAD /coded HTTP/1.1\r\nHost: x\r\nAccept-Encoding: zstd\r\n\r\n");
+	assert_true(fx_head(conn, &reply));
+	assert_string_equal(fx_field(&reply, "Content-Encoding"), "zstd");
+	assert_rc(nx_conn_read(conn, c, 1, NULL), NX_E_CLOSED); /* not even an end of chunks */
+}
+
+static void test_a_failing_coded_body_is_cut(void **state)
+{
+	struct fixture *fx = *state;
+	NX_AUTO(nx_conn) *conn = fx_dial(fx);
+	char last[5] = {0}, c;
+	struct reply reply;
+
+	fx_send(conn, "GET /coded?fail HTTP/1.1\r\nHost: x\r\nAccept-Encoding: zstd\r\n\r\n");
+	assert_true(fx_head(conn, &reply));
+	while (nx_conn_read(conn, &c, 1, NULL) == NX_OK) {
+		memmove(last, last + 1, 4);
+		last[4] = c;
+	}
+	assert_memory_not_equal(last, "0\r\n\r\n", 5);
+	fx_await(&fx->done_calls, 1);
+	assert_int_equal(atomic_load(&fx->done_complete), 0);
+}
+
+static void test_nothing_is_cached_that_does_not_say_so(void **state)
+{
+	NX_AUTO(nx_conn) *conn = fx_dial(*state);
+	struct reply reply;
+
+	for (int i = 0; i < 2; i++) {
+		fx_send(conn,
+			i ? "GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n"
+			  : "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n");
+		assert_true(fx_reply(conn, &reply));
+		free(reply.body);
+		assert_string_equal(fx_field(&reply, "Cache-Control"), "no-store");
+		assert_null(fx_field(&reply, "Vary")); /* no other origins here */
+	}
+}
+
 /* ---- what is refused ---- */
 
 static void test_malformed_heads_are_refused_and_closed(void **state)
@@ -497,7 +568,7 @@ static void test_long_targets_and_heads_are_refused(void **state)
 	struct fixture *fx = *state;
 	static char text[60000];
 
-	for (size_t n = 9000; n < 50000; n += 30000) {
+	for (size_t n = 17000; n < 50000; n += 30000) {
 		NX_AUTO(nx_conn) *a = fx_dial(fx);
 		NX_AUTO(nx_conn) *b = fx_dial(fx);
 		int status;
@@ -631,6 +702,9 @@ int main(void)
 		HTTP_TEST(test_aborted_upload_ends_the_handler),
 		HTTP_TEST(test_stream_sends_all_and_is_done_once),
 		HTTP_TEST(test_failing_stream_is_cut_short),
+		HTTP_TEST(test_coded_bodies_are_smaller_and_end),
+		HTTP_TEST(test_a_failing_coded_body_is_cut),
+		HTTP_TEST(test_nothing_is_cached_that_does_not_say_so),
 		HTTP_TEST(test_malformed_heads_are_refused_and_closed),
 		HTTP_TEST(test_white_space_around_values_is_no_fault),
 		HTTP_TEST(test_bad_targets_are_refused),

@@ -60,6 +60,51 @@ static void test_pieces_do_not_matter(void **state)
 	}
 }
 
+/* What is skipped of a fragment is neither its head nor its end. */
+static void test_the_inside_of_a_fragment_may_be_skipped(void **state)
+{
+	static const size_t pieces[] = {1, 5, 100, 1000};
+	NX_AUTO_DONE(nx_buf) value;
+
+	(void)state;
+	nx_buf_init(&value, 8192, 0);
+	item(&value, "\0\0\0\0", 4);
+	for (int i = 0; i < 5; i++) {
+		char bytes[700];
+
+		memset(bytes, 'a' + i, sizeof(bytes));
+		memcpy(bytes, "\xFF\xD8\xFF\xE0", 4);
+		memcpy(bytes + sizeof(bytes) - 2, "\xFF\xD9", 2);
+		item(&value, bytes, i % 2 ? 10 : sizeof(bytes));
+	}
+	delimiter(&value);
+	for (size_t k = 0; k < NX_ARRAY_LEN(pieces); k++) {
+		NX_AUTO(nx_pixel_scan) *whole = nx_pixel_scan_new();
+		NX_AUTO(nx_pixel_scan) *some = nx_pixel_scan_new();
+		const struct nx_fragment *a, *b;
+		size_t n, m, fed = 0;
+
+		assert_rc(scan_in_pieces(whole, nx_buf_slice(&value), 1000), NX_OK);
+		for (size_t at = 0; at < value.len;) {
+			size_t take = pieces[k] < value.len - at ? pieces[k] : value.len - at;
+
+			assert_rc(nx_pixel_scan_feed(some, nx_slice(value.data + at, take), NULL),
+				NX_OK);
+			fed += take;
+			at += take;
+			at += (size_t)nx_pixel_scan_skip(some, value.len - at);
+		}
+		assert_rc(nx_pixel_scan_finish(some, NULL), NX_OK);
+		a = nx_pixel_scan_fragments(whole, &n);
+		b = nx_pixel_scan_fragments(some, &m);
+		assert_int_equal(n, m);
+		assert_true(pieces[k] > 100 || fed < value.len / 2);
+		for (size_t i = 0; i < n; i++)
+			if (i % 2 == 0 && a[i].length > 3)
+				assert_memory_equal(&a[i], &b[i], sizeof(*a));
+	}
+}
+
 static void test_what_is_no_item_is_refused(void **state)
 {
 	NX_AUTO(nx_pixel_scan) *scan = nx_pixel_scan_new();
@@ -187,6 +232,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_pieces_do_not_matter),
+		cmocka_unit_test(test_the_inside_of_a_fragment_may_be_skipped),
 		cmocka_unit_test(test_what_is_no_item_is_refused),
 		cmocka_unit_test(test_tables_decide),
 		cmocka_unit_test(test_without_a_table_markers_decide),
