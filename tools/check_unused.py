@@ -18,10 +18,9 @@ ENDS = re.compile(r"_(?:free|done)$")  # NX_AUTO(nx_x) calls nx_x_free()
 TESTS_ONLY = {
     "main": "of the programs",
     "nx_cat_study_by_id": "looks at single rows",
+    "nx_conn_open": "a peer without a certificate",
     "nx_conn_read": "a peer that is not ours", "nx_conn_write": "a peer that is not ours",
-    "nx_dataset_int": "values of a data set", "nx_dataset_parse": "bytes as a data set",
-    "nx_dimse_scu_echo": "the requester", "nx_dimse_scu_open": "the requester",
-    "nx_dimse_scu_release": "the requester", "nx_dimse_scu_store": "the requester", "nx_dimse_scu_ts": "the requester",
+    "nx_dimse_scu_store": "the requester", "nx_dimse_scu_ts": "the requester",
     "nx_dimse_scu_window": "the requester",
     "dw_stream_length": "compares what was announced with what came",
     "nx_http_peer_cn": "client certificates over HTTPS", "nx_http_query_string": "the request as it came",
@@ -34,7 +33,8 @@ TESTS_ONLY = {
         "nx_pixel_scan_finish", "nx_pixel_scan_fragments", "nx_pixel_scan_new", "nx_pixel_scan_offsets",
         "nx_pixelbox_count", "nx_pixelbox_decode", "nx_pixelbox_encode", "nx_pixelbox_new", "nx_render_color",
         "nx_render_crop", "nx_render_gray", "nx_render_jpeg", "nx_render_overlay", "nx_render_palette",
-        "nx_render_png", "nx_render_resize"), "frames, rendered images and transcoding: no service asks for them yet"), "nx_tls_make_client": "certificates of peers",
+        "nx_render_png", "nx_render_resize"), "no service asks for frames or rendered images yet"),
+    "nx_tls_make_client": "certificates of peers",
 }
 
 

@@ -34,6 +34,7 @@ static const struct role roles[] = {
 			MAY(MONITOR) | MAY(QUARANTINE),
 		false},
 	{"modality", MAY(VERIFY) | MAY(STORE), true},
+	{"workstation", MAY(VERIFY) | MAY(STORE) | MAY(QUERY) | MAY(READ), true},
 	{"reader", MAY(VERIFY) | MAY(QUERY) | MAY(READ), false},
 	{"steward",
 		MAY(VERIFY) | MAY(QUERY) | MAY(READ) | MAY(DEIDENTIFY) | MAY(RELEASE) | MAY(LEASE) |
@@ -231,7 +232,8 @@ nx_rc nx_access_ae(struct nx_cat *cat, const char *calling, const char *called, 
 	if (row.address[0] && (!peer || strcmp(row.address, peer) != 0))
 		return nx_err_set(err, NX_E_DENIED, "AE title from another address");
 	principal_init(&who, NX_PRINCIPAL_AE, peer);
-	if (!name_copy(who.name, "AE:", row.ae) || !name_copy(who.role, "", "modality") ||
+	if (!name_copy(who.name, "AE:", row.ae) ||
+		!name_copy(who.role, "", row.role[0] ? row.role : "modality") ||
 		!name_copy(who.collection, "", row.collection))
 		return nx_err_set(err, NX_E_DENIED, "AE entry with a name that is too long");
 	*ret = who;

@@ -30,6 +30,8 @@ nx_rc api_ae_allow(struct nx_http_req *req, struct nx_err *err)
 	if (!rc)
 		rc = api_member_text(body, "collection", true, &spec.collection, err);
 	if (!rc)
+		rc = api_member_text(body, "role", false, &spec.role, err);
+	if (!rc)
 		rc = nx_admin_ae_allow(api_of(req)->admin, api_who_of(req), &spec, err);
 	json_decref(body);
 	return rc ? rc : api_reply_empty(req, 201);

@@ -34,6 +34,9 @@ struct nx_api {
 	const char *const *files;   /* configuration and certificates, for backups */
 	size_t n_files;
 	struct nx_works *works;
+	/* C-ECHO with a destination: the status that it answers. */
+	nx_rc (*echo)(void *payload, const char *ae, uint16_t *ret_status, struct nx_err *err);
+	void *echo_payload;
 };
 
 /* To add a resource, add rows and a file by its noun; mounted under NX_API_PREFIX. */

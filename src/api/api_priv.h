@@ -81,6 +81,10 @@ nx_rc api_instances_find(struct nx_http_req *req, struct nx_err *err);
 nx_rc api_ae_list(struct nx_http_req *req, struct nx_err *err);
 nx_rc api_ae_allow(struct nx_http_req *req, struct nx_err *err);
 nx_rc api_ae_remove(struct nx_http_req *req, struct nx_err *err);
+nx_rc api_destinations_list(struct nx_http_req *req, struct nx_err *err);
+nx_rc api_destination_set(struct nx_http_req *req, struct nx_err *err);
+nx_rc api_destination_remove(struct nx_http_req *req, struct nx_err *err);
+nx_rc api_destination_echo(struct nx_http_req *req, struct nx_err *err);
 
 nx_rc api_tokens_list(struct nx_http_req *req, struct nx_err *err);
 nx_rc api_tokens_create(struct nx_http_req *req, struct nx_err *err);

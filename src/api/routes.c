@@ -87,6 +87,15 @@ const struct nx_route nx_api_routes[] = {
 	{"DELETE", "/ae/{calling}", NX_PERM_ADMIN, NX_ACTION_CONFIG_CHANGE, api_ae_remove,
 		"Let a DICOM peer call no longer"},
 
+	{"GET", "/destinations", NX_PERM_ADMIN, NX_ACTION_CONFIG_CHANGE, api_destinations_list,
+		"List the DICOM peers that instances are sent to"},
+	{"PUT", "/destinations/{ae}", NX_PERM_ADMIN, NX_ACTION_CONFIG_CHANGE, api_destination_set,
+		"Let instances be sent to a DICOM peer"},
+	{"DELETE", "/destinations/{ae}", NX_PERM_ADMIN, NX_ACTION_CONFIG_CHANGE,
+		api_destination_remove, "Let instances be sent to a DICOM peer no longer"},
+	{"POST", "/destinations/{ae}/echo", NX_PERM_ADMIN, NX_ACTION_VERIFY, api_destination_echo,
+		"C-ECHO with a DICOM peer that instances are sent to"},
+
 	{"GET", "/tokens", NX_PERM_ADMIN, NX_ACTION_CONFIG_CHANGE, api_tokens_list,
 		"List the tokens"},
 	{"POST", "/tokens", NX_PERM_ADMIN, NX_ACTION_CONFIG_CHANGE, api_tokens_create,

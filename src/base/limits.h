@@ -74,6 +74,7 @@
 #define NX_LIMIT_PDU_ASSOC         (256u * NX_KIB) /* A-ASSOCIATE-RQ */
 #define NX_LIMIT_PRES_CONTEXTS     128u            /* PS3.8 9.3.2.2: odd ids 1-255 */
 #define NX_LIMIT_COMMAND_SET       (64u * NX_KIB)  /* DIMSE command set */
+#define NX_LIMIT_IDENTIFIER        (1u * NX_MIB)   /* data set of a DIMSE query */
 #define NX_LIMIT_HTTP_HEADER       (32u * NX_KIB)
 #define NX_LIMIT_HTTP_SMALL_BODY   (4u * NX_MIB) /* JSON bodies */
 #define NX_LIMIT_MULTIPART_HEADER  (16u * NX_KIB)

@@ -85,6 +85,7 @@ enum nx_table {
 	NX_T_VAULT, /* pseudonyms, date shifts, cross-domain edges: values sealed by the vault
 		       domain */
 	NX_T_CONFLICT,
+	NX_T_DESTINATION, /* DICOM peers that instances are sent to */
 	NX_T_COUNT_
 };
 
@@ -307,6 +308,16 @@ struct nx_ae_row {
 	const char *address; /* allowed peer address; "" any */
 	const char *collection;
 	int64_t created_us;
+	const char *role; /* of access.h; "": modality */
+};
+
+struct nx_destination_row {
+	const char *ae;
+	const char *host; /* name or address */
+	int64_t port;
+	int64_t tls;         /* 0 plain, 1 TLS */
+	const char *calling; /* as whom it is called; "": NARTHEX */
+	int64_t created_us;
 };
 
 struct nx_kv_row {
@@ -446,6 +457,8 @@ NX_NODISCARD nx_rc nx_cat_principal(struct nx_cat *cat, const uint8_t token_hash
 	struct nx_arena *arena, struct nx_principal_row *ret, struct nx_err *err);
 NX_NODISCARD nx_rc nx_cat_ae(struct nx_cat *cat, const char *calling, const char *called,
 	struct nx_arena *arena, struct nx_ae_row *ret, struct nx_err *err);
+NX_NODISCARD nx_rc nx_cat_destination(struct nx_cat *cat, const char *ae, struct nx_arena *arena,
+	struct nx_destination_row *ret, struct nx_err *err);
 
 /* ---- lists: `fn` per row, in order; a failure of fn stops and is returned.  Row memory lasts for
  * the call of fn unless it copies.  fn may look things up; it is to be quick, as the log cannot be
@@ -497,7 +510,8 @@ NX_NODISCARD nx_rc nx_cat_rows(struct nx_cat *cat, enum nx_table table, unsigned
 /* ---- QIDO-RS / C-FIND ---- */
 
 enum nx_query_level {
-	NX_LEVEL_STUDY = 1,
+	NX_LEVEL_PATIENT,
+	NX_LEVEL_STUDY,
 	NX_LEVEL_SERIES,
 	NX_LEVEL_INSTANCE
 };
@@ -515,16 +529,20 @@ struct nx_query {
 	size_t n_collections;
 	const struct nx_query_key *keys;
 	size_t n_keys;
+	bool datetime;  /* a date range and the time range of its pair are one range of moments */
 	bool fuzzy;     /* PN: words in any order, prefix of each, case and accents ignored */
 	unsigned limit; /* 0: NX_LIMIT_QUERY_ROWS */
 	unsigned offset;
 };
 
-/* One result; series and item are NULL above their level. */
+/* One result; series and item are NULL above their level.  A patient is in its newest study. */
 struct nx_match {
 	const struct nx_study *study;
 	const struct nx_series *series;
 	const struct nx_item *item;
+	int64_t n_studies; /* of the patient, of those that match; 0 below NX_LEVEL_PATIENT */
+	int64_t n_series;
+	int64_t n_instances;
 };
 
 /* Order: by name where a name's beginning is matched, else newest study date where a date is, else
@@ -572,6 +590,8 @@ NX_NODISCARD nx_rc nx_op_put_principal(
 	const struct nx_principal_row *row, struct nx_arena *arena, struct nx_op *ret);
 NX_NODISCARD nx_rc nx_op_put_ae(
 	const struct nx_ae_row *row, struct nx_arena *arena, struct nx_op *ret);
+NX_NODISCARD nx_rc nx_op_put_destination(
+	const struct nx_destination_row *row, struct nx_arena *arena, struct nx_op *ret);
 NX_NODISCARD nx_rc nx_op_put_event(
 	const struct nx_event_row *row, struct nx_arena *arena, struct nx_op *ret);
 NX_NODISCARD nx_rc nx_op_put_quarantine(

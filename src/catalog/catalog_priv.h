@@ -18,7 +18,7 @@
 struct cat_vfs;
 
 enum {
-	CAT_SCHEMA = 3, /* version this program writes: the highest `since` below */
+	CAT_SCHEMA = 4, /* version this program writes: the highest `since` below */
 	CAT_PAGE = 4096,
 	CAT_RESERVE = 32, /* bytes of a page that are not SQLite's: nonce, tag, epoch */
 	CAT_INDEX_COLS = 4,
@@ -101,6 +101,7 @@ enum cat_stmt {
 	CAT_S_TAGS_IN,
 	CAT_S_PRINCIPAL,
 	CAT_S_AE,
+	CAT_S_DESTINATION,
 	CAT_S_COLLECTIONS,
 	CAT_S_SERIES_OF,
 	CAT_S_ITEMS_OF,

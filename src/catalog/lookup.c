@@ -31,6 +31,7 @@ static const struct {
 	[CAT_S_TAGS_IN] = {NX_T_TAG, "WHERE tag >= ?1 AND tag <= ?2 ORDER BY tag"},
 	[CAT_S_PRINCIPAL] = {NX_T_PRINCIPAL, "WHERE token_hash = ?1"},
 	[CAT_S_AE] = {NX_T_AE, "WHERE ae = ?1 AND called = ?2"},
+	[CAT_S_DESTINATION] = {NX_T_DESTINATION, "WHERE ae = ?1"},
 	[CAT_S_COLLECTIONS] = {NX_T_COLLECTION, "ORDER BY name"},
 	/* Series Number is an integer string (PS3.5 6.2): by value. */
 	[CAT_S_SERIES_OF] = {NX_T_SERIES,
@@ -236,6 +237,12 @@ nx_rc nx_cat_principal(struct nx_cat *cat, const uint8_t token_hash[32], struct 
 	struct nx_principal_row *ret, struct nx_err *err)
 {
 	return LOOKUP(CAT_S_PRINCIPAL, ret, nx_val_blob(nx_slice(token_hash, 32)));
+}
+
+nx_rc nx_cat_destination(struct nx_cat *cat, const char *ae, struct nx_arena *arena,
+	struct nx_destination_row *ret, struct nx_err *err)
+{
+	return LOOKUP(CAT_S_DESTINATION, ret, nx_val_text(ae));
 }
 
 nx_rc nx_cat_ae(struct nx_cat *cat, const char *calling, const char *called, struct nx_arena *arena,

@@ -42,11 +42,11 @@ static const struct key keys[] = {
 	{0x00080061, NX_LEVEL_STUDY, KIND_MODALITIES, "st.modalities"},
 	{0x00080090, NX_LEVEL_STUDY, KIND_NAME_FOLD, "st.referring"},
 	{0x00081030, NX_LEVEL_STUDY, KIND_TEXT, "st.description"},
-	{0x00100010, NX_LEVEL_STUDY, KIND_NAME, "st.name_key"},
-	{0x00100020, NX_LEVEL_STUDY, KIND_TEXT, "st.patient_id"},
-	{0x00100021, NX_LEVEL_STUDY, KIND_TEXT, "st.issuer"},
-	{0x00100030, NX_LEVEL_STUDY, KIND_DATE, "st.birth_date"},
-	{0x00100040, NX_LEVEL_STUDY, KIND_CODE, "st.sex"},
+	{0x00100010, NX_LEVEL_PATIENT, KIND_NAME, "st.name_key"},
+	{0x00100020, NX_LEVEL_PATIENT, KIND_TEXT, "st.patient_id"},
+	{0x00100021, NX_LEVEL_PATIENT, KIND_TEXT, "st.issuer"},
+	{0x00100030, NX_LEVEL_PATIENT, KIND_DATE, "st.birth_date"},
+	{0x00100040, NX_LEVEL_PATIENT, KIND_CODE, "st.sex"},
 	{0x0020000d, NX_LEVEL_STUDY, KIND_UID, "st.uid"},
 	{0x00200010, NX_LEVEL_STUDY, KIND_TEXT, "st.study_id"},
 	{0x00080021, NX_LEVEL_SERIES, KIND_DATE, "se.date"},
@@ -367,13 +367,21 @@ static bool is_time(struct nx_slice s)
 	return s.n >= 2 && s.n <= 13 && (s.n >= 6 || s.n % 2 == 0);
 }
 
+/* `a` of "a-b", or `b`; both are the value where there is no dash. */
+static struct nx_slice range_end(struct nx_slice value, bool first)
+{
+	const uint8_t *dash = value.n ? memchr(value.p, '-', value.n) : NULL;
+	size_t n = dash ? (size_t)(dash - value.p) : value.n;
+
+	if (first || !dash)
+		return trim(nx_slice(value.p, n));
+	return trim(nx_slice(dash + 1, value.n - n - 1));
+}
+
 /* "a", "a-b", "a-", "-b" (PS3.4 C.2.2.2.5); an end includes all it is the beginning of. */
 static nx_rc put_range(struct build *b, const struct key *key, struct nx_slice value)
 {
-	const uint8_t *dash = memchr(value.p, '-', value.n);
-	size_t n = dash ? (size_t)(dash - value.p) : value.n;
-	struct nx_slice from = trim(nx_slice(value.p, n));
-	struct nx_slice to = dash ? trim(nx_slice(dash + 1, value.n - n - 1)) : from;
+	struct nx_slice from = range_end(value, true), to = range_end(value, false);
 	bool (*valid)(struct nx_slice) = key->kind == KIND_DATE ? is_date : is_time;
 	nx_rc rc = NX_OK;
 	char *beyond;
@@ -434,8 +442,75 @@ static nx_rc put_modalities(struct build *b, const struct key *key, struct nx_sl
 	return rc;
 }
 
-static nx_rc put_kind(struct build *b, const struct key *key, struct nx_slice value, bool fuzzy)
+/* The date that a time goes with where both are matched as one (PS3.4 C.2.2.2.5.1). */
+static const struct {
+	uint32_t time, date;
+	const char *date_column;
+} moments[] = {
+	{0x00080030, 0x00080020, "st.date"},
+	{0x00080031, 0x00080021, "se.date"},
+	{0x00400245, 0x00400244, "se.pps_date"},
+};
+
+/* The value of the date key that belongs to this time key; none: *ret_column is NULL. */
+static struct nx_slice date_of(const struct nx_query *query, uint32_t time, const char **ret_column)
 {
+	*ret_column = NULL;
+	for (size_t i = 0; query->datetime && i < NX_ARRAY_LEN(moments); i++) {
+		for (size_t k = 0; moments[i].time == time && k < query->n_keys; k++) {
+			struct nx_slice date = trim(nx_slice_str(query->keys[k].value));
+
+			if (query->keys[k].tag != moments[i].date || is_universal(date))
+				continue;
+			*ret_column = moments[i].date_column;
+			return date;
+		}
+	}
+	return nx_slice(NULL, 0);
+}
+
+/* A time limits only the day that its end of the range falls on; the days are the date key's. */
+static nx_rc put_moment(struct build *b, const struct key *key, struct nx_slice time,
+	const char *date_column, struct nx_slice date)
+{
+	nx_rc rc = NX_OK;
+
+	nx_buf_printf(&b->sql, "%s > ''", key->column);
+	for (int first = 1; first >= 0 && !rc; first--) {
+		struct nx_slice day = range_end(date, first), at = range_end(time, first);
+		const char *bound = nx_arena_printf(b->arena, "%.*s%s", (int)at.n,
+			at.n ? (const char *)at.p : "", first ? "" : "~");
+
+		if (!day.n || !at.n)
+			continue;
+		if (!bound)
+			return no_memory(b);
+		if (!is_date(day) || !is_time(at))
+			return bad_value(b, key);
+		nx_buf_printf(&b->sql, " AND (%s <> ", date_column);
+		rc = put_text(b, "", day);
+		nx_buf_printf(&b->sql, " OR %s %s ", key->column, first ? ">=" : "<");
+		if (!rc)
+			rc = put_arg(b, nx_val_text(bound));
+		nx_buf_put_str(&b->sql, ")");
+	}
+	return rc;
+}
+
+static nx_rc put_time(
+	struct build *b, const struct nx_query *query, const struct key *key, struct nx_slice value)
+{
+	const char *column;
+	struct nx_slice date = date_of(query, key->tag, &column);
+
+	return column ? put_moment(b, key, value, column, date) : put_range(b, key, value);
+}
+
+static nx_rc put_kind(
+	struct build *b, const struct nx_query *query, const struct key *key, struct nx_slice value)
+{
+	bool fuzzy = query->fuzzy;
+
 	switch ((enum kind)key->kind) {
 	case KIND_TEXT:
 		return put_one_text(b, key->column, value);
@@ -450,7 +525,7 @@ static nx_rc put_kind(struct build *b, const struct key *key, struct nx_slice va
 		b->by_date |= key->tag == 0x00080020;
 		return put_range(b, key, value);
 	case KIND_TIME:
-		return put_range(b, key, value);
+		return put_time(b, query, key, value);
 	case KIND_INT:
 		return put_int(b, key, value);
 	case KIND_MODALITIES:
@@ -473,7 +548,7 @@ static nx_rc put_key(struct build *b, const struct nx_query *query, const struct
 	if (is_universal(value))
 		return NX_OK;
 	nx_buf_put_str(&b->sql, " AND (");
-	rc = put_kind(b, key, value, query->fuzzy);
+	rc = put_kind(b, query, key, value);
 	nx_buf_put_str(&b->sql, ")");
 	return rc;
 }
@@ -484,6 +559,9 @@ static void put_from(struct nx_buf *sql, enum nx_query_level level)
 {
 	nx_buf_put_str(sql, "SELECT ");
 	nx_cat_put_columns(sql, nx_cat_table(NX_T_STUDY), "st");
+	if (level == NX_LEVEL_PATIENT) /* max: the other columns are those of the newest */
+		nx_buf_put_str(
+			sql, ", count(*), sum(st.n_series), sum(st.n_instances), max(st.id)");
 	if (level >= NX_LEVEL_SERIES) {
 		nx_buf_put_str(sql, ", ");
 		nx_cat_put_columns(sql, nx_cat_table(NX_T_SERIES), "se");
@@ -505,7 +583,7 @@ static void put_from(struct nx_buf *sql, enum nx_query_level level)
  * stays for the versions, and is in no answer. */
 static void put_not_empty(struct nx_buf *sql, enum nx_query_level level)
 {
-	if (level == NX_LEVEL_STUDY)
+	if (level <= NX_LEVEL_STUDY)
 		nx_buf_put_str(sql, " AND st.n_instances > 0");
 	else if (level == NX_LEVEL_SERIES)
 		nx_buf_put_str(sql, " AND se.n_instances > 0");
@@ -564,6 +642,8 @@ static nx_rc build(struct build *b, const struct nx_query *query)
 	put_not_empty(&b->sql, query->level);
 	for (size_t i = 0; i < query->n_keys && !rc; i++)
 		rc = put_key(b, query, &query->keys[i]);
+	if (query->level == NX_LEVEL_PATIENT)
+		nx_buf_put_str(&b->sql, " GROUP BY st.subject, st.patient_id, st.issuer");
 	return rc ? rc : put_order(b, query);
 }
 
@@ -583,6 +663,11 @@ static nx_rc match_read(sqlite3_stmt *stmt, enum nx_query_level level, struct nx
 	nx_rc rc = nx_row_read(stmt, 0, study, arena, &rows->study, err);
 
 	*match = (struct nx_match){.study = &rows->study};
+	if (!rc && level == NX_LEVEL_PATIENT) {
+		match->n_studies = sqlite3_column_int64(stmt, (int)study->n_cols);
+		match->n_series = sqlite3_column_int64(stmt, (int)study->n_cols + 1);
+		match->n_instances = sqlite3_column_int64(stmt, (int)study->n_cols + 2);
+	}
 	if (!rc && level >= NX_LEVEL_SERIES) {
 		rc = nx_row_read(stmt, study->n_cols, series, arena, &rows->series, err);
 		match->series = &rows->series;
@@ -635,7 +720,7 @@ static nx_rc bind_all(sqlite3_stmt *stmt, const struct build *b, struct nx_err *
 
 static nx_rc check(const struct nx_query *query, struct nx_err *err)
 {
-	if (query->level < NX_LEVEL_STUDY || query->level > NX_LEVEL_INSTANCE)
+	if ((int)query->level < NX_LEVEL_PATIENT || query->level > NX_LEVEL_INSTANCE)
 		return nx_err_set(err, NX_E_INVAL, "query: level %d", (int)query->level);
 	if (query->n_keys > NX_LIMIT_QUERY_KEYS)
 		return nx_err_set(err, NX_E_LIMIT, "query: %zu keys", query->n_keys);

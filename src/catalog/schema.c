@@ -20,6 +20,10 @@
 	{                                                   \
 #m, offsetof(struct row, m), NX_VAL_TEXT, 1 \
 	}
+#define TEXT_SINCE(row, m, version)                               \
+	{                                                         \
+#m, offsetof(struct row, m), NX_VAL_TEXT, version \
+	}
 #define BLOB(row, m)                                        \
 	{                                                   \
 #m, offsetof(struct row, m), NX_VAL_BLOB, 1 \
@@ -181,6 +185,16 @@ static const struct cat_column ae_cols[] = {
 	TEXT(nx_ae_row, address),
 	TEXT(nx_ae_row, collection),
 	INT(nx_ae_row, created_us),
+	TEXT_SINCE(nx_ae_row, role, 4),
+};
+
+static const struct cat_column destination_cols[] = {
+	TEXT(nx_destination_row, ae),
+	TEXT(nx_destination_row, host),
+	INT(nx_destination_row, port),
+	INT(nx_destination_row, tls),
+	TEXT(nx_destination_row, calling),
+	INT(nx_destination_row, created_us),
 };
 
 static const struct cat_column event_cols[] = {
@@ -299,9 +313,10 @@ static const struct cat_index conflict_idx[] = {
 };
 
 /* `word` names the table, its columns and its struct. */
-#define TABLE(word, row, pk, cluster)                                            \
+#define TABLE(word, row, pk, cluster) TABLE_SINCE(word, row, pk, cluster, 1)
+#define TABLE_SINCE(word, row, pk, cluster, version)                             \
 	.name = #word, .cols = word##_cols, .n_cols = NX_ARRAY_LEN(word##_cols), \
-	.row_size = sizeof(struct row), .n_pk = (pk), .clustered = (cluster), .since = 1
+	.row_size = sizeof(struct row), .n_pk = (pk), .clustered = (cluster), .since = (version)
 #define INDEXED(word) .indexes = word##_idx, .n_indexes = NX_ARRAY_LEN(word##_idx)
 
 static const struct cat_table tables[NX_T_COUNT_] = {
@@ -326,6 +341,7 @@ static const struct cat_table tables[NX_T_COUNT_] = {
 	[NX_T_JOB] = {TABLE(job, nx_job_row, 1, false), INDEXED(job)},
 	[NX_T_VAULT] = {TABLE(vault, nx_vault_row, 1, true)},
 	[NX_T_CONFLICT] = {TABLE(conflict, nx_conflict_row, 1, false), INDEXED(conflict)},
+	[NX_T_DESTINATION] = {TABLE_SINCE(destination, nx_destination_row, 1, true, 4)},
 };
 
 /* Running totals of live items, so that nx_cat_counts() never scans. */

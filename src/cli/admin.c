@@ -143,7 +143,7 @@ nx_rc cmd_ae_list(const struct cli_args *args, struct nx_err *err)
 {
 	static const struct cli_column columns[] = {{"CALLING", "calling", 16},
 		{"CALLED", "called", 16}, {"ADDRESS", "address", 24},
-		{"COLLECTION", "collection", 24}, {0}};
+		{"COLLECTION", "collection", 24}, {"ROLE", "role", 12}, {0}};
 
 	return cli_list(args, "/ae", "ae", columns, err);
 }
@@ -172,9 +172,9 @@ nx_rc cmd_collection_create(const struct cli_args *args, struct nx_err *err)
 nx_rc cmd_ae_allow(const struct cli_args *args, struct nx_err *err)
 {
 	return cli_ask(args, "POST", strdup("/ae"),
-		json_pack("{s:s,s:s,s:s*,s:s*}", "calling", args->words[0], "collection",
+		json_pack("{s:s,s:s,s:s*,s:s*,s:s*}", "calling", args->words[0], "collection",
 			args->words[1], "called", cli_get(args, "called"), "address",
-			cli_get(args, "address")),
+			cli_get(args, "address"), "role", cli_get(args, "role")),
 		NULL, err);
 }
 

@@ -8,8 +8,8 @@ static const struct cli_opt init_opts[] = {
 	{"pool", "FOLDER",
 		"Where all data rests, often a file system of its own; else in the site"},
 	{"domain", "NAME", "A further DNS name or address for the certificate (repeatable)"},
-	{"allow-ae", "AE=COLLECTION",
-		"Let CALLING[:CALLED[:ADDRESS]] send into a collection (repeatable)"},
+	{"allow-ae", "AE=COLLECTION[/ROLE]",
+		"Let CALLING[:CALLED[:ADDRESS]] use a collection (repeatable)"},
 	{0},
 };
 
@@ -47,6 +47,13 @@ static const struct cli_opt create_opts[] = {
 static const struct cli_opt allow_opts[] = {
 	{"called", "AE", "Called AE title; else NARTHEX"},
 	{"address", "ADDRESS", "Only from there; cn:NAME for the holder of a certificate"},
+	{"role", "ROLE", "modality: send; workstation: also query and retrieve.  Else modality"},
+	{0},
+};
+
+static const struct cli_opt destination_opts[] = {
+	{"plain", NULL, "Without TLS: patient data crosses the network in clear"},
+	{"calling", "AE", "Call it as this AE title; else NARTHEX"},
 	{0},
 };
 
@@ -290,10 +297,19 @@ const struct cli_cmd cli_cmds[] = {
 		cmd_collection_create},
 	{"ae", "list", "", "List the DICOM peers that may call", NULL, NULL, 0, 0, CLI_SERVER,
 		cmd_ae_list},
-	{"ae", "allow", "CALLING COLLECTION", "Let a DICOM peer send into a collection", NULL,
-		allow_opts, 2, 2, CLI_SERVER, cmd_ae_allow},
+	{"ae", "allow", "CALLING COLLECTION", "Let a DICOM peer use a collection", NULL, allow_opts,
+		2, 2, CLI_SERVER, cmd_ae_allow},
 	{"ae", "remove", "CALLING", "Let a DICOM peer call no longer", NULL, remove_opts, 1, 1,
 		CLI_SERVER, cmd_ae_remove},
+	{"destination", "list", "", "List the DICOM peers that instances are sent to", NULL, NULL,
+		0, 0, CLI_SERVER, cmd_destination_list},
+	{"destination", "set", "AE HOST PORT", "Let instances be sent to a DICOM peer",
+		"Over TLS, with the site's certificate; the peer's must be of tls.destination_ca.",
+		destination_opts, 3, 3, CLI_SERVER, cmd_destination_set},
+	{"destination", "remove", "AE", "Let instances be sent to a DICOM peer no longer", NULL,
+		NULL, 1, 1, CLI_SERVER, cmd_destination_remove},
+	{"echo", NULL, "AE", "C-ECHO with a DICOM peer that instances are sent to", NULL, NULL, 1,
+		1, CLI_SERVER, cmd_echo},
 	{"token", "list", "", "List the tokens", NULL, NULL, 0, 0, CLI_SERVER, cmd_token_list},
 	{"token", "create", "NAME ROLE", "Make a token; it is shown once",
 		"Roles: admin, reader, steward, auditor, monitor, trainer.", token_opts, 2, 2,

@@ -56,20 +56,28 @@ static bool grow(void *p, size_t n, size_t *cap, size_t size)
 
 /* ---- values ---- */
 
-static void swap_copy(uint8_t *to, struct nx_slice from, size_t unit)
+unsigned nx_dicom_vr_unit(uint16_t vr)
 {
-	size_t whole = from.n - from.n % unit;
+	const struct nx_vr_info *info = nx_vr_info(vr);
 
-	for (size_t i = 0; i < whole; i += unit)
-		for (size_t k = 0; k < unit; k++)
-			to[i + k] = from.p[i + unit - 1 - k];
-	memcpy(to + whole, from.p + whole, from.n - whole);
+	return info && info->unit > 1 ? info->unit : 1;
+}
+
+void nx_dicom_swap(uint8_t *p, size_t n, unsigned unit)
+{
+	for (size_t i = 0; i + unit <= n; i += unit) {
+		for (size_t k = 0; k < unit / 2; k++) {
+			uint8_t low = p[i + k];
+
+			p[i + k] = p[i + unit - 1 - k];
+			p[i + unit - 1 - k] = low;
+		}
+	}
 }
 
 static bool value_copy(
 	struct builder *b, const struct nx_elem *elem, struct nx_slice from, struct nx_slice *ret)
 {
-	const struct nx_vr_info *info = nx_vr_info(elem->vr);
 	uint8_t *to;
 
 	if (from.n == 0)
@@ -77,10 +85,9 @@ static bool value_copy(
 	to = nx_arena_alloc(b->arena, from.n);
 	if (!to)
 		return false;
-	if (info && info->unit > 1 && nx_dicom_big_endian(b->parser) && elem->tag >> 16 != 2)
-		swap_copy(to, from, info->unit);
-	else
-		memcpy(to, from.p, from.n);
+	memcpy(to, from.p, from.n);
+	if (nx_dicom_big_endian(b->parser) && elem->tag >> 16 != 2)
+		nx_dicom_swap(to, from.n, nx_dicom_vr_unit(elem->vr));
 	*ret = nx_slice(to, from.n);
 	return true;
 }

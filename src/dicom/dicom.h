@@ -209,17 +209,22 @@ const char *nx_dataset_text(const struct nx_dataset *ds, nx_tag tag, struct nx_a
 bool nx_dataset_int(const struct nx_dataset *ds, nx_tag tag, int64_t *ret);
 
 /*
- * Write the tree in explicit or implicit VR little endian (`ts` NULL: explicit; else
- * NX_E_UNSUPPORTED for big endian and deflated ones), Part 10 with preamble and meta group when it
+ * Write the tree in the VR encoding and byte order of `ts` (NULL: explicit VR little endian;
+ * NX_E_UNSUPPORTED for deflated ones), Part 10 with preamble and meta group when it
  * has group 0002: then (0002,0010) becomes that of `ts`.  Sequences get undefined lengths; group
  * lengths but that of group 0002 are left out.  Bulk elements are written as their header only and
  * reported in order to on_bulk with the position in `out` after which the bulk bytes belong (in
- * little endian).
+ * the byte order of `ts`).
  */
 NX_NODISCARD nx_rc nx_dataset_write(const struct nx_dataset *ds, const struct nx_ts *ts,
 	struct nx_buf *out,
 	nx_rc (*on_bulk)(void *payload, const struct nx_elem *e, size_t at, struct nx_err *err),
 	void *payload, struct nx_err *err);
+
+/* Bytes that change places with the byte order in values of this VR; 1: none. */
+unsigned nx_dicom_vr_unit(uint16_t vr);
+/* Turn whole units round, in place. */
+void nx_dicom_swap(uint8_t *p, size_t n, unsigned unit);
 
 /* Preamble and File Meta Information (PS3.10 7.1) for a data set that came over C-STORE. */
 NX_NODISCARD nx_rc nx_dicom_meta_write(const char *sop_class, const char *sop_instance,

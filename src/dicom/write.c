@@ -16,15 +16,50 @@ typedef nx_rc (*bulk_fn)(void *payload, const struct nx_elem *e, size_t at, stru
 struct writer {
 	struct nx_buf *out;
 	bool explicit_vr;
+	bool big_endian;
 	const char *ts_uid; /* for (0002,0010) */
 	bulk_fn on_bulk;
 	void *payload;
 };
 
-static void put_tag(struct nx_buf *out, nx_tag tag)
+static void put_u16(struct writer *w, uint16_t v)
 {
-	nx_buf_put_u16le(out, (uint16_t)(tag >> 16));
-	nx_buf_put_u16le(out, (uint16_t)(tag & 0xffff));
+	if (w->big_endian)
+		nx_buf_put_u16be(w->out, v);
+	else
+		nx_buf_put_u16le(w->out, v);
+}
+
+static void put_u32(struct writer *w, uint32_t v)
+{
+	if (w->big_endian)
+		nx_buf_put_u32be(w->out, v);
+	else
+		nx_buf_put_u32le(w->out, v);
+}
+
+static void put_tag(struct writer *w, nx_tag tag)
+{
+	put_u16(w, (uint16_t)(tag >> 16));
+	put_u16(w, (uint16_t)(tag & 0xffff));
+}
+
+/* A value as it stands in memory, little endian. */
+static void put_value(struct writer *w, uint16_t vr, struct nx_slice value)
+{
+	unsigned unit = nx_dicom_vr_unit(vr);
+	uint8_t *to;
+
+	if (!w->big_endian || unit == 1 || !value.n) {
+		nx_buf_put_slice(w->out, value);
+		return;
+	}
+	to = nx_buf_reserve(w->out, value.n);
+	if (!to)
+		return;
+	memcpy(to, value.p, value.n);
+	nx_dicom_swap(to, value.n, unit);
+	w->out->len += value.n;
 }
 
 /* A value too long for the length field of its VR goes as UN, PS3.5 6.2.2. */
@@ -33,9 +68,9 @@ static void put_head(struct writer *w, nx_tag tag, uint16_t vr, uint32_t length)
 	const struct nx_vr_info *info = nx_vr_info(vr);
 	bool is_long = !info || (info->flags & NX_VR_LONG);
 
-	put_tag(w->out, tag);
+	put_tag(w, tag);
 	if (!w->explicit_vr) {
-		nx_buf_put_u32le(w->out, length);
+		put_u32(w, length);
 		return;
 	}
 	if (!is_long && length > SHORT_MAX) {
@@ -43,9 +78,9 @@ static void put_head(struct writer *w, nx_tag tag, uint16_t vr, uint32_t length)
 		is_long = true;
 	}
 	nx_buf_put_u16be(w->out, vr);
-	nx_buf_put_u16le(w->out, is_long ? 0 : (uint16_t)length);
+	put_u16(w, is_long ? 0 : (uint16_t)length);
 	if (is_long)
-		nx_buf_put_u32le(w->out, length);
+		put_u32(w, length);
 }
 
 /* Odd lengths become even (PS3.5 7.1.1): space for text, NUL for UI and bytes. */
@@ -55,7 +90,7 @@ static void put_padded(struct writer *w, nx_tag tag, uint16_t vr, struct nx_slic
 	bool space = info && (info->flags & NX_VR_TEXT) && vr != NX_VR('U', 'I');
 
 	put_head(w, tag, vr, (uint32_t)(value.n + (value.n & 1)));
-	nx_buf_put_slice(w->out, value);
+	put_value(w, vr, value);
 	if (value.n & 1)
 		nx_buf_put_u8(w->out, space ? ' ' : 0);
 }
@@ -82,14 +117,14 @@ static nx_rc write_items(
 		return nx_err_set(err, NX_E_LIMIT, "sequences nested too deep");
 	put_head(w, elem->tag, elem->vr, NX_DICOM_UNDEFINED);
 	for (size_t i = 0; !rc && i < elem->n_items; i++) {
-		put_tag(w->out, NX_TAG_ITEM);
-		nx_buf_put_u32le(w->out, NX_DICOM_UNDEFINED);
+		put_tag(w, NX_TAG_ITEM);
+		put_u32(w, NX_DICOM_UNDEFINED);
 		rc = write_dataset(w, elem->items[i], depth + 1, err);
-		put_tag(w->out, NX_TAG_ITEM_DELIMITATION_ITEM);
-		nx_buf_put_u32le(w->out, 0);
+		put_tag(w, NX_TAG_ITEM_DELIMITATION_ITEM);
+		put_u32(w, 0);
 	}
-	put_tag(w->out, NX_TAG_SEQUENCE_DELIMITATION_ITEM);
-	nx_buf_put_u32le(w->out, 0);
+	put_tag(w, NX_TAG_SEQUENCE_DELIMITATION_ITEM);
+	put_u32(w, 0);
 	return rc;
 }
 
@@ -202,10 +237,10 @@ nx_rc nx_dataset_write(const struct nx_dataset *ds, const struct nx_ts *ts, stru
 	struct writer w = {.out = out, .on_bulk = on_bulk, .payload = payload};
 	nx_rc rc = NX_OK;
 
-	if (ts && (ts->big_endian || ts->deflated))
-		return nx_err_set(err, NX_E_UNSUPPORTED,
-			"data sets are written in little endian, not deflated");
+	if (ts && ts->deflated)
+		return nx_err_set(err, NX_E_UNSUPPORTED, "data sets are not written deflated");
 	w.explicit_vr = !ts || ts->explicit_vr;
+	w.big_endian = ts && ts->big_endian;
 	w.ts_uid = ts ? ts->uid : NX_UID_EXPLICIT_VR_LITTLE_ENDIAN;
 	if (has_meta(ds))
 		rc = write_meta(&w, ds, err);

@@ -236,6 +236,9 @@ static nx_rc pdu_next(struct nx_assoc *assoc, bool *ret_more, struct nx_err *err
 		return nx_assoc_violation(assoc, NX_ABORT_INVALID_PARAMETER, err,
 			"PDU of type %02XH with %u bytes", pdu.type, pdu.len);
 	*ret_more = in.n < NX_PDU_HEADER_LEN + NX_PDU_SHORT_LEN;
+	/* A release waits for the operation at hand, which may still send (PS3.8 7.2.1, Sta8). */
+	assoc->release_waits = assoc->working && pdu.type == NX_PDU_RELEASE_RQ;
+	*ret_more |= assoc->release_waits;
 	if (*ret_more)
 		return NX_OK;
 	nx_rx_skip(&assoc->rx, NX_PDU_HEADER_LEN + NX_PDU_SHORT_LEN);
@@ -258,6 +261,30 @@ static nx_rc buffered_use(struct nx_assoc *assoc, struct nx_err *err)
 	return rc;
 }
 
+nx_rc nx_assoc_poll(struct nx_assoc *assoc, struct nx_err *err)
+{
+	const struct nx_dimse_io *io = assoc->io;
+	nx_rc rc = buffered_use(assoc, err);
+
+	while (!rc && !assoc->release_waits && io->ops->ready(io->transport)) {
+		rc = input_wait(assoc, nx_mono_us() + assoc->opts->write_us, false, err);
+		if (!rc)
+			rc = buffered_use(assoc, err);
+	}
+	return rc;
+}
+
+nx_rc nx_assoc_await(struct nx_assoc *assoc, struct nx_err *err)
+{
+	nx_rc rc = nx_assoc_write(assoc, err);
+
+	if (!rc && assoc->release_waits)
+		return nx_err_set(err, NX_E_MALFORMED, "a release instead of an answer");
+	if (!rc)
+		rc = input_wait(assoc, nx_mono_us() + assoc->opts->write_us, false, err);
+	return rc ? rc : buffered_use(assoc, err);
+}
+
 /*
  * Operations are finished where the peer may be waiting for them: before a wait for input between
  * messages.  Inside a message the peer has more to send whatever we answer, so commits go on behind
@@ -273,6 +300,11 @@ static nx_rc transfer(struct nx_assoc *assoc, struct nx_err *err)
 		idle = nx_message_idle(assoc);
 		if (idle)
 			rc = nx_message_flush(assoc, err);
+		if (!rc && assoc->release_waits) {
+			assoc->release_waits = false;
+			rc = buffered_use(assoc, err);
+			continue;
+		}
 		if (!rc)
 			rc = nx_assoc_write(assoc, err);
 		if (!rc)
@@ -349,7 +381,7 @@ static struct nx_assoc *assoc_new(struct nx_dimse *dimse, const struct nx_dimse_
 	assoc->dimse = dimse;
 	assoc->opts = nx_dimse_opts_of(dimse);
 	assoc->io = io;
-	assoc->window = 1;
+	assoc->window = assoc->window_sub = 1;
 	nx_buf_init(&assoc->tx, TX_MAX, 0);
 	nx_buf_init(&assoc->command, NX_LIMIT_COMMAND_SET, 0);
 	assoc->arena = nx_arena_new(ARENA_MAX, 0);

@@ -19,6 +19,9 @@ struct nx_buf;
 /* PS3.7 E.1-1: Command Field */
 enum nx_dimse_field {
 	NX_C_STORE_RQ = 0x0001,
+	NX_C_GET_RQ = 0x0010,
+	NX_C_FIND_RQ = 0x0020,
+	NX_C_MOVE_RQ = 0x0021,
 	NX_C_ECHO_RQ = 0x0030,
 	NX_C_CANCEL_RQ = 0x0fff,
 	NX_DIMSE_RESPONSE = 0x8000, /* set in every response */
@@ -30,7 +33,7 @@ enum {
 	NX_DIMSE_COMMENT_MAX = 64,     /* LO */
 };
 
-/* Statuses that no nx_rc stands for (PS3.7 Annex C, PS3.4 B.2.3). */
+/* Statuses that no nx_rc stands for (PS3.7 Annex C, PS3.4 B.2.3 and C.4). */
 enum nx_dimse_status {
 	NX_STATUS_SUCCESS = 0x0000,
 	NX_STATUS_PROCESSING_FAILURE = 0x0110,
@@ -39,8 +42,16 @@ enum nx_dimse_status {
 	NX_STATUS_CLASS_NOT_SUPPORTED = 0x0122,
 	NX_STATUS_UNRECOGNIZED_OPERATION = 0x0211,
 	NX_STATUS_MISTYPED_ARGUMENT = 0x0212,
-	NX_STATUS_DATASET_MISMATCH = 0xa900,
-	NX_STATUS_CANNOT_UNDERSTAND = 0xc000,
+	NX_STATUS_OUT_OF_RESOURCES = 0xa700,
+	NX_STATUS_NO_COUNT = 0xa701,            /* the number of matches cannot be told */
+	NX_STATUS_NO_SUBOPERATIONS = 0xa702,    /* none of them could be done */
+	NX_STATUS_DESTINATION_UNKNOWN = 0xa801, /* of C-MOVE */
+	NX_STATUS_DATASET_MISMATCH = 0xa900,    /* of a query: the identifier, and the SOP class */
+	NX_STATUS_CANNOT_UNDERSTAND = 0xc000,   /* of a query: unable to process */
+	NX_STATUS_SOME_FAILED = 0xb000,         /* of sub-operations */
+	NX_STATUS_CANCEL = 0xfe00,
+	NX_STATUS_PENDING = 0xff00,
+	NX_STATUS_PENDING_PARTLY = 0xff01, /* some optional keys are not supported */
 };
 
 /* Bits of `present`, in the order of tags. */

@@ -31,6 +31,7 @@ static void defaults_fill(struct nx_dimse_opts *o)
 	o->max_instance = o->max_instance ? o->max_instance : NX_LIMIT_DICOM_INSTANCE;
 	o->artim_us = o->artim_us ? o->artim_us : 30ll * SECOND_US;
 	o->idle_us = o->idle_us ? o->idle_us : 600ll * SECOND_US;
+	o->destination_us = o->destination_us ? o->destination_us : 30ll * SECOND_US;
 	o->write_us = o->write_us ? o->write_us : 60ll * SECOND_US;
 	o->max_assoc = o->max_assoc ? o->max_assoc : DEFAULT_ASSOC;
 	o->max_assoc_per_ae = o->max_assoc_per_ae ? o->max_assoc_per_ae : DEFAULT_ASSOC_PER_AE;

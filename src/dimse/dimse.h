@@ -1,5 +1,6 @@
 /*
- * dimse.h - the DICOM network door: association acceptor, C-ECHO and C-STORE (PS3.7, PS3.8).
+ * dimse.h - the DICOM network door: association acceptor, C-ECHO, C-STORE and C-FIND (PS3.7,
+ * PS3.8).
  *
  * Layer:   4 (dimse).  Uses ingest, retrieve, dicom, net, base.
  * Threads: a struct nx_dimse is shared; an association runs in its connection's thread.
@@ -8,6 +9,7 @@
 #ifndef NX_DIMSE_DIMSE_H
 #define NX_DIMSE_DIMSE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/auto.h"
@@ -18,6 +20,16 @@ struct nx_dimse;
 struct nx_ingest;
 struct nx_principal;
 struct nx_retrieve;
+struct nx_tls_opts;
+
+/* A peer that instances are sent to. */
+struct nx_dimse_destination {
+	char ae[16 + 1];
+	char calling[16 + 1]; /* as whom it is called */
+	char host[256];
+	uint16_t port;
+	bool tls;
+};
 
 /* Zero and NULL stand for the default named beside a member. */
 struct nx_dimse_opts {
@@ -39,6 +51,13 @@ struct nx_dimse_opts {
 	void (*refused)(void *context, const char *calling, const char *called, const char *peer,
 		const struct nx_err *why);
 	void *context;
+
+	/* Optional: the destination with that AE title.  NX_E_NOENT: there is none. */
+	nx_rc (*destination)(void *destinations, const char *ae, struct nx_dimse_destination *ret,
+		struct nx_err *err);
+	void *destinations;
+	const struct nx_tls_opts *destination_tls; /* for those that have TLS; borrowed */
+	int64_t destination_us; /* to reach one, and for each of its answers; 30 s */
 
 	struct nx_ingest *ingest;     /* borrowed */
 	struct nx_retrieve *retrieve; /* borrowed; may be NULL while no row of the table needs it */

@@ -41,6 +41,13 @@ struct nx_dimse_service {
 				      "retrieve": that service decides and records */
 	unsigned roles;
 	bool dataset; /* the request has one */
+	/* Can data sets on its contexts be in this transfer syntax?  NULL: in any. */
+	bool (*ts)(const char *uid);
+	/* SOP class extended negotiation (PS3.7 D.3.3.5): what is answered.  Where the bytes are
+	 * `flags`, each is granted only where the peer asks. */
+	uint8_t extended[NX_EXTENDED_MAX];
+	uint8_t n_extended; /* 0: not answered */
+	bool extended_flags;
 
 	/* All optional but finish.  begin: the command is here.  data: bytes of the data set as
 	 * they arrive.  end: all of them came.  finish: answer; called in the order of requests,
@@ -61,6 +68,10 @@ const struct nx_dimse_service *nx_service_find(uint16_t field, const char *sop_c
 bool nx_service_has_field(uint16_t field);
 /* The roles that rows have with this SOP class; 0: not supported. */
 unsigned nx_service_roles(const char *sop_class);
+/* The first row with this SOP class that has extended negotiation, or NULL. */
+const struct nx_dimse_service *nx_service_extended(const char *sop_class);
+/* Is there a row for the SOP class that takes this transfer syntax? */
+bool nx_service_takes(const char *sop_class, const char *ts_uid);
 
 bool nx_echo_match(const char *sop_class);
 nx_rc nx_echo_finish(struct nx_assoc *assoc, struct nx_dimse_op *op, struct nx_err *err);
@@ -72,6 +83,15 @@ void nx_store_end(struct nx_assoc *assoc, struct nx_dimse_op *op);
 nx_rc nx_store_finish(struct nx_assoc *assoc, struct nx_dimse_op *op, struct nx_err *err);
 void nx_store_drop(struct nx_dimse_op *op);
 
+bool nx_find_match(const char *sop_class);
+nx_rc nx_find_finish(struct nx_assoc *assoc, struct nx_dimse_op *op, struct nx_err *err);
+
+bool nx_move_match(const char *sop_class);
+nx_rc nx_move_finish(struct nx_assoc *assoc, struct nx_dimse_op *op, struct nx_err *err);
+
+bool nx_get_match(const char *sop_class);
+nx_rc nx_get_finish(struct nx_assoc *assoc, struct nx_dimse_op *op, struct nx_err *err);
+
 /* ---- operations ---- */
 
 struct nx_dimse_op {
@@ -82,7 +102,8 @@ struct nx_dimse_op {
 	uint16_t status;    /* not 0: failed, or a warning */
 	uint32_t offending; /* tag; 0: none named */
 	char comment[NX_DIMSE_COMMENT_MAX + 1];
-	void *state; /* the handler's */
+	bool cancelled; /* the peer sent C-CANCEL-RQ */
+	void *state;    /* the handler's */
 };
 
 /* The first failure stays.  `err` may be NULL: no comment. */
@@ -98,6 +119,16 @@ static inline bool nx_op_failed(const struct nx_dimse_op *op)
 NX_NODISCARD nx_rc nx_op_respond(
 	struct nx_assoc *assoc, const struct nx_dimse_op *op, struct nx_err *err);
 
+/* Queue a response with `status` and a data set; written when there is enough of it. */
+NX_NODISCARD nx_rc nx_op_pending(struct nx_assoc *assoc, const struct nx_dimse_op *op,
+	unsigned status, struct nx_slice dataset, struct nx_err *err);
+
+/* The same with a response of the handler's; a data set where it says so. */
+NX_NODISCARD nx_rc nx_op_answer(struct nx_assoc *assoc, const struct nx_dimse_op *op,
+	const struct nx_dimse_cmd *rsp, struct nx_slice dataset, struct nx_err *err);
+/* Comment and offending element of the operation into a response. */
+void nx_op_explain(const struct nx_dimse_op *op, struct nx_dimse_cmd *rsp);
+
 /* ---- the association ---- */
 
 struct nx_assoc {
@@ -112,7 +143,8 @@ struct nx_assoc {
 	struct nx_pdu_context *by_id[256];
 	struct nx_principal *who;
 	char collection[NX_LIMIT_NAME + 1];
-	unsigned window; /* operations the peer may have outstanding */
+	unsigned window;     /* operations the peer may have outstanding */
+	unsigned window_sub; /* operations that we may have outstanding */
 
 	/* Where in the stream: bytes left of the P-DATA-TF, then of the PDV in it. */
 	uint32_t pdu_left;
@@ -130,6 +162,11 @@ struct nx_assoc {
 	struct nx_dimse_op ops[NX_ASYNC_MAX];
 	unsigned ops_first;
 	unsigned ops_n;
+	const struct nx_dimse_op *working; /* being finished: others wait for it */
+	bool release_waits;                /* A-RELEASE-RQ came while working */
+	/* Takes responses to what we ask; set while something of ours may be outstanding. */
+	nx_rc (*answered)(void *payload, const struct nx_dimse_cmd *rsp, struct nx_err *err);
+	void *answered_payload;
 
 	uint64_t operations;
 	uint64_t bytes;
@@ -145,10 +182,22 @@ void nx_assoc_run(struct nx_dimse *dimse, const struct nx_dimse_io *io);
 
 /* Write what is queued. */
 NX_NODISCARD nx_rc nx_assoc_write(struct nx_assoc *assoc, struct nx_err *err);
+/* For an operation that takes long: use what the peer has sent meanwhile, without waiting. */
+NX_NODISCARD nx_rc nx_assoc_poll(struct nx_assoc *assoc, struct nx_err *err);
+/* For an operation that waits for the peer: write, wait for more, use it.  NX_E_TIMEOUT after
+ * write_us. */
+NX_NODISCARD nx_rc nx_assoc_await(struct nx_assoc *assoc, struct nx_err *err);
+/* Queue a request of ours. */
+NX_NODISCARD nx_rc nx_assoc_command(struct nx_assoc *assoc, uint8_t context,
+	const struct nx_dimse_cmd *cmd, struct nx_err *err);
+/* Was the SCP role for the class granted to the peer? */
+bool nx_assoc_peer_is_scp(const struct nx_assoc *assoc, const char *sop_class);
 /* A violation of the upper layer: sets what A-ABORT says (source: provider); NX_E_MALFORMED. */
 nx_rc nx_assoc_violation(struct nx_assoc *assoc, enum nx_abort_reason reason, struct nx_err *err,
 	const char *fmt, ...) NX_PRINTF(4, 5);
 
+/* Byte `i` (from 1, as PS3.4 counts) of what extended negotiation granted; 0 where nothing was. */
+uint8_t nx_assoc_granted(const struct nx_assoc *assoc, const char *sop_class, unsigned i);
 /* negotiate.c: set the result of each context, the window and the roles, and build the answer. */
 void nx_assoc_negotiate(struct nx_assoc *assoc, struct nx_pdu_associate *ret_answer);
 /* Before anyone is asked: version, application context, sizes.  False: *ret_why is set. */

@@ -9,6 +9,11 @@ static nx_rc conn_wait(void *transport, struct nx_err *err)
 	return nx_conn_wait(transport, err);
 }
 
+static bool conn_ready(void *transport)
+{
+	return nx_conn_ready(transport);
+}
+
 static nx_rc conn_read_some(void *transport, void *p, size_t n, size_t *ret_n, struct nx_err *err)
 {
 	return nx_conn_read_some(transport, p, n, ret_n, err);
@@ -38,6 +43,7 @@ struct nx_dimse_io nx_dimse_io_conn(struct nx_conn *conn)
 {
 	static const struct nx_dimse_io_ops ops = {
 		.wait = conn_wait,
+		.ready = conn_ready,
 		.read_some = conn_read_some,
 		.writev = conn_writev,
 		.deadline = conn_deadline,

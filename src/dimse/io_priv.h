@@ -15,12 +15,14 @@
 #include "base/slice.h"
 
 struct iovec;
+struct nx_buf;
 struct nx_conn;
 
 struct nx_dimse_io_ops {
 	/* Between exchanges: until there is something to read, or NX_E_CLOSED when the listener
 	 * drains; NX_E_TIMEOUT at the deadline. */
 	nx_rc (*wait)(void *transport, struct nx_err *err);
+	bool (*ready)(void *transport); /* read_some() would not wait */
 	/* At least one byte.  NX_E_TIMEOUT at the deadline,
 	 * NX_E_CLOSED when the peer has gone. */
 	nx_rc (*read_some)(void *transport, void *p, size_t n, size_t *ret_n, struct nx_err *err);
@@ -40,6 +42,11 @@ struct nx_dimse_io {
 
 /* Over a network connection; `conn` is borrowed. */
 struct nx_dimse_io nx_dimse_io_conn(struct nx_conn *conn);
+
+/* What is queued in `tx`, then a piece of a data set from where it lies: one write for many
+ * fragments.  `tx` is empty afterwards. */
+NX_NODISCARD nx_rc nx_pdata_write(const struct nx_dimse_io *io, struct nx_buf *tx, uint8_t context,
+	uint32_t max_pdu, struct nx_slice bytes, bool last, struct nx_err *err);
 
 /* Bytes received and not yet used: data[off..len). */
 struct nx_rx {

@@ -29,31 +29,65 @@ void nx_op_offends(struct nx_dimse_op *op, unsigned status, uint32_t tag)
 	nx_op_fail(op, status, NULL);
 }
 
-nx_rc nx_op_respond(struct nx_assoc *assoc, const struct nx_dimse_op *op, struct nx_err *err)
+nx_rc nx_assoc_command(
+	struct nx_assoc *assoc, uint8_t context, const struct nx_dimse_cmd *cmd, struct nx_err *err)
 {
 	NX_AUTO_DONE(nx_buf) bytes;
-	struct nx_dimse_cmd rsp;
 	nx_rc rc;
 
-	nx_cmd_response(&rsp, &op->rq, op->status);
-	if (op->comment[0]) {
-		memcpy(rsp.comment, op->comment, sizeof(rsp.comment));
-		nx_cmd_mark(&rsp, NX_CMD_COMMENT);
-	}
-	if (op->offending) {
-		rsp.offending = op->offending;
-		nx_cmd_mark(&rsp, NX_CMD_OFFENDING);
-	}
 	nx_buf_init(&bytes, NX_LIMIT_COMMAND_SET, 0);
-	nx_cmd_format(&bytes, &rsp);
+	nx_cmd_format(&bytes, cmd);
 	rc = nx_buf_check(&bytes, err);
 	if (rc)
 		return rc;
-	nx_pdu_data_format(
-		&assoc->tx, op->context->id, true, nx_buf_slice(&bytes), assoc->rq.max_pdu);
+	nx_pdu_data_format(&assoc->tx, context, true, nx_buf_slice(&bytes), assoc->rq.max_pdu);
+	return nx_buf_check(&assoc->tx, err);
+}
+
+nx_rc nx_op_answer(struct nx_assoc *assoc, const struct nx_dimse_op *op,
+	const struct nx_dimse_cmd *rsp, struct nx_slice dataset, struct nx_err *err)
+{
+	uint8_t context = op->context->id;
+	nx_rc rc = nx_assoc_command(assoc, context, rsp, err);
+
+	if (rc)
+		return rc;
+	if (nx_cmd_has_dataset(rsp))
+		nx_pdu_data_format(&assoc->tx, context, false, dataset, assoc->rq.max_pdu);
 	if (assoc->tx.len >= TX_FULL)
 		return nx_assoc_write(assoc, err);
 	return nx_buf_check(&assoc->tx, err);
+}
+
+nx_rc nx_op_pending(struct nx_assoc *assoc, const struct nx_dimse_op *op, unsigned status,
+	struct nx_slice dataset, struct nx_err *err)
+{
+	struct nx_dimse_cmd rsp;
+
+	nx_cmd_response(&rsp, &op->rq, status);
+	rsp.dataset_type = NX_DIMSE_HAS_DATASET;
+	return nx_op_answer(assoc, op, &rsp, dataset, err);
+}
+
+void nx_op_explain(const struct nx_dimse_op *op, struct nx_dimse_cmd *rsp)
+{
+	if (op->comment[0]) {
+		memcpy(rsp->comment, op->comment, sizeof(rsp->comment));
+		nx_cmd_mark(rsp, NX_CMD_COMMENT);
+	}
+	if (op->offending) {
+		rsp->offending = op->offending;
+		nx_cmd_mark(rsp, NX_CMD_OFFENDING);
+	}
+}
+
+nx_rc nx_op_respond(struct nx_assoc *assoc, const struct nx_dimse_op *op, struct nx_err *err)
+{
+	struct nx_dimse_cmd rsp;
+
+	nx_cmd_response(&rsp, &op->rq, op->status);
+	nx_op_explain(op, &rsp);
+	return nx_op_answer(assoc, op, &rsp, nx_slice(NULL, 0), err);
 }
 
 static struct nx_dimse_op *op_oldest(struct nx_assoc *assoc)
@@ -76,15 +110,18 @@ static nx_rc oldest_finish(struct nx_assoc *assoc, struct nx_err *err)
 	struct nx_dimse_op *op = op_oldest(assoc);
 	nx_rc rc;
 
+	assert(!assoc->working);
+	assoc->working = op;
 	if (op->service)
 		rc = op->service->finish(assoc, op, err);
 	else
 		rc = nx_op_respond(assoc, op, err);
+	assoc->working = NULL;
 	assoc->operations++;
 	assoc->bytes += op->bytes;
 	nx_dimse_count(assoc->dimse, NX_COUNT_OPERATIONS, 1);
 	nx_dimse_count(assoc->dimse, NX_COUNT_BYTES, op->bytes);
-	if (nx_op_failed(op) && op->status >> 12 != 0xb)
+	if (nx_op_failed(op) && op->status >> 12 != 0xb && op->status != NX_STATUS_CANCEL)
 		nx_dimse_count(assoc->dimse, NX_COUNT_FAILURES, 1);
 	op_drop(assoc, op);
 	return rc;
@@ -151,7 +188,10 @@ static nx_rc request_begin(
 	struct nx_dimse_op *op;
 	nx_rc rc;
 
-	while (assoc->ops_n >= assoc->window) {
+	if (assoc->working && assoc->ops_n == NX_ASYNC_MAX)
+		return nx_err_set(
+			err, NX_E_LIMIT, "more than %u operations are outstanding", NX_ASYNC_MAX);
+	while (!assoc->working && assoc->ops_n >= assoc->window) {
 		rc = oldest_finish(assoc, err);
 		if (rc)
 			return rc;
@@ -168,6 +208,17 @@ static nx_rc request_begin(
 	return NX_OK;
 }
 
+/* What it would cancel may have been answered, and the newest of that number is meant. */
+static void cancel(struct nx_assoc *assoc, const struct nx_dimse_cmd *cmd)
+{
+	for (unsigned i = 0; i < assoc->ops_n; i++) {
+		struct nx_dimse_op *op = &assoc->ops[(assoc->ops_first + i) % NX_ASYNC_MAX];
+
+		if (op->rq.message_id == cmd->responded_id)
+			op->cancelled = true;
+	}
+}
+
 /* A whole command set is here.  What it gets wrong is the peer's DIMSE user's fault, and so ours to
  * abort for as a user (PS3.7 C.1, PS3.8 7.3): the default of assoc->abort. */
 static nx_rc command_end(struct nx_assoc *assoc, struct nx_err *err)
@@ -180,8 +231,13 @@ static nx_rc command_end(struct nx_assoc *assoc, struct nx_err *err)
 	if (rc)
 		return rc;
 	if (cmd.field == NX_C_CANCEL_RQ && !nx_cmd_has_dataset(&cmd)) {
-		assoc->msg_context = 0; /* what it would cancel has been answered */
+		assoc->msg_context = 0;
+		cancel(assoc, &cmd);
 		return NX_OK;
+	}
+	if (cmd.field & NX_DIMSE_RESPONSE && assoc->answered && !nx_cmd_has_dataset(&cmd)) {
+		assoc->msg_context = 0;
+		return assoc->answered(assoc->answered_payload, &cmd, err);
 	}
 	if (cmd.field & NX_DIMSE_RESPONSE || cmd.field == NX_C_CANCEL_RQ ||
 		!nx_cmd_has(&cmd, NX_CMD_MESSAGE_ID))

@@ -23,7 +23,6 @@ enum {
 	ITEM_ROLE = 0x54,
 	ITEM_IMPL_VERSION = 0x55,
 	ITEM_EXTENDED = 0x56,
-	ITEM_COMMON_EXTENDED = 0x57,
 	ITEM_IDENTITY_RQ = 0x58,
 	ITEM_IDENTITY_AC = 0x59,
 	RESERVED_LEN = 32,
@@ -181,6 +180,24 @@ static nx_rc role_parse(
 	return NX_OK;
 }
 
+static nx_rc extended_parse(
+	struct item item, struct nx_arena *arena, struct nx_pdu_associate *a, struct nx_err *err)
+{
+	struct nx_pdu_extended *e = &a->extended[a->n_extended];
+	struct nx_slice uid;
+	uint16_t len;
+
+	if (!nx_rd_u16be(&item.body, &len) || !nx_rd_bytes(&item.body, len, &uid))
+		return cut_item(err, item.type);
+	e->sop_class = uid_copy(arena, nx_rd(uid));
+	if (!e->sop_class)
+		return no_memory(err);
+	e->n = item.body.n < NX_EXTENDED_MAX ? (uint8_t)item.body.n : NX_EXTENDED_MAX;
+	memcpy(e->info, item.body.p, e->n);
+	a->n_extended++;
+	return NX_OK;
+}
+
 static nx_rc identity_parse(struct item item, struct nx_pdu_associate *a, struct nx_err *err)
 {
 	uint16_t len;
@@ -234,9 +251,7 @@ static nx_rc user_item_parse(
 	case ITEM_IDENTITY_AC:
 		return identity_parse(item, a, err);
 	case ITEM_EXTENDED:
-	case ITEM_COMMON_EXTENDED:
-		a->n_extended++;
-		return NX_OK;
+		return extended_parse(item, arena, a, err);
 	default:
 		return NX_OK; /* PS3.8 9.3.1: items that are not known are skipped */
 	}
@@ -252,7 +267,9 @@ static nx_rc user_parse(
 		return nx_err_set(err, NX_E_MALFORMED, "user information comes twice");
 	a->roles = nx_arena_alloc_array(
 		arena, items_count(item.body, ITEM_ROLE) + 1, sizeof(*a->roles));
-	if (!a->roles)
+	a->extended = nx_arena_alloc_array(
+		arena, items_count(item.body, ITEM_EXTENDED) + 1, sizeof(*a->extended));
+	if (!a->roles || !a->extended)
 		return no_memory(err);
 	while (item_next(&item.body, &sub)) {
 		rc = user_item_parse(sub, arena, a, err);
@@ -399,6 +416,16 @@ static void role_put(struct nx_buf *out, const struct nx_pdu_role *role)
 	item_end(out, at);
 }
 
+static void extended_put(struct nx_buf *out, const struct nx_pdu_extended *e)
+{
+	size_t at = item_begin(out, ITEM_EXTENDED);
+
+	nx_buf_put_u16be(out, (uint16_t)strlen(e->sop_class));
+	nx_buf_put_str(out, e->sop_class);
+	nx_buf_put(out, e->info, e->n);
+	item_end(out, at);
+}
+
 static void window_put(struct nx_buf *out, uint16_t invoked, uint16_t performed)
 {
 	size_t at = item_begin(out, ITEM_WINDOW);
@@ -430,6 +457,8 @@ static void user_put(struct nx_buf *out, uint8_t type, const struct nx_pdu_assoc
 		role_put(out, &a->roles[i]);
 	if (a->implementation_version && *a->implementation_version)
 		item_put_str(out, ITEM_IMPL_VERSION, a->implementation_version);
+	for (size_t i = 0; i < a->n_extended; i++)
+		extended_put(out, &a->extended[i]);
 	if (type == NX_PDU_ASSOCIATE_AC && a->has_identity)
 		item_put(out, ITEM_IDENTITY_AC, empty_response, sizeof(empty_response));
 	item_end(out, at);

@@ -36,6 +36,7 @@ enum {
 	NX_PDV_COMMAND = 0x01,        /* PS3.8 E.2 */
 	NX_PDV_LAST = 0x02,
 	NX_AE_TITLE_LEN = 16,
+	NX_EXTENDED_MAX = 8,
 };
 
 /* PS3.8 9.3.3.2 */
@@ -91,6 +92,13 @@ struct nx_pdu_role {
 	bool scp;
 };
 
+/* PS3.7 D.3.3.5: what the bytes mean, the SOP class says (PS3.4). */
+struct nx_pdu_extended {
+	const char *sop_class;
+	uint8_t info[NX_EXTENDED_MAX]; /* those behind are not known to any class here */
+	uint8_t n;
+};
+
 /* A-ASSOCIATE-RQ and -AC.  Strings and arrays are in the arena given to parse. */
 struct nx_pdu_associate {
 	uint16_t version;
@@ -109,8 +117,9 @@ struct nx_pdu_associate {
 	size_t n_roles;
 	bool has_identity; /* PS3.7 D.3.3.7; in AC: the positive response */
 	uint8_t identity_type;
-	bool identity_response; /* RQ: a positive response is asked for */
-	size_t n_extended; /* SOP class extended and common extended negotiation items, not used */
+	bool identity_response;           /* RQ: a positive response is asked for */
+	struct nx_pdu_extended *extended; /* SOP class extended negotiation */
+	size_t n_extended;
 };
 
 struct nx_pdu_header {

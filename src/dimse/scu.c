@@ -17,8 +17,8 @@ enum {
 	TX_MAX = 2 * 1024 * 1024,
 	TX_HOLD = 64 * 1024,  /* small messages are gathered up to here */
 	COPY_MAX = 16 * 1024, /* larger data sets are written from where they are */
-	IOV_FRAGMENTS = 32,
 	DEFAULT_TIMEOUT_US = 30 * 1000000,
+	SLICE_US = 200000,
 };
 
 struct nx_dimse_scu {
@@ -36,6 +36,7 @@ struct nx_dimse_scu {
 	unsigned outstanding;
 	uint16_t message_id;
 	uint16_t last_status;
+	uint16_t waiting[NX_SCU_WINDOW_MAX]; /* Message IDs without an answer */
 	bool open;
 };
 
@@ -66,6 +67,26 @@ static nx_rc tx_flush(struct nx_dimse_scu *scu, struct nx_err *err)
 	return iov.iov_len > 0 ? tx_write(scu, &iov, 1, err) : nx_buf_check(&scu->tx, err);
 }
 
+/* In slices, so that whoever waits for us can call it off. */
+static nx_rc more_wait(struct nx_dimse_scu *scu, struct nx_err *err)
+{
+	int64_t until = deadline(scu), slice;
+	nx_rc rc;
+
+	do {
+		slice = nx_mono_us() + SLICE_US;
+		if (scu->opts.goes_on && !scu->opts.goes_on(scu->opts.payload))
+			return nx_err_set(err, NX_E_CLOSED, "the wait for the peer was given up");
+		if (!scu->opts.goes_on || slice > until)
+			slice = until;
+		scu->io.ops->deadline(scu->io.transport, slice);
+		rc = nx_rx_fill(&scu->rx, &scu->io, err);
+	} while (rc == NX_E_TIMEOUT && slice < until);
+	if (rc)
+		scu->open = false;
+	return rc;
+}
+
 /* The next PDU, whole; borrowed until the next call.  What is queued is written before a wait, and
  * not earlier: answers that are here already make room for more to go with it. */
 static nx_rc pdu_read(struct nx_dimse_scu *scu, struct nx_pdu_header *ret_pdu,
@@ -81,10 +102,8 @@ static nx_rc pdu_read(struct nx_dimse_scu *scu, struct nx_pdu_header *ret_pdu,
 				break;
 		}
 		rc = tx_flush(scu, err);
-		if (rc)
-			return rc;
-		scu->io.ops->deadline(scu->io.transport, deadline(scu));
-		rc = nx_rx_fill(&scu->rx, &scu->io, err);
+		if (!rc)
+			rc = more_wait(scu, err);
 		if (rc)
 			return rc;
 		in = nx_rx_slice(&scu->rx);
@@ -175,6 +194,8 @@ nx_rc nx_dimse_scu_open(
 	if (!scu)
 		return nx_err_set(err, NX_E_NOMEM, "no memory for association");
 	scu->opts = *opts;
+	if (scu->opts.window > NX_SCU_WINDOW_MAX)
+		scu->opts.window = NX_SCU_WINDOW_MAX;
 	if (scu->opts.timeout_us == 0)
 		scu->opts.timeout_us = DEFAULT_TIMEOUT_US;
 	nx_buf_init(&scu->tx, TX_MAX, 0);
@@ -186,8 +207,8 @@ nx_rc nx_dimse_scu_open(
 	rc = proposal_make(scu, err);
 	if (rc)
 		return rc;
-	rc = nx_conn_open(
-		opts->host, opts->port, opts->tls_ca, scu->opts.timeout_us, &scu->conn, err);
+	rc = nx_conn_open_tls(
+		opts->host, opts->port, opts->tls, scu->opts.timeout_us, &scu->conn, err);
 	if (rc)
 		return rc;
 	scu->io = nx_dimse_io_conn(scu->conn);
@@ -251,7 +272,29 @@ const char *nx_dimse_scu_ts(const struct nx_dimse_scu *scu, const char *sop_clas
 	return c ? c->ts[0] : NULL;
 }
 
+uint16_t nx_dimse_scu_message_id(const struct nx_dimse_scu *scu)
+{
+	return scu->message_id;
+}
+
+bool nx_dimse_scu_accepts(const struct nx_dimse_scu *scu, const char *sop_class, const char *ts_uid)
+{
+	return context_find(scu, sop_class, ts_uid) != NULL;
+}
+
 /* ---- responses ---- */
+
+/* An answer to nothing that was asked says nothing about what was. */
+static bool waiting_take(struct nx_dimse_scu *scu, uint16_t message_id)
+{
+	for (unsigned i = 0; i < scu->outstanding; i++) {
+		if (scu->waiting[i] != message_id)
+			continue;
+		scu->waiting[i] = scu->waiting[--scu->outstanding];
+		return true;
+	}
+	return false;
+}
 
 static nx_rc response_take(struct nx_dimse_scu *scu, struct nx_err *err)
 {
@@ -263,10 +306,9 @@ static nx_rc response_take(struct nx_dimse_scu *scu, struct nx_err *err)
 	if (rc)
 		return rc;
 	if (!(rsp.field & NX_DIMSE_RESPONSE) || !nx_cmd_has(&rsp, NX_CMD_STATUS) ||
-		scu->outstanding == 0)
+		!waiting_take(scu, rsp.responded_id))
 		return nx_err_set(
 			err, NX_E_MALFORMED, "command %04XH is no response to us", rsp.field);
-	scu->outstanding--;
 	scu->last_status = rsp.status;
 	if (scu->opts.on_status)
 		scu->opts.on_status(scu->opts.payload, rsp.responded_id, rsp.status, rsp.comment);
@@ -372,34 +414,15 @@ static nx_rc command_put(struct nx_dimse_scu *scu, const struct nx_pdu_context *
 	return nx_buf_check(&scu->tx, err);
 }
 
-/* What is queued, then the data set from where it lies: one write for many fragments. */
 static nx_rc dataset_write(
 	struct nx_dimse_scu *scu, uint8_t context, struct nx_slice bytes, struct nx_err *err)
 {
-	uint8_t headers[IOV_FRAGMENTS][NX_PDU_HEADER_LEN + NX_PDV_HEADER_LEN];
-	struct iovec iov[1 + 2 * IOV_FRAGMENTS];
-	uint32_t most = nx_pdu_fragment_max(scu->theirs.max_pdu);
-	nx_rc rc = NX_OK;
+	nx_rc rc;
 
-	while (!rc && bytes.n > 0) {
-		int n = 0;
-
-		iov[n++] = (struct iovec){.iov_base = scu->tx.data, .iov_len = scu->tx.len};
-		for (int i = 0; i < IOV_FRAGMENTS && bytes.n > 0; i++) {
-			uint32_t len = bytes.n > most ? most : (uint32_t)bytes.n;
-			union {
-				const uint8_t *in;
-				void *out;
-			} from = {.in = bytes.p}; /* struct iovec has no const */
-
-			nx_pdu_data_header(
-				headers[i], context, len == bytes.n ? NX_PDV_LAST : 0, len);
-			iov[n++] = (struct iovec){headers[i], sizeof(headers[i])};
-			iov[n++] = (struct iovec){from.out, len};
-			bytes = nx_slice(bytes.p + len, bytes.n - len);
-		}
-		rc = tx_write(scu, iov, n, err);
-	}
+	scu->io.ops->deadline(scu->io.transport, deadline(scu));
+	rc = nx_pdata_write(&scu->io, &scu->tx, context, scu->theirs.max_pdu, bytes, true, err);
+	if (rc)
+		scu->open = false;
 	return rc;
 }
 
@@ -421,7 +444,7 @@ nx_rc nx_dimse_scu_echo(struct nx_dimse_scu *scu, uint16_t *ret_status, struct n
 	rc = command_put(scu, c, &cmd, err);
 	if (rc)
 		return rc;
-	scu->outstanding++;
+	scu->waiting[scu->outstanding++] = scu->message_id;
 	rc = nx_dimse_scu_drain(scu, err);
 	if (rc)
 		return rc;
@@ -446,10 +469,21 @@ nx_rc nx_dimse_scu_send(
 	(void)snprintf(cmd.sop_instance, sizeof(cmd.sop_instance), "%s", instance->sop_instance);
 	nx_cmd_mark(&cmd, NX_CMD_SOP_INSTANCE);
 	nx_cmd_mark(&cmd, NX_CMD_PRIORITY);
+	cmd.priority = instance->priority;
+	if (instance->originator) {
+		(void)snprintf(cmd.move_originator, sizeof(cmd.move_originator), "%s",
+			instance->originator);
+		cmd.move_originator_id = instance->originator_id;
+		nx_cmd_mark(&cmd, NX_CMD_MOVE_ORIGINATOR);
+		nx_cmd_mark(&cmd, NX_CMD_MOVE_ORIGINATOR_ID);
+	}
 	rc = command_put(scu, c, &cmd, err);
 	if (rc)
 		return rc;
-	scu->outstanding++;
+	scu->waiting[scu->outstanding++] = scu->message_id;
+	if (instance->write)
+		return instance->write(
+			instance->payload, &scu->io, &scu->tx, c->id, scu->theirs.max_pdu, err);
 	if (instance->dataset.n > COPY_MAX)
 		return dataset_write(scu, c->id, instance->dataset, err);
 	nx_pdu_data_format(&scu->tx, c->id, false, instance->dataset, scu->theirs.max_pdu);

@@ -14,7 +14,14 @@
 #include "base/err.h"
 #include "base/slice.h"
 
+struct nx_buf;
+struct nx_dimse_io;
 struct nx_dimse_scu;
+struct nx_tls_opts;
+
+enum {
+	NX_SCU_WINDOW_MAX = 1024
+};
 
 struct nx_dimse_scu_context {
 	const char *sop_class;
@@ -25,17 +32,21 @@ struct nx_dimse_scu_context {
 struct nx_dimse_scu_opts {
 	const char *host;
 	uint16_t port;
-	const char *tls_ca; /* NULL: plain */
+	const struct nx_tls_opts *tls; /* NULL: plain; ca_file, and a certificate or none */
 	const char *calling;
 	const char *called;
 	const char *implementation_uid; /* required */
 	const struct nx_dimse_scu_context *contexts;
 	size_t n_contexts;  /* 1..NX_LIMIT_PRES_CONTEXTS */
-	uint16_t window;    /* operations to have outstanding, if the peer agrees; 0: 1 */
+	uint16_t window;    /* operations to have outstanding, if the peer agrees, at most
+			       NX_SCU_WINDOW_MAX; 0: 1 */
 	int64_t timeout_us; /* connect, and each wait for the peer; 0: 30 s */
 	/* Optional: the status of every operation of nx_dimse_scu_send(), in the order of answers.
 	 */
 	void (*on_status)(void *payload, uint16_t message_id, uint16_t status, const char *comment);
+	/* Optional: asked now and then while the peer is waited for; false gives up, with
+	 * NX_E_CLOSED. */
+	bool (*goes_on)(void *payload);
 	void *payload;
 };
 
@@ -61,6 +72,14 @@ struct nx_dimse_scu_instance {
 	const char *sop_instance;
 	const char *ts;          /* of the data set; NULL: whatever was accepted */
 	struct nx_slice dataset; /* bare: without preamble and meta group */
+	/* Instead of `dataset`: writes all of it, in PDUs, after what is queued in `tx`.  A failure
+	 * ends the association. */
+	nx_rc (*write)(void *payload, const struct nx_dimse_io *io, struct nx_buf *tx,
+		uint8_t context, uint32_t max_pdu, struct nx_err *err);
+	void *payload;
+	uint16_t priority;
+	const char *originator; /* AE title of who asked for it by C-MOVE; NULL: nobody */
+	uint16_t originator_id; /* Message ID of that */
 };
 /* Send and wait for the answer.  NX_E_NOT_ACCEPTABLE: no accepted context for class and syntax. */
 NX_NODISCARD nx_rc nx_dimse_scu_store(struct nx_dimse_scu *scu,
@@ -69,6 +88,11 @@ NX_NODISCARD nx_rc nx_dimse_scu_store(struct nx_dimse_scu *scu,
  * write or the answer is waited for; the bytes are not used after the return. */
 NX_NODISCARD nx_rc nx_dimse_scu_send(
 	struct nx_dimse_scu *scu, const struct nx_dimse_scu_instance *instance, struct nx_err *err);
+/* The Message ID of what was sent last. */
+uint16_t nx_dimse_scu_message_id(const struct nx_dimse_scu *scu);
+/* Was the class accepted in this transfer syntax? */
+bool nx_dimse_scu_accepts(
+	const struct nx_dimse_scu *scu, const char *sop_class, const char *ts_uid);
 /* Wait for all answers. */
 NX_NODISCARD nx_rc nx_dimse_scu_drain(struct nx_dimse_scu *scu, struct nx_err *err);
 

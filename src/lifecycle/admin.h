@@ -59,14 +59,33 @@ struct nx_ae_spec {
 	const char *called;  /* "" : NARTHEX */
 	const char *address; /* "" : any */
 	const char *collection;
+	const char *role; /* "" : modality */
 };
-/* What needs no catalog: titles and address.  NX_E_INVAL. */
+/* What needs no catalog: titles, address and role.  NX_E_INVAL. */
 NX_NODISCARD nx_rc nx_admin_ae_check(const struct nx_ae_spec *spec, struct nx_err *err);
 NX_NODISCARD nx_rc nx_admin_ae_allow(struct nx_admin *admin, const struct nx_principal *who,
 	const struct nx_ae_spec *spec, struct nx_err *err);
 NX_NODISCARD nx_rc nx_admin_ae_remove(struct nx_admin *admin, const struct nx_principal *who,
 	const char *calling, const char *called, struct nx_err *err);
 NX_NODISCARD nx_rc nx_admin_ae_list(struct nx_admin *admin, const struct nx_principal *who,
+	struct nx_buf *out, struct nx_err *err);
+
+struct nx_destination_spec {
+	const char *ae;
+	const char *host;
+	int64_t port;
+	bool tls;
+	const char *calling; /* "" : NARTHEX */
+};
+/* A destination of C-MOVE and forwarding; one with that AE title is replaced. */
+NX_NODISCARD nx_rc nx_admin_destination_set(struct nx_admin *admin, const struct nx_principal *who,
+	const struct nx_destination_spec *spec, struct nx_err *err);
+NX_NODISCARD nx_rc nx_admin_destination_remove(
+	struct nx_admin *admin, const struct nx_principal *who, const char *ae, struct nx_err *err);
+/* Is there one, and may `who` call it?  Recorded as a verification. */
+NX_NODISCARD nx_rc nx_admin_destination_check(
+	struct nx_admin *admin, const struct nx_principal *who, const char *ae, struct nx_err *err);
+NX_NODISCARD nx_rc nx_admin_destination_list(struct nx_admin *admin, const struct nx_principal *who,
 	struct nx_buf *out, struct nx_err *err);
 
 /* ---- tokens ---- */

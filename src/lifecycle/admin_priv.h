@@ -33,8 +33,8 @@ struct note {
 	unsigned action;
 	enum nx_outcome outcome;
 	const char *what;
-	const char *keys[3];
-	const char *values[3];
+	const char *keys[4];
+	const char *values[4];
 };
 
 /* NX_E_DENIED, recorded. */
@@ -48,6 +48,8 @@ NX_NODISCARD nx_rc admin_change(struct nx_admin *admin, const struct nx_principa
 /* 1-64 of letters, digits, '.', '_', '-'; `upper` allows capitals. */
 NX_NODISCARD nx_rc admin_name_check(
 	const char *what, const char *name, bool upper, struct nx_err *err);
+/* An AE title (PS3.5 6.2). */
+NX_NODISCARD nx_rc admin_ae_check(const char *what, const char *ae, struct nx_err *err);
 void admin_json_time(struct nx_json *json, const char *key, int64_t us); /* 0: null */
 void admin_json_text(struct nx_json *json, const char *key, const struct nx_val *v);
 /* Rows of a table as {"name":[...]}. */

@@ -10,7 +10,7 @@ enum {
 };
 
 /* PS3.5 6.2: up to 16 characters of the default repertoire without backslash and controls. */
-static nx_rc ae_check(const char *what, const char *ae, struct nx_err *err)
+nx_rc admin_ae_check(const char *what, const char *ae, struct nx_err *err)
 {
 	size_t n = strlen(ae);
 
@@ -26,6 +26,11 @@ static nx_rc ae_check(const char *what, const char *ae, struct nx_err *err)
 static const char *called_or_default(const char *called)
 {
 	return called && called[0] ? called : "NARTHEX";
+}
+
+static const char *role_or_default(const char *role)
+{
+	return role && role[0] ? role : "modality";
 }
 
 /* A rule that can never match is a mistake. */
@@ -44,11 +49,15 @@ static nx_rc address_check(const char *address, struct nx_err *err)
 
 nx_rc nx_admin_ae_check(const struct nx_ae_spec *spec, struct nx_err *err)
 {
-	nx_rc rc = ae_check("calling AE title", spec->calling, err);
+	nx_rc rc = admin_ae_check("calling AE title", spec->calling, err);
 
 	if (!rc)
-		rc = ae_check("called AE title", called_or_default(spec->called), err);
-	return rc ? rc : address_check(spec->address ? spec->address : "", err);
+		rc = admin_ae_check("called AE title", called_or_default(spec->called), err);
+	if (!rc)
+		rc = address_check(spec->address ? spec->address : "", err);
+	if (!rc && !nx_access_role_bound(role_or_default(spec->role)))
+		rc = nx_err_set(err, NX_E_INVAL, "role is neither modality nor workstation");
+	return rc;
 }
 
 nx_rc nx_admin_ae_allow(struct nx_admin *admin, const struct nx_principal *who,
@@ -59,7 +68,8 @@ nx_rc nx_admin_ae_allow(struct nx_admin *admin, const struct nx_principal *who,
 		.called = called_or_default(spec->called),
 		.address = spec->address ? spec->address : "",
 		.collection = spec->collection,
-		.created_us = nx_now_us()};
+		.created_us = nx_now_us(),
+		.role = role_or_default(spec->role)};
 	struct nx_collection c;
 	struct nx_op op;
 	nx_rc rc;
@@ -79,8 +89,8 @@ nx_rc nx_admin_ae_allow(struct nx_admin *admin, const struct nx_principal *who,
 	return admin_change(admin, who, &op,
 		&(struct note){.action = NX_ACTION_CONFIG_CHANGE,
 			.what = "ae.allow",
-			.keys = {"calling", "called", "collection"},
-			.values = {row.ae, row.called, row.collection}},
+			.keys = {"calling", "called", "collection", "role"},
+			.values = {row.ae, row.called, row.collection, row.role}},
 		err);
 }
 
@@ -116,6 +126,10 @@ static void ae_json(struct nx_json *json, const struct nx_val *vals)
 	admin_json_text(json, "address", &vals[2]);
 	admin_json_text(json, "collection", &vals[3]);
 	admin_json_time(json, "created", vals[4].i);
+	if (vals[5].s.n)
+		admin_json_text(json, "role", &vals[5]);
+	else
+		nx_json_kv_str(json, "role", "modality");
 }
 
 nx_rc nx_admin_ae_list(struct nx_admin *admin, const struct nx_principal *who, struct nx_buf *out,

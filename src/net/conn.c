@@ -473,6 +473,16 @@ nx_rc nx_conn_wait(struct nx_conn *conn, struct nx_err *err)
 	return conn_poll(conn, POLLIN, conn->drain ? conn->drain->fd : -1, err);
 }
 
+bool nx_conn_ready(struct nx_conn *conn)
+{
+	struct pollfd fd = {.fd = conn->fd, .events = POLLIN};
+
+	if (conn->tls && (conn->tls->ahead_len || gnutls_record_check_pending(conn->tls->session)))
+		return true;
+	quick_ack(conn);
+	return poll(&fd, 1, 0) > 0;
+}
+
 const char *nx_conn_peer(const struct nx_conn *conn)
 {
 	return conn->peer;

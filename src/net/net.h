@@ -75,6 +75,8 @@ NX_NODISCARD nx_rc nx_conn_writev(
 /* Between exchanges: block until the peer has sent something.  NX_E_CLOSED as soon as the listener
  * drains, so that idle connections end at once. */
 NX_NODISCARD nx_rc nx_conn_wait(struct nx_conn *conn, struct nx_err *err);
+/* Is there something to read, or the end, without waiting? */
+bool nx_conn_ready(struct nx_conn *conn);
 /* The peer has shown who it is.  Until then a connection makes room for a newer one when the
  * listener is full. */
 void nx_conn_settled(struct nx_conn *conn);

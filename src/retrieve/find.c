@@ -25,6 +25,7 @@ nx_rc nx_retrieve_find(struct nx_retrieve *retrieve, const struct nx_principal *
 		.keys = keys,
 		.n_keys = find->n_keys,
 		.fuzzy = find->fuzzy,
+		.datetime = find->datetime,
 		.limit = find->limit,
 		.offset = find->offset,
 	};

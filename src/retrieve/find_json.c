@@ -1,67 +1,7 @@
-/*
- * Results of a query in the DICOM JSON Model: a table says which column is which attribute
- * (PS3.18 10.6.3.3, Tables 10.6.3-3 to 10.6.3-5).
- */
-#include <stddef.h>
-
+/* Results of a query in the DICOM JSON Model (PS3.18 10.6.3.3). */
 #include "base/json.h"
 #include "dicom/dicom.h"
-#include "retrieve/retrieve_priv.h"
-
-enum column_kind {
-	TEXT,  /* const char *; left out where "known" is asked for and it is not */
-	NUMBER /* int64_t; 0 is "not known" */
-};
-
-struct column {
-	uint8_t level;
-	uint8_t kind;
-	bool always; /* R: present without a value, too */
-	bool key;    /* U: in every result of this level and below */
-	nx_tag tag;
-	size_t at;
-};
-
-#define STUDY(member)  offsetof(struct nx_study, member)
-#define SERIES(member) offsetof(struct nx_series, member)
-#define ITEM(member)   offsetof(struct nx_item, member)
-
-/* Tags ascend within a level, as Annex F recommends. */
-static const struct column columns[] = {
-	{NX_LEVEL_STUDY, TEXT, true, false, NX_TAG_STUDY_DATE, STUDY(date)},
-	{NX_LEVEL_STUDY, TEXT, true, false, NX_TAG_STUDY_TIME, STUDY(time)},
-	{NX_LEVEL_STUDY, TEXT, true, false, NX_TAG_ACCESSION_NUMBER, STUDY(accession)},
-	{NX_LEVEL_STUDY, TEXT, true, false, NX_TAG(0x0008, 0x0061), STUDY(modalities)},
-	{NX_LEVEL_STUDY, TEXT, true, false, NX_TAG(0x0008, 0x0090), STUDY(referring)},
-	{NX_LEVEL_STUDY, TEXT, false, false, NX_TAG(0x0008, 0x1030), STUDY(description)},
-	{NX_LEVEL_STUDY, TEXT, true, false, NX_TAG_PATIENT_NAME, STUDY(patient_name)},
-	{NX_LEVEL_STUDY, TEXT, true, false, NX_TAG_PATIENT_ID, STUDY(patient_id)},
-	{NX_LEVEL_STUDY, TEXT, false, false, NX_TAG(0x0010, 0x0021), STUDY(issuer)},
-	{NX_LEVEL_STUDY, TEXT, true, false, NX_TAG(0x0010, 0x0030), STUDY(birth_date)},
-	{NX_LEVEL_STUDY, TEXT, true, false, NX_TAG(0x0010, 0x0040), STUDY(sex)},
-	{NX_LEVEL_STUDY, TEXT, true, true, NX_TAG_STUDY_INSTANCE_UID, STUDY(uid)},
-	{NX_LEVEL_STUDY, TEXT, true, false, NX_TAG(0x0020, 0x0010), STUDY(study_id)},
-	{NX_LEVEL_STUDY, NUMBER, true, false, NX_TAG(0x0020, 0x1206), STUDY(n_series)},
-	{NX_LEVEL_STUDY, NUMBER, true, false, NX_TAG(0x0020, 0x1208), STUDY(n_instances)},
-	{NX_LEVEL_SERIES, TEXT, false, false, NX_TAG(0x0008, 0x0021), SERIES(date)},
-	{NX_LEVEL_SERIES, TEXT, false, false, NX_TAG(0x0008, 0x0031), SERIES(time)},
-	{NX_LEVEL_SERIES, TEXT, true, false, NX_TAG(0x0008, 0x0060), SERIES(modality)},
-	{NX_LEVEL_SERIES, TEXT, false, false, NX_TAG(0x0008, 0x1010), SERIES(station)},
-	{NX_LEVEL_SERIES, TEXT, false, false, NX_TAG(0x0008, 0x103e), SERIES(description)},
-	{NX_LEVEL_SERIES, TEXT, false, false, NX_TAG(0x0018, 0x0015), SERIES(body_part)},
-	{NX_LEVEL_SERIES, TEXT, true, true, NX_TAG_SERIES_INSTANCE_UID, SERIES(uid)},
-	{NX_LEVEL_SERIES, TEXT, true, false, NX_TAG(0x0020, 0x0011), SERIES(number)},
-	{NX_LEVEL_SERIES, NUMBER, true, false, NX_TAG(0x0020, 0x1209), SERIES(n_instances)},
-	{NX_LEVEL_SERIES, TEXT, false, false, NX_TAG(0x0040, 0x0244), SERIES(pps_date)},
-	{NX_LEVEL_SERIES, TEXT, false, false, NX_TAG(0x0040, 0x0245), SERIES(pps_time)},
-	{NX_LEVEL_INSTANCE, TEXT, true, false, NX_TAG_SOP_CLASS_UID, ITEM(type)},
-	{NX_LEVEL_INSTANCE, TEXT, true, true, NX_TAG_SOP_INSTANCE_UID, ITEM(name)},
-	{NX_LEVEL_INSTANCE, TEXT, false, false, NX_TAG(0x0008, 0x3002), ITEM(ts_uid)},
-	{NX_LEVEL_INSTANCE, NUMBER, true, false, NX_TAG(0x0020, 0x0013), ITEM(number)},
-	{NX_LEVEL_INSTANCE, NUMBER, false, false, NX_TAG(0x0028, 0x0008), ITEM(frames)},
-	{NX_LEVEL_INSTANCE, NUMBER, false, false, NX_TAG(0x0028, 0x0010), ITEM(rows)},
-	{NX_LEVEL_INSTANCE, NUMBER, false, false, NX_TAG(0x0028, 0x0011), ITEM(columns)},
-};
+#include "retrieve/find_priv.h"
 
 struct emit {
 	const struct nx_find *find;
@@ -89,28 +29,32 @@ static void put_number(struct nx_json *json, nx_tag tag, int64_t v)
 	nx_json_object_end(json);
 }
 
-static void put_column(struct nx_json *json, const struct column *c, const void *row)
+static void put_column(struct nx_json *json, const struct find_column *c, const struct nx_match *m)
 {
-	const char *at = (const char *)row + c->at;
 	const char *text;
 	int64_t number;
 
-	if (c->kind == NUMBER) {
-		memcpy(&number, at, sizeof(number));
+	if (c->kind == FIND_NUMBER) {
+		number = find_number(c, m);
 		if (number || c->always)
 			put_number(json, c->tag, number);
 		return;
 	}
-	memcpy(&text, at, sizeof(text));
-	if (text && (text[0] || c->always))
+	text = find_text(c, m);
+	if (text[0] || c->always)
 		nx_json_dicom_text(json, c->tag, text);
 }
 
-static bool wanted(const struct emit *e, const struct column *c)
+/* Attributes of the patient are of the study here. */
+static bool wanted(const struct emit *e, const struct find_column *c)
 {
-	if (c->key || c->level == e->find->level)
+	unsigned level = c->level == NX_LEVEL_PATIENT ? NX_LEVEL_STUDY : c->level;
+
+	if (c->kind == FIND_COUNT || level > e->find->level)
+		return false;
+	if (c->key || level == e->find->level)
 		return true;
-	return c->level == NX_LEVEL_STUDY ? e->form->with_study : e->form->with_series;
+	return level == NX_LEVEL_STUDY ? e->form->with_study : e->form->with_series;
 }
 
 /* (0008,1190): where a client goes on (PS3.18 10.6.3.3). */
@@ -135,15 +79,12 @@ static nx_rc put_url(struct emit *e, const struct nx_match *m, struct nx_err *er
 static nx_rc match_emit(void *payload, const struct nx_match *m, struct nx_err *err)
 {
 	struct emit *e = payload;
-	const void *rows[] = {[NX_LEVEL_STUDY] = m->study,
-		[NX_LEVEL_SERIES] = m->series,
-		[NX_LEVEL_INSTANCE] = m->item};
 	nx_rc rc;
 
 	nx_json_object_begin(&e->json);
-	for (size_t i = 0; i < NX_ARRAY_LEN(columns); i++)
-		if (rows[columns[i].level] && wanted(e, &columns[i]))
-			put_column(&e->json, &columns[i], rows[columns[i].level]);
+	for (size_t i = 0; i < find_columns_n; i++)
+		if (wanted(e, &find_columns[i]))
+			put_column(&e->json, &find_columns[i], m);
 	nx_json_dicom_text(&e->json, NX_TAG(0x0008, 0x0056), "ONLINE");
 	rc = put_url(e, m, err);
 	nx_json_object_end(&e->json);

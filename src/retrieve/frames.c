@@ -18,7 +18,7 @@ enum {
 };
 
 /* A run of stored bytes, from the value's first byte on. */
-struct piece {
+struct frame_piece {
 	uint64_t off;
 	uint64_t len;
 };
@@ -55,7 +55,7 @@ struct nx_frame_reader {
 	struct window window;
 	struct frame *frames;
 	size_t n_selected;
-	struct piece *pieces;
+	struct frame_piece *pieces;
 	size_t n_pieces;
 	size_t cap_pieces;
 	struct nx_buf made;
@@ -381,7 +381,7 @@ static nx_rc piece_add(
 	struct nx_frame_reader *r, struct frame *f, uint64_t off, uint64_t len, struct nx_err *err)
 {
 	size_t cap = r->cap_pieces ? 2 * r->cap_pieces : 16;
-	struct piece *more;
+	struct frame_piece *more;
 
 	if (r->n_pieces == NX_LIMIT_PIXEL_FRAGMENTS)
 		return nx_err_set(
@@ -393,7 +393,7 @@ static nx_rc piece_add(
 		r->pieces = more;
 		r->cap_pieces = cap;
 	}
-	r->pieces[r->n_pieces++] = (struct piece){off, len};
+	r->pieces[r->n_pieces++] = (struct frame_piece){off, len};
 	f->n++;
 	f->len += len;
 	return NX_OK;
@@ -587,7 +587,7 @@ nx_rc nx_frame_reader_read(struct nx_frame_reader *reader, size_t i, uint64_t of
 	if (!f->n)
 		return made_read(reader, f, off, p, n, ret_n, err);
 	for (size_t k = f->first; k < f->first + f->n && done < n && !rc; k++) {
-		const struct piece *piece = &reader->pieces[k];
+		const struct frame_piece *piece = &reader->pieces[k];
 		size_t take = n - done;
 
 		if (off >= piece->len) {

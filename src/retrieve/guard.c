@@ -23,6 +23,8 @@ static void detail_make(
 		nx_json_kv_str(&json, "collection", n->collection);
 	if (n->what)
 		nx_json_kv_str(&json, "what", n->what);
+	if (n->to)
+		nx_json_kv_str(&json, "to", n->to);
 	if (who->peer[0])
 		nx_json_kv_str(&json, "peer", who->peer);
 	nx_json_object_end(&json);
@@ -113,9 +115,9 @@ static void scope_make(
 {
 	const char *name = n->study ? n->study : n->what;
 
-	nx_buf_printf(out, "%s|%s|%u|%016" PRIx64 "|%s|%s|%s", who->session, who->name, n->action,
-		n->subject, n->collection ? n->collection : "", n->study ? "study" : "object",
-		name ? name : "");
+	nx_buf_printf(out, "%s|%s|%u|%016" PRIx64 "|%s|%s|%s|%s", who->session, who->name,
+		n->action, n->subject, n->collection ? n->collection : "", n->to ? n->to : "",
+		n->study ? "study" : "object", name ? name : "");
 }
 
 nx_rc note(struct nx_retrieve *r, const struct nx_principal *who, const struct access_note *n,

@@ -22,20 +22,20 @@ static nx_rc grow(struct nx_instances *x, struct nx_err *err)
 {
 	size_t cap = x->cap ? x->cap * 2 : 64;
 	struct nx_item *items = realloc(x->items, cap * sizeof(*items));
-	const char **series = realloc(x->series, cap * sizeof(*series));
+	const struct origin **origins = realloc(x->origins, cap * sizeof(*origins));
 
 	if (items)
 		x->items = items;
-	if (series)
-		x->series = series;
-	if (!items || !series)
+	if (origins)
+		x->origins = origins;
+	if (!items || !origins)
 		return nx_err_set(err, NX_E_NOMEM, "no memory for %zu instances", cap);
 	x->cap = cap;
 	return NX_OK;
 }
 
 /* Rows last only for the call. */
-static nx_rc item_keep(void *payload, const void *row, struct nx_err *err)
+nx_rc item_keep(void *payload, const void *row, struct nx_err *err)
 {
 	struct nx_instances *x = payload;
 	struct nx_item item = *(const struct nx_item *)row;
@@ -46,34 +46,61 @@ static nx_rc item_keep(void *payload, const void *row, struct nx_err *err)
 	if (!item.sealed.p || string_copy(x->arena, &item.name) ||
 		string_copy(x->arena, &item.type) || string_copy(x->arena, &item.ts_uid))
 		return nx_err_set(err, NX_E_NOMEM, "no memory for an instance");
-	x->series[x->n] = x->series_now;
+	x->origins[x->n] = x->now;
 	x->items[x->n++] = item;
 	return NX_OK;
 }
 
+/* What is kept next is of this study and series; both are copied. */
+nx_rc origin_set(struct nx_instances *x, const struct nx_study *study, const char *series,
+	struct nx_err *err)
+{
+	struct origin *o = nx_arena_alloc(x->arena, sizeof(*o));
+
+	if (o) {
+		*o = (struct origin){study->uid, series, (uint64_t)study->subject};
+		if (string_copy(x->arena, &o->study) || string_copy(x->arena, &o->series))
+			o = NULL;
+	}
+	x->now = o;
+	return o ? NX_OK : nx_err_set(err, NX_E_NOMEM, "no memory for a series");
+}
+
+struct study_walk {
+	struct nx_instances *x;
+	const struct nx_study *study;
+};
+
 static nx_rc series_keep(void *payload, const void *row, struct nx_err *err)
 {
 	const struct nx_series *series = row;
-	struct nx_instances *x = payload;
+	struct study_walk *walk = payload;
+	nx_rc rc = origin_set(walk->x, walk->study, series->uid, err);
 
-	x->series_now = nx_arena_str(x->arena, series->uid, strlen(series->uid));
-	if (!x->series_now)
-		return nx_err_set(err, NX_E_NOMEM, "no memory for a series");
-	return nx_cat_items_of(x->cat, series->id, item_keep, x, err);
+	return rc ? rc : nx_cat_items_of(walk->x->cat, series->id, item_keep, walk->x, err);
 }
 
-static nx_rc rows_find(struct nx_instances *x, const struct nx_selection *sel, struct nx_err *err)
+nx_rc study_keep(struct nx_instances *x, const struct nx_study *study, struct nx_err *err)
+{
+	struct study_walk walk = {x, study};
+
+	return nx_cat_series_of(x->cat, study->id, series_keep, &walk, err);
+}
+
+static nx_rc rows_find(struct nx_instances *x, const struct nx_selection *sel,
+	const struct nx_study *study, struct nx_err *err)
 {
 	struct nx_series series;
 	struct nx_item item;
 	nx_rc rc;
 
 	if (!sel->series)
-		return nx_cat_series_of(x->cat, x->study.id, series_keep, x, err);
-	rc = nx_cat_series(x->cat, x->study.id, sel->series, x->arena, &series, err);
+		return study_keep(x, study, err);
+	rc = nx_cat_series(x->cat, study->id, sel->series, x->arena, &series, err);
+	if (!rc)
+		rc = origin_set(x, study, series.uid, err);
 	if (rc)
 		return rc;
-	x->series_now = series.uid;
 	if (!sel->instance) {
 		x->series_id = series.id;
 		return nx_cat_items_of(x->cat, series.id, item_keep, x, err);
@@ -82,38 +109,47 @@ static nx_rc rows_find(struct nx_instances *x, const struct nx_selection *sel, s
 	return rc ? rc : item_keep(x, &item, err);
 }
 
-/* An entry for the study's subject, and one for every other whose instances are among them: a
+/* An entry for each study's subject, and one for every other whose instances are among them: a
  * patient's accounting has what is read of it, whatever study it came with. */
-static nx_rc instances_note(struct nx_retrieve *r, const struct nx_principal *who,
-	const struct nx_instances *x, const struct access_note *of_study, struct nx_err *err)
+nx_rc instances_note(struct nx_retrieve *r, const struct nx_principal *who,
+	const struct nx_instances *x, struct access_note n, struct nx_err *err)
 {
-	struct access_note n = *of_study;
-	nx_rc rc = note(r, who, &n, true, err);
+	const struct origin *of = NULL;
+	uint64_t subject = 0;
+	nx_rc rc = NX_OK;
 
 	for (size_t i = 0; i < x->n && !rc; i++) {
-		uint64_t subject = (uint64_t)x->items[i].subject;
+		const struct origin *o = x->origins[i];
+		bool fresh = !of || strcmp(o->study, of->study) != 0;
 
-		if (subject == n.subject || subject == of_study->subject)
+		n.study = o->study;
+		n.subject = o->subject;
+		if (fresh)
+			rc = note(r, who, &n, true, err);
+		if (fresh)
+			subject = o->subject;
+		of = o;
+		n.subject = (uint64_t)x->items[i].subject;
+		if (rc || n.subject == subject || n.subject == o->subject)
 			continue;
-		n.subject = subject;
+		subject = n.subject;
 		rc = note(r, who, &n, true, err);
 	}
 	return rc;
 }
 
-static nx_rc instances_new(struct nx_retrieve *r, struct nx_instances **ret, struct nx_err *err)
+nx_rc instances_new(struct nx_retrieve *r, struct nx_instances **ret, struct nx_err *err)
 {
-	struct nx_instances *x = calloc(1, sizeof(*x));
+	NX_AUTO(nx_instances) *x = calloc(1, sizeof(*x));
 
-	if (x)
-		x->arena = nx_arena_new(INSTANCES_ARENA_MAX, NX_ARENA_WIPE);
-	if (!x || !x->arena) {
-		free(x);
+	if (!x)
 		return nx_err_set(err, NX_E_NOMEM, "no memory for a selection");
-	}
 	x->archive = r->archive;
 	x->cat = nx_archive_cat(r->archive);
-	*ret = x;
+	x->arena = nx_arena_new(INSTANCES_ARENA_MAX, NX_ARENA_WIPE);
+	if (!x->arena)
+		return nx_err_set(err, NX_E_NOMEM, "no memory for a selection");
+	*ret = NX_STEAL(x);
 	return NX_OK;
 }
 
@@ -122,6 +158,7 @@ nx_rc instances_of_series(
 {
 	NX_AUTO(nx_instances) *x = NULL;
 	struct nx_series row;
+	struct nx_study study;
 	nx_rc rc = instances_new(r, &x, err);
 
 	if (rc)
@@ -129,9 +166,11 @@ nx_rc instances_of_series(
 	x->series_id = series;
 	rc = nx_cat_series_by_id(x->cat, series, x->arena, &row, err);
 	if (!rc)
-		rc = nx_cat_study_by_id(x->cat, row.study, x->arena, &x->study, err);
+		rc = nx_cat_study_by_id(x->cat, row.study, x->arena, &study, err);
 	if (!rc)
-		rc = series_keep(x, &row, err);
+		rc = origin_set(x, &study, row.uid, err);
+	if (!rc)
+		rc = nx_cat_items_of(x->cat, series, item_keep, x, err);
 	if (!rc)
 		*ret = NX_STEAL(x);
 	return rc;
@@ -141,14 +180,15 @@ static nx_rc select_in(struct nx_retrieve *r, const struct nx_principal *who, en
 	const struct nx_selection *sel, struct nx_instances *x, struct nx_collection *ret_in,
 	struct nx_err *err)
 {
+	struct nx_study study;
 	nx_rc rc = guard(r, who, perm, sel->collection, ret_in, x->arena, err);
 
 	if (rc)
 		return rc;
 	nx_archive_barrier(r->archive);
-	rc = nx_cat_study(x->cat, ret_in->id, sel->study, x->arena, &x->study, err);
+	rc = nx_cat_study(x->cat, ret_in->id, sel->study, x->arena, &study, err);
 	if (!rc)
-		rc = rows_find(x, sel, err);
+		rc = rows_find(x, sel, &study, err);
 	return rc || x->n ? rc : nx_err_set(err, NX_E_NOENT, "no such instances");
 }
 
@@ -171,18 +211,16 @@ nx_rc instances_find(struct nx_retrieve *r, const struct nx_principal *who,
 	struct nx_err *err)
 {
 	NX_AUTO(nx_instances) *x = NULL;
+	const struct access_note n = {.action = action,
+		.collection = sel->collection,
+		.what = sel->instance ? sel->instance : sel->series};
 	struct nx_collection collection;
-	struct access_note n = {.action = action, .collection = sel->collection};
 	nx_rc rc = instances_new(r, &x, err);
 
 	if (!rc)
 		rc = select_in(r, who, NX_PERM_READ, sel, x, &collection, err);
-	if (rc)
-		return rc;
-	n.subject = (uint64_t)x->study.subject;
-	n.study = sel->study;
-	n.what = sel->instance ? sel->instance : sel->series;
-	rc = instances_note(r, who, x, &n, err);
+	if (!rc)
+		rc = instances_note(r, who, x, n, err);
 	if (rc)
 		return rc;
 	if (action == NX_ACTION_READ_METADATA && x->series_id)
@@ -203,7 +241,8 @@ struct nx_instances *nx_instances_free(struct nx_instances *instances)
 		return NULL;
 	nx_reader_free(instances->reader);
 	free(instances->items);
-	free(instances->series);
+	free(instances->origins);
+	dataset_done(instances);
 	nx_arena_free(instances->arena);
 	free(instances);
 	return NULL;
@@ -232,8 +271,8 @@ void nx_instances_info(const struct nx_instances *instances, size_t i, struct nx
 
 	assert(i < instances->n);
 	*ret = (struct nx_instance_info){
-		.study = instances->study.uid,
-		.series = instances->series[i],
+		.study = instances->origins[i]->study,
+		.series = instances->origins[i]->series,
 		.sop_class = item->type,
 		.sop_instance = item->name,
 		.ts_uid = item->ts_uid,
@@ -287,6 +326,7 @@ nx_rc nx_instances_at(struct nx_instances *instances, size_t i, const struct nx_
 		instances->archive, &instances->items[i], &instances->reader, err);
 	if (rc)
 		return rc;
+	instances->at = i;
 	*ret_item = &instances->items[i];
 	return NX_OK;
 }

@@ -16,20 +16,54 @@ enum {
 	NX_SERIES_RECORD_MIN = 32 /* instances that are worth a record */
 };
 
+struct origin {
+	const char *study;
+	const char *series;
+	uint64_t subject; /* the study's */
+};
+
+/* A stretch of a data set as it is given out: bytes made, or bytes of the stored stream. */
+struct piece {
+	const uint8_t *made; /* NULL: stored */
+	uint64_t off;        /* in the stored stream */
+	uint64_t len;
+	unsigned unit; /* of stored bytes that are turned round; 1: as they are */
+};
+
 struct nx_instances {
 	struct nx_archive *archive;
 	struct nx_cat *cat;
 	struct nx_arena *arena;
-	struct nx_study study;
 	struct nx_item *items;
-	const char **series;    /* UID, for each item */
-	const char *series_now; /* of the items being read */
+	const struct origin **origins; /* of each item */
+	const struct origin *now;      /* of the items being found */
 	size_t n;
 	size_t cap;
 	int64_t series_id;        /* of a selection of one whole series, else 0 */
 	struct nx_slice record;   /* what is left of its series record; n 0: there is none */
-	struct nx_reader *reader; /* of the current one */
+	size_t at;                /* the current one */
+	struct nx_reader *reader; /* of it */
+
+	/* dataset.c: the current one as a data set, in the arena of its own. */
+	struct nx_arena *ds_arena;
+	struct nx_buf ds_made;
+	struct piece *pieces;
+	size_t n_pieces;
+	size_t piece;      /* the next bytes are of this one, ... */
+	uint64_t in_piece; /* ... from here */
 };
+
+NX_NODISCARD nx_rc instances_new(
+	struct nx_retrieve *r, struct nx_instances **ret, struct nx_err *err);
+/* An nx_cat_row_fn for struct nx_item; the row is copied. */
+NX_NODISCARD nx_rc item_keep(void *payload, const void *row, struct nx_err *err);
+NX_NODISCARD nx_rc origin_set(struct nx_instances *x, const struct nx_study *study,
+	const char *series, struct nx_err *err);
+NX_NODISCARD nx_rc study_keep(
+	struct nx_instances *x, const struct nx_study *study, struct nx_err *err);
+NX_NODISCARD nx_rc instances_note(struct nx_retrieve *r, const struct nx_principal *who,
+	const struct nx_instances *x, struct access_note n, struct nx_err *err);
+void dataset_done(struct nx_instances *x);
 
 /* All of a series, undecided and unrecorded: for what the site makes for itself. */
 NX_NODISCARD nx_rc instances_of_series(

@@ -53,6 +53,7 @@ struct nx_find {
 	const struct nx_find_key *keys;
 	size_t n_keys;
 	bool fuzzy;
+	bool datetime; /* date and time of a pair are matched as one (PS3.4 C.2.2.2.5.1) */
 	unsigned limit;
 	unsigned offset;
 };
@@ -75,6 +76,27 @@ NX_NODISCARD nx_rc nx_retrieve_find_json(struct nx_retrieve *retrieve,
 	const struct nx_principal *who, const struct nx_find *find, const struct nx_find_json *form,
 	struct nx_buf *out, bool *ret_more, struct nx_err *err);
 
+/* The same as identifiers of C-FIND responses: bare data sets with the attributes wanted, empty
+ * where nothing is known, and those of PS3.4 C.4.1.1.3.2. */
+struct nx_find_want {
+	uint32_t tag; /* ascending; none of (0008,0005), (0008,0052), (0008,0054), (0008,0056) */
+	uint16_t vr;
+};
+struct nx_find_form {
+	const struct nx_find_want *wants;
+	size_t n_wants;
+	const char *ts_uid;      /* explicit or implicit VR little endian */
+	const char *level;       /* (0008,0052) */
+	const char *retrieve_ae; /* (0008,0054) */
+	const char *charset;     /* (0008,0005) of the request; "" */
+};
+NX_NODISCARD nx_rc nx_retrieve_find_dicom(struct nx_retrieve *retrieve,
+	const struct nx_principal *who, const struct nx_find *find, const struct nx_find_form *form,
+	nx_rc (*fn)(void *payload, struct nx_slice identifier, struct nx_err *err), void *payload,
+	bool *ret_more, struct nx_err *err);
+/* Do results of this level have the attribute? */
+bool nx_retrieve_find_gives(unsigned level, uint32_t tag);
+
 /* ---- a selection: a study, a series of it, an instance of that ---- */
 
 struct nx_selection {
@@ -92,6 +114,18 @@ NX_NODISCARD nx_rc nx_retrieve_open(struct nx_retrieve *retrieve, const struct n
 NX_NODISCARD nx_rc nx_retrieve_open_metadata(struct nx_retrieve *retrieve,
 	const struct nx_principal *who, const struct nx_selection *sel, struct nx_instances **ret,
 	struct nx_err *err);
+/* What unique keys name, as C-GET and C-MOVE give them (PS3.4 C.4.2.2.1); none is no failure.
+ * NX_E_LIMIT: the keys match more than NX_LIMIT_QUERY_ROWS rows. */
+struct nx_selection_keys {
+	const char *collection;
+	unsigned level; /* enum nx_query_level */
+	const struct nx_find_key *keys;
+	size_t n_keys;
+	const char *to; /* the AE title that gets them, where it is not `who`; for the ledger */
+};
+NX_NODISCARD nx_rc nx_retrieve_open_keys(struct nx_retrieve *retrieve,
+	const struct nx_principal *who, const struct nx_selection_keys *sel,
+	struct nx_instances **ret, struct nx_err *err);
 struct nx_instances *nx_instances_free(struct nx_instances *instances);
 NX_DEFINE_AUTO(nx_instances);
 size_t nx_instances_n(const struct nx_instances *instances);
@@ -124,6 +158,17 @@ NX_NODISCARD nx_rc nx_instances_at(struct nx_instances *instances, size_t i,
 /* Bytes of the current one, as received, from `off`; *ret_n 0 at the end. */
 NX_NODISCARD nx_rc nx_instances_read(struct nx_instances *instances, uint64_t off, void *p,
 	size_t n, size_t *ret_n, struct nx_err *err);
+/*
+ * The current one as a bare data set, without preamble and meta group, from its start.  In the
+ * transfer syntax it is stored in it is given as it was received; implicit VR, explicit VR and big
+ * endian are made of each other, nothing else: NX_E_NOT_ACCEPTABLE.
+ */
+NX_NODISCARD nx_rc nx_instances_dataset(
+	struct nx_instances *instances, const char *ts_uid, uint64_t *ret_len, struct nx_err *err);
+/* Its next bytes, 8 or more at a time; *ret_n 0 at the end only. */
+NX_NODISCARD nx_rc nx_instances_dataset_read(
+	struct nx_instances *instances, void *p, size_t n, size_t *ret_n, struct nx_err *err);
+bool nx_instances_convertible(const char *from_ts_uid, const char *to_ts_uid);
 /*
  * A value of the first one that does not lie in its bytes where metadata says, because its data set
  * is deflated: it is as long as the selection.  Of all others ret->p is NULL, and the value is

@@ -40,6 +40,7 @@ struct access_note {
 	const char *study;
 	const char *collection;
 	const char *what; /* UID or key: goes into the sealed body */
+	const char *to;   /* the AE title that gets it, where it is not `who`; may be NULL */
 };
 
 /* Decide and, on a refusal, record it. */

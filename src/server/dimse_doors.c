@@ -3,8 +3,6 @@
 #include "base/clock.h"
 #include "server/serve_priv.h"
 
-/* PS3.7 D.3.3.2: a UUID as a UID (PS3.5 B.2), the same in every release. */
-#define IMPLEMENTATION_UID     "2.25.32497537818995992390119577171886577652"
 #define IMPLEMENTATION_VERSION "NARTHEX"
 
 static nx_rc acceptor_new(struct nx_server *server, struct nx_err *err)
@@ -16,9 +14,13 @@ static nx_rc acceptor_new(struct nx_server *server, struct nx_err *err)
 		.authorize = nx_auth_dimse_check,
 		.refused = nx_auth_dimse_refused,
 		.context = server->auth,
+		.destination = nx_outgoing_destination,
+		.destinations = server->site->archive,
+		.destination_tls = &server->outgoing.opts,
+		.destination_us = nx_config_us(config, NX_CFG_DIMSE_DESTINATION),
 		.ingest = server->site->ingest,
 		.retrieve = server->site->retrieve,
-		.implementation_uid = IMPLEMENTATION_UID,
+		.implementation_uid = NX_DIMSE_IMPLEMENTATION_UID,
 		.implementation_version = IMPLEMENTATION_VERSION,
 		.max_pdu = (uint32_t)nx_config_number(config, NX_CFG_DIMSE_MAX_PDU),
 		.artim_us = nx_config_us(config, NX_CFG_DIMSE_ARTIM),
@@ -27,7 +29,9 @@ static nx_rc acceptor_new(struct nx_server *server, struct nx_err *err)
 		.max_assoc_per_ae = (unsigned)nx_config_number(config, NX_CFG_DIMSE_MAX_PER_AE),
 	};
 
-	return nx_dimse_new(&opts, &server->dimse, err);
+	nx_rc rc = nx_outgoing_tls(server->site->dir, config, &server->outgoing, err);
+
+	return rc ? rc : nx_dimse_new(&opts, &server->dimse, err);
 }
 
 static nx_rc tls_open(struct nx_server *server, struct nx_err *err)

@@ -61,6 +61,8 @@ static void door_init(struct nx_server *server, struct nx_door *door)
 		.files = (const char *const *)site->files,
 		.n_files = site->n_files,
 		.works = site->works,
+		.echo = nx_outgoing_echo,
+		.echo_payload = door->server,
 	};
 	for (unsigned i = 0; i < NX_ARRAY_LEN(door->dicomweb); i++)
 		door->dicomweb[i] = (struct nx_dicomweb){

@@ -47,17 +47,31 @@ struct nx_door {
 	struct nx_route_table tables[4];
 };
 
+/* PS3.7 D.3.3.2: a UUID as a UID (PS3.5 B.2), the same in every release. */
+#define NX_DIMSE_IMPLEMENTATION_UID "2.25.32497537818995992390119577171886577652"
+
 enum nx_dimse_id {
 	NX_DIMSE_PLAIN,
 	NX_DIMSE_TLS,
 	NX_DIMSES
 };
 
+/* What the listeners of a site show and ask for; the options point into it. */
+struct nx_tls_files {
+	char cert[NX_SITE_PATH];
+	char key[NX_SITE_PATH];
+	char ca[NX_SITE_PATH];
+	struct nx_tls_opts opts;
+};
+NX_NODISCARD nx_rc nx_tls_files(const char *dir, const struct nx_config *config,
+	struct nx_tls_files *ret, struct nx_err *err);
+
 struct nx_server {
 	struct nx_site *site;
 	struct nx_completeness *completeness;
 	struct nx_auth *auth;
-	struct nx_tls *tls; /* of the DIMSE listener */
+	struct nx_tls *tls;           /* of the DIMSE listener */
+	struct nx_tls_files outgoing; /* for destinations with TLS */
 	struct nx_dimse *dimse;
 	struct nx_listener *listeners[NX_DIMSES];
 	struct nx_door doors[NX_DOORS];
@@ -75,14 +89,13 @@ bool nx_doors_drained(struct nx_server *server);
  * flight is finished with the old ones. */
 NX_NODISCARD nx_rc nx_doors_reload(struct nx_server *server, struct nx_err *err);
 
-/* What the listeners of a site show and ask for; the options point into it. */
-struct nx_tls_files {
-	char cert[NX_SITE_PATH];
-	char key[NX_SITE_PATH];
-	char ca[NX_SITE_PATH];
-	struct nx_tls_opts opts;
-};
-NX_NODISCARD nx_rc nx_tls_files(const char *dir, const struct nx_config *config,
+/* outgoing.c: for struct nx_dimse_opts; `archive` is the site's. */
+NX_NODISCARD nx_rc nx_outgoing_destination(
+	void *archive, const char *ae, struct nx_dimse_destination *ret, struct nx_err *err);
+/* C-ECHO with it: the status that it answers.  `server` is a struct nx_server. */
+NX_NODISCARD nx_rc nx_outgoing_echo(
+	void *server, const char *ae, uint16_t *ret_status, struct nx_err *err);
+NX_NODISCARD nx_rc nx_outgoing_tls(const char *dir, const struct nx_config *config,
 	struct nx_tls_files *ret, struct nx_err *err);
 
 /* GET /livez, /readyz, /metrics. */

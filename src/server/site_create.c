@@ -109,16 +109,23 @@ static nx_rc tls_make(const struct nx_site_spec *spec, struct nx_err *err)
 	return nx_tls_make_ca(dir, names, n, TLS_DAYS, err);
 }
 
-/* CALLING[:CALLED[:ADDRESS]]=collection; an address may have colons.  `ret` points into `copy`. */
+/* CALLING[:CALLED[:ADDRESS]]=collection[/role]; an address may have colons.  `ret` points into
+ * `copy`. */
 static nx_rc ae_parse(
 	const char *text, char copy[AE_TEXT], struct nx_ae_spec *ret, struct nx_err *err)
 {
 	char *at;
 
 	if ((size_t)snprintf(copy, AE_TEXT, "%s", text) >= AE_TEXT || !(at = strrchr(copy, '=')))
-		return nx_err_set(err, NX_E_INVAL, "not CALLING[:CALLED[:ADDRESS]]=collection");
+		return nx_err_set(
+			err, NX_E_INVAL, "not CALLING[:CALLED[:ADDRESS]]=collection[/role]");
 	*at = '\0';
 	*ret = (struct nx_ae_spec){.calling = copy, .collection = at + 1};
+	at = strchr(at + 1, '/');
+	if (at) {
+		*at = '\0';
+		ret->role = at + 1;
+	}
 	at = strchr(copy, ':');
 	if (at) {
 		*at = '\0';

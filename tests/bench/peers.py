@@ -118,6 +118,38 @@ class Orthanc(Peer):
         return requests.get(self.base + "/statistics", timeout=60).json()["CountInstances"]
 
 
+class Dcmqrscp(Peer):
+    """DCMTK's archive: plain files and an index without a database."""
+
+    aet = "DCMQRSCP"
+    process = None
+
+    def __init__(self, sink_port, env=None):
+        super().__init__(env)
+        self.sink_port = sink_port
+
+    def start(self):
+        self.dimse_port = free_port()
+        (self.folder / "db").mkdir()
+        (self.folder / "config").write_text(
+            f"NetworkTCPPort = {self.dimse_port}\nMaxPDUSize = 131072\nMaxAssociations = 16\n"
+            f"HostTable BEGIN\nsink = (SINK, localhost, {self.sink_port})\nHostTable END\n"
+            f"AETable BEGIN\n{self.aet} {self.folder / 'db'} RW (100, 16384mb) ANY\nAETable END\n")
+        self.process = Process(["dcmqrscp", "-c", self.folder / "config"], self.folder / "log", env=self.env)
+        self.process.wait_listening(self.dimse_port)
+
+    def destination(self, ae, port):
+        """It is in the configuration."""
+
+    def stop(self):
+        if self.process:
+            process, self.process = self.process, None
+            process.kill()  # it has no orderly end
+
+    def count(self):
+        return sum(1 for path in (self.folder / "db").iterdir() if path.suffix == ".dcm")
+
+
 class Nginx(Peer):
     """Static files over TLS 1.3: what reading costs without a catalog, a ledger or keys."""
 
@@ -159,13 +191,13 @@ class Ours(Peer):
     aet = NARTHEX_AET
     server = None
 
-    def __init__(self, build, env=None):
+    def __init__(self, build, env=None, role="modality"):
         super().__init__(env)
-        self.build = build
+        self.build, self.role = build, role
 
     def start(self):
         self.server = Narthex(self.folder / "nx", binary=find_binary(self.build), env=self.env,
-                              init_args=["--allow-ae", "TESTENV=clinical"])
+                              init_args=["--allow-ae", f"TESTENV=clinical/{self.role}"])
         self.server.__enter__()
         self.dimse_port = self.server.ports["dimse"]
         self.dicomweb = self.server.url(NARTHEX_DICOMWEB)
@@ -178,6 +210,9 @@ class Ours(Peer):
         if self.server and self.server.process:
             self.note_peak()
             self.server.stop(seconds=120)
+
+    def destination(self, ae, port):
+        self.server.cli("destination", "set", ae, "127.0.0.1", port, "--plain", "--site", self.server.site)
 
     def note_peak(self):
         if self.server.process.alive:

@@ -30,12 +30,13 @@ static void output_check(const struct peer *peer)
 
 	while (mem_pdu_next(&reader, &pdu, &body))
 		FUZZ_CHECK(pdu.type >= NX_PDU_ASSOCIATE_AC && pdu.type <= NX_PDU_ABORT);
-	FUZZ_CHECK(peer->mock.live == 0 && peer->principals == 0);
+	FUZZ_CHECK(peer->retrieve.live == 0 && peer->mock.live == 0 && peer->principals == 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const size_t chunks[] = {0, 1, 7, 4096};
+	static struct nx_pdu_role scp_of_ct[] = {{PEER_CT, true, true}};
 	struct peer peer;
 
 	if (size == 0)
@@ -44,6 +45,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	peer_init(&peer);
 	peer.rq.has_window = (data[0] & 8) != 0;
 	peer.mock.fail_feed = data[0] & 16 ? NX_E_MALFORMED : NX_OK;
+	peer.rq.roles = scp_of_ct;
+	peer.rq.n_roles = 1;
+	peer.retrieve.matches = 3;
+	peer.retrieve.instances = 2;
 	if (data[0] & 4)
 		peer_associate(&peer);
 	nx_buf_put(&peer.script, data + 1, size - 1);

@@ -8,7 +8,7 @@ APPLICATION = "1.2.840.10008.3.1.1.1"
 VERIFICATION = "1.2.840.10008.1.1"
 IMPLICIT_LE = "1.2.840.10008.1.2"
 ASSOCIATE_RQ, ASSOCIATE_AC, ASSOCIATE_RJ, P_DATA, RELEASE_RQ, RELEASE_RP, ABORT = range(1, 8)
-C_STORE_RQ, C_ECHO_RQ = 0x0001, 0x0030
+C_STORE_RQ, C_ECHO_RQ, C_MOVE_RQ, C_CANCEL_RQ = 0x0001, 0x0030, 0x0021, 0x0FFF
 NO_DATASET = 0x0101
 
 
@@ -165,6 +165,23 @@ class Association:
             self.sock.sendall(head + piece)
         self.sock.sendall(pdv(context, 2, b""))
         return self.response()
+
+    def move(self, sop_class, to, keys):
+        """C-MOVE-RQ; its responses are the caller's to wait for."""
+        self.message_id += 1
+        context = self._context(sop_class, IMPLICIT_LE)
+        body = (element(0x00000002, sop_class) + element(0x00000100, C_MOVE_RQ) +
+                element(0x00000110, self.message_id) + element(0x00000600, to.ljust(16)) + element(0x00000700, 0) +
+                element(0x00000800, 1))
+        self.sock.sendall(pdv(context, 3, element(0x00000000, struct.pack("<I", len(body))) + body))
+        self.sock.sendall(pdv(context, 2, b"".join(element(tag, keys[tag]) for tag in sorted(keys))))
+
+    def cancel(self, sop_class):
+        """C-CANCEL-RQ of what was sent last."""
+        context = self._context(sop_class, IMPLICIT_LE)
+        body = (element(0x00000100, C_CANCEL_RQ) + element(0x00000120, self.message_id) +
+                element(0x00000800, NO_DATASET))
+        self.sock.sendall(pdv(context, 3, element(0x00000000, struct.pack("<I", len(body))) + body))
 
     def release(self):
         self.sock.sendall(pdu(RELEASE_RQ, bytes(4)))

@@ -14,6 +14,7 @@
 
 static void put_study(struct fixture *fx, struct nx_study *s)
 {
+	s->n_series = 1;
 	s->n_instances = 2;
 	fx_put_study(fx, s);
 }
@@ -77,7 +78,13 @@ static nx_rc found_one(void *payload, const struct nx_match *match, struct nx_er
 		: match->series  ? match->series->id
 				 : match->study->id;
 
-	(void)snprintf(found->text + used, sizeof(found->text) - used, "%lld ", (long long)id);
+	if (match->n_studies)
+		(void)snprintf(found->text + used, sizeof(found->text) - used,
+			"%lld/%lld/%lld/%lld ", (long long)id, (long long)match->n_studies,
+			(long long)match->n_series, (long long)match->n_instances);
+	else
+		(void)snprintf(
+			found->text + used, sizeof(found->text) - used, "%lld ", (long long)id);
 	return found->stop ? nx_err_set(err, found->stop, "stop") : NX_OK;
 }
 
@@ -182,6 +189,46 @@ static void test_date_and_time_ranges(void **state)
 	expect_study(fx, TIME, "1015", "3 1 ");
 	expect_study(fx, TIME, "2300-2359", "2 ");
 	expect_study(fx, TIME, "-1015", "3 1 ");
+}
+
+static void test_a_moment_is_a_date_and_a_time_together(void **state)
+{
+	static const struct {
+		const char *date, *time, *want;
+	} cases[] = {
+		{"20240101-20240302", "2300-0100", "2 1 "}, /* 101500 on a day between */
+		{"20240102-20240301", "1100-2359", "2 "},   /* begins after study 1 */
+		{"20240102-20240301", "1000-2300", "1 "},   /* ends before study 2 */
+		{"20240102-", "1100-", "2 "},
+		{"-20240301", "-2300", "1 "},
+		{"20240102", "1015", "1 "},
+		{"20240102-20240301", "", "2 1 "},
+	};
+	struct fixture *fx = *state;
+
+	for (size_t i = 0; i < NX_ARRAY_LEN(cases); i++) {
+		struct nx_query_key keys[] = {{DATE, cases[i].date}, {TIME, cases[i].time}};
+
+		expect_n(fx,
+			(struct nx_query){.level = NX_LEVEL_STUDY,
+				.keys = keys,
+				.n_keys = 2,
+				.datetime = true},
+			cases[i].want, false);
+	}
+}
+
+static void test_patients_are_told_once_with_counts(void **state)
+{
+	struct fixture *fx = *state;
+	struct nx_study s = fx_study(4, "1.4");
+
+	s.subject = 1001; /* a second one of the patient of study 1 */
+	put_study(fx, &s);
+	expect(fx, NX_LEVEL_PATIENT, PID, "*", "4/2/2/4 3/1/1/2 2/1/1/2 ");
+	expect(fx, NX_LEVEL_PATIENT, PN, "doe^jane", "4/2/2/4 ");
+	assert_true(nx_cat_query_key_known(NX_LEVEL_PATIENT, PID));
+	assert_false(nx_cat_query_key_known(NX_LEVEL_PATIENT, SUID));
 }
 
 static void test_malformed_values_are_refused_with_their_tag(void **state)
@@ -324,6 +371,8 @@ int main(void)
 		FX(test_person_names_without_case_and_accents),
 		FX(test_fuzzy_names_any_order_prefix_of_each),
 		FX(test_date_and_time_ranges),
+		FX(test_a_moment_is_a_date_and_a_time_together),
+		FX(test_patients_are_told_once_with_counts),
 		FX(test_malformed_values_are_refused_with_their_tag),
 		FX(test_keys_below_the_level_are_refused),
 		FX(test_uid_lists_and_modalities),

@@ -385,14 +385,41 @@ static void test_a_missing_transfer_syntax_is_written(void **state)
 	assert_string_equal(text(fx, NX_TAG_MODALITY), "CT");
 }
 
-static void test_only_plain_little_endian_is_written(void **state)
+static void test_big_endian_is_written_and_read_again(void **state)
+{
+	static const uint8_t rows[] = {0x28, 0, 0x10, 0, 'U', 'S', 2, 0, 0x34, 0x12};
+	static const uint8_t turned[] = {0, 0x28, 0, 0x10, 'U', 'S', 0, 2, 0x12, 0x34};
+	struct fixture *fx = *state;
+	NX_AUTO_DONE(nx_buf) out;
+	const char *before;
+
+	nx_buf_init(&out, 1 << 20, 0);
+	put_elem(&fx->in, NX_TAG_MODALITY, "CS", "CT");
+	put_head(&fx->in, NX_TAG_REFERENCED_IMAGE_SEQUENCE, "SQ", 18);
+	put_implicit(&fx->in, NX_TAG_ITEM, 10);
+	put_elem(&fx->in, NX_TAG_MODALITY, "CS", "MR");
+	nx_buf_put(&fx->in, rows, sizeof(rows));
+	parse(fx, EXPLICIT);
+	before = json(fx, NULL);
+	before = nx_arena_str(fx->arena, before, strlen(before));
+	assert_ok(nx_dataset_write(fx->ds, nx_ts_find(NX_UID_EXPLICIT_VR_BIG_ENDIAN), &out, NULL,
+			  NULL, &fx->err),
+		&fx->err);
+	assert_memory_equal(out.data + out.len - sizeof(turned), turned, sizeof(turned));
+	assert_ok(nx_dataset_parse(nx_buf_slice(&out), NX_UID_EXPLICIT_VR_BIG_ENDIAN, 0, fx->arena,
+			  &fx->ds, &fx->err),
+		&fx->err);
+	assert_string_equal(json(fx, NULL), before);
+}
+
+static void test_nothing_is_written_deflated(void **state)
 {
 	struct fixture *fx = *state;
 
 	put_elem(&fx->in, NX_TAG_MODALITY, "CS", "CT");
 	parse(fx, EXPLICIT);
-	assert_rc(nx_dataset_write(fx->ds, nx_ts_find(NX_UID_EXPLICIT_VR_BIG_ENDIAN), &fx->out,
-			  NULL, NULL, NULL),
+	assert_rc(nx_dataset_write(
+			  fx->ds, nx_ts_find("1.2.840.10008.1.2.1.99"), &fx->out, NULL, NULL, NULL),
 		NX_E_UNSUPPORTED);
 }
 
@@ -452,7 +479,8 @@ int main(void)
 		TEST(test_stored_text_becomes_an_attribute),
 		TEST(test_what_is_written_parses_as_it_was),
 		TEST(test_a_missing_transfer_syntax_is_written),
-		TEST(test_only_plain_little_endian_is_written),
+		TEST(test_big_endian_is_written_and_read_again),
+		TEST(test_nothing_is_written_deflated),
 		TEST(test_meta_information_of_a_received_data_set),
 		TEST(test_memory_is_limited_by_the_arena),
 	};

@@ -12,11 +12,13 @@ void mem_io_init(struct mem_io *mem, struct nx_slice in)
 {
 	*mem = (struct mem_io){.in = in, .end = NX_E_CLOSED};
 	nx_buf_init(&mem->out, OUT_MAX, 0);
+	nx_buf_init(&mem->replies, OUT_MAX, 0);
 }
 
 void mem_io_done(struct mem_io *mem)
 {
 	nx_buf_done(&mem->out);
+	nx_buf_done(&mem->replies);
 }
 
 static bool mem_draining(void *transport)
@@ -37,17 +39,36 @@ static nx_rc mem_wait(void *transport, struct nx_err *err)
 {
 	const struct mem_io *mem = transport;
 
-	return mem->in.n > 0 ? NX_OK : nx_err_set(err, mem->end, "end of the script");
+	return mem->in.n > 0 || mem->replied < mem->replies.len
+		? NX_OK
+		: nx_err_set(err, mem->end, "end of the script");
+}
+
+static bool mem_ready(void *transport)
+{
+	struct mem_io *mem = transport;
+
+	if (mem->later_polls && --mem->later_polls == 0)
+		mem->later = mem->last;
+	return mem->in.n > mem->later || mem->replied < mem->replies.len;
 }
 
 static nx_rc mem_read_some(void *transport, void *p, size_t n, size_t *ret_n, struct nx_err *err)
 {
 	struct mem_io *mem = transport;
 
-	if (mem->in.n == 0)
+	if (mem->in.n == 0 && mem->replied == mem->replies.len)
 		return nx_err_set(err, mem->end, "end of the script");
-	if (n > mem->in.n)
-		n = mem->in.n;
+	if (mem->in.n <= mem->later && mem->replied < mem->replies.len) {
+		*ret_n = n < mem->replies.len - mem->replied ? n : mem->replies.len - mem->replied;
+		memcpy(p, mem->replies.data + mem->replied, *ret_n);
+		mem->replied += *ret_n;
+		return NX_OK;
+	}
+	if (mem->in.n <= mem->later)
+		mem->later = mem->in.n <= mem->last ? 0 : mem->last;
+	if (n > mem->in.n - mem->later)
+		n = mem->in.n - mem->later;
 	if (mem->chunk && n > mem->chunk)
 		n = mem->chunk;
 	memcpy(p, mem->in.p, n);
@@ -65,6 +86,8 @@ static nx_rc mem_writev(void *transport, const struct iovec *iov, int n, struct 
 	mem->writes++;
 	for (int i = 0; i < n; i++)
 		nx_buf_put(&mem->out, iov[i].iov_base, iov[i].iov_len);
+	if (mem->wrote)
+		mem->wrote(mem->payload);
 	return nx_buf_check(&mem->out, err);
 }
 
@@ -78,6 +101,7 @@ struct nx_dimse_io mem_io(struct mem_io *mem)
 {
 	static const struct nx_dimse_io_ops ops = {
 		.wait = mem_wait,
+		.ready = mem_ready,
 		.read_some = mem_read_some,
 		.writev = mem_writev,
 		.deadline = mem_deadline,

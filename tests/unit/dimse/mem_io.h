@@ -15,9 +15,16 @@
 
 struct mem_io {
 	struct nx_slice in;
-	size_t chunk;        /* bytes per read; 0: all */
-	nx_rc end;           /* after the last byte: NX_E_CLOSED or NX_E_TIMEOUT */
-	size_t drain_before; /* the listener drains once fewer bytes than this are left */
+	size_t chunk;                 /* bytes per read; 0: all */
+	size_t later;                 /* bytes at the end of the script that come at ... */
+	struct nx_buf replies;        /* come before what is later */
+	size_t replied;               /* of them, taken */
+	void (*wrote)(void *payload); /* optional: after each write */
+	void *payload;
+	size_t last;          /* of these, bytes that come when waited for only */
+	unsigned later_polls; /* ... this many looks, or when waited for */
+	nx_rc end;            /* after the last byte: NX_E_CLOSED or NX_E_TIMEOUT */
+	size_t drain_before;  /* the listener drains once fewer bytes than this are left */
 	bool drains;
 	bool settled;         /* the association said that it knows its peer */
 	unsigned writes_good; /* writes before one fails; 0: all good */

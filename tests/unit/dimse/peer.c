@@ -55,7 +55,10 @@ static void proposal_fill(struct peer *peer)
 		{.id = 1, .abstract = PEER_VERIFICATION, .ts = ts, .n_ts = 2},
 		{.id = 3, .abstract = PEER_CT, .ts = ts, .n_ts = 2},
 		{.id = 5, .abstract = PEER_PRIVATE, .ts = ts, .n_ts = 1},
-		{.id = 7, .abstract = PEER_FIND, .ts = ts, .n_ts = 1},
+		{.id = 7, .abstract = PEER_FIND, .ts = ts + 1, .n_ts = 1},
+		{.id = 9, .abstract = PEER_FIND_PATIENT, .ts = ts + 1, .n_ts = 1},
+		{.id = 11, .abstract = PEER_WORKLIST, .ts = ts, .n_ts = 1},
+		{.id = 13, .abstract = PEER_GET, .ts = ts + 1, .n_ts = 1},
 	};
 
 	peer->rq = (struct nx_pdu_associate){
@@ -74,6 +77,7 @@ void peer_init(struct peer *peer)
 {
 	*peer = (struct peer){0};
 	nx_buf_init(&peer->script, 64 * NX_MIB, 0);
+	nx_buf_init(&peer->scp.command, NX_MIB, 0);
 	proposal_fill(peer);
 	peer->opts = (struct nx_dimse_opts){
 		.authenticate = authenticate,
@@ -82,6 +86,7 @@ void peer_init(struct peer *peer)
 		.refused = refused,
 		.context = peer,
 		.ingest = mock_ingest(&peer->mock),
+		.retrieve = mock_retrieve(&peer->retrieve),
 		.implementation_uid = "2.25.1",
 		.implementation_version = "TEST",
 	};
@@ -91,6 +96,7 @@ void peer_done(struct peer *peer)
 {
 	peer->dimse = nx_dimse_free(peer->dimse);
 	mem_io_done(&peer->mem);
+	nx_buf_done(&peer->scp.command);
 	nx_buf_done(&peer->script);
 }
 
@@ -157,9 +163,145 @@ void peer_store(struct peer *peer, uint16_t message_id, struct nx_slice bytes)
 	peer_data(peer, 3, bytes, 4096);
 }
 
+void peer_key(struct peer_identifier *id, uint32_t tag, const char *value)
+{
+	size_t n = strlen(value), even = n + n % 2;
+	uint8_t *to = id->bytes + id->n;
+	const uint8_t head[8] = {(uint8_t)(tag >> 16), (uint8_t)(tag >> 24), (uint8_t)tag,
+		(uint8_t)(tag >> 8), (uint8_t)even, (uint8_t)(even >> 8), 0, 0};
+
+	assert(id->n + sizeof(head) + even <= sizeof(id->bytes));
+	memcpy(to, head, sizeof(head));
+	memset(to + sizeof(head), ' ', even);
+	memcpy(to + sizeof(head), value, n);
+	id->n += sizeof(head) + even;
+}
+
+struct peer_identifier peer_level(const char *level)
+{
+	struct peer_identifier id = {.n = 0};
+
+	peer_key(&id, 0x00080052, level);
+	return id;
+}
+
+static void query_put(struct peer *peer, uint16_t field, const char *sop_class, uint16_t message_id,
+	uint8_t context, struct nx_slice bytes)
+{
+	struct nx_dimse_cmd cmd = peer_store_cmd(message_id);
+
+	cmd.field = field;
+	cmd.present &= ~(1u << NX_CMD_SOP_INSTANCE);
+	(void)snprintf(cmd.sop_class, sizeof(cmd.sop_class), "%s", sop_class);
+	peer_command(peer, context, &cmd);
+	peer_data(peer, context, bytes, 4096);
+}
+
+void peer_find(struct peer *peer, uint16_t message_id, uint8_t context, struct nx_slice bytes)
+{
+	query_put(peer, NX_C_FIND_RQ, context == 9 ? PEER_FIND_PATIENT : PEER_FIND, message_id,
+		context, bytes);
+}
+
+void peer_get(struct peer *peer, uint16_t message_id, struct nx_slice bytes)
+{
+	query_put(peer, NX_C_GET_RQ, PEER_GET, message_id, 13, bytes);
+}
+
+void peer_cancel(struct peer *peer, uint16_t responded_id, uint8_t context)
+{
+	struct nx_dimse_cmd cmd = {.field = NX_C_CANCEL_RQ,
+		.responded_id = responded_id,
+		.dataset_type = NX_DIMSE_NO_DATASET,
+		.present =
+			1u << NX_CMD_FIELD | 1u << NX_CMD_RESPONDED_ID | 1u << NX_CMD_DATASET_TYPE};
+
+	peer_command(peer, context, &cmd);
+}
+
 void peer_release(struct peer *peer)
 {
 	nx_pdu_short_format(&peer->script, NX_PDU_RELEASE_RQ, (struct nx_pdu_refusal){0});
+}
+
+/* ---- the peer as an SCP ---- */
+
+static void reply_put(struct peer *peer, uint16_t message_id)
+{
+	struct peer_scp *scp = &peer->scp;
+	bool odd = !scp->status_at || scp->status_at == message_id;
+	struct nx_dimse_cmd rsp = {.field = NX_C_STORE_RQ | NX_DIMSE_RESPONSE,
+		.responded_id = scp->wrong_id ? 999 : message_id,
+		.dataset_type = NX_DIMSE_NO_DATASET,
+		.status = odd ? scp->status : 0,
+		.present = 1u << NX_CMD_FIELD | 1u << NX_CMD_RESPONDED_ID |
+			1u << NX_CMD_DATASET_TYPE | 1u << NX_CMD_STATUS};
+	NX_AUTO_DONE(nx_buf) bytes;
+
+	nx_buf_init(&bytes, NX_MIB, 0);
+	nx_cmd_format(&bytes, &rsp);
+	nx_pdu_data_format(&peer->mem.replies, scp->context, true, nx_buf_slice(&bytes), 0);
+}
+
+static void stored(struct peer *peer)
+{
+	struct peer_scp *scp = &peer->scp;
+
+	scp->asked++;
+	if (scp->asked == scp->silent_at)
+		return;
+	scp->held[scp->n_held++] = scp->message_id;
+	if (scp->late && scp->n_held < scp->window)
+		return;
+	while (scp->n_held)
+		reply_put(peer, scp->held[--scp->n_held]);
+}
+
+static void command_seen(struct peer *peer)
+{
+	struct peer_scp *scp = &peer->scp;
+	struct nx_dimse_cmd cmd;
+	nx_rc rc = nx_cmd_parse(nx_buf_slice(&scp->command), &cmd, NULL);
+
+	assert(!rc);
+	nx_buf_clear(&scp->command);
+	scp->message_id = cmd.field == NX_C_STORE_RQ ? cmd.message_id : 0;
+	if (cmd.field != NX_C_STORE_RQ)
+		return;
+	scp->priority = cmd.priority;
+	(void)snprintf(scp->last_instance, sizeof(scp->last_instance), "%s", cmd.sop_instance);
+}
+
+static void pdv_seen(struct peer *peer, const struct nx_pdv_header *pdv, const uint8_t *p)
+{
+	struct peer_scp *scp = &peer->scp;
+
+	if (pdv->flags & NX_PDV_COMMAND) {
+		scp->context = pdv->context;
+		nx_buf_put(&scp->command, p, pdv->len);
+		if (pdv->flags & NX_PDV_LAST)
+			command_seen(peer);
+	} else if (pdv->flags & NX_PDV_LAST && scp->message_id) {
+		stored(peer);
+		scp->message_id = 0;
+	}
+}
+
+static void scp_look(void *payload)
+{
+	struct peer *peer = payload;
+	struct nx_slice out = nx_buf_slice(&peer->mem.out);
+
+	while (peer->scp.scanned < out.n) {
+		const uint8_t *p = out.p + peer->scp.scanned;
+		struct nx_pdu_header pdu = nx_pdu_header_parse(p);
+		struct nx_pdv_header pdv;
+
+		peer->scp.scanned += NX_PDU_HEADER_LEN + pdu.len;
+		assert(peer->scp.scanned <= out.n);
+		if (pdu.type == NX_PDU_DATA && nx_pdv_header_parse(p + NX_PDU_HEADER_LEN, &pdv))
+			pdv_seen(peer, &pdv, p + NX_PDU_HEADER_LEN + NX_PDV_HEADER_LEN);
+	}
 }
 
 void peer_run(struct peer *peer, size_t chunk)
@@ -177,8 +319,15 @@ void peer_run(struct peer *peer, size_t chunk)
 	peer->mem.chunk = chunk;
 	peer->mem.end = before.end ? before.end : NX_E_CLOSED;
 	peer->mem.writes_good = before.writes_good;
+	peer->mem.later = before.later;
+	peer->mem.last = before.last;
+	peer->mem.later_polls = before.later_polls;
 	peer->mem.drains = before.drains;
 	peer->mem.drain_before = before.drain_before;
+	peer->scp.scanned = 0;
+	peer->scp.asked = 0;
+	peer->mem.wrote = scp_look;
+	peer->mem.payload = peer;
 	io = mem_io(&peer->mem);
 	nx_assoc_run(peer->dimse, &io);
 }
@@ -192,9 +341,11 @@ static void commands_take(struct peer_answers *ret, struct nx_slice body, struct
 		assert(body.n >= NX_PDV_HEADER_LEN);
 		assert(nx_pdv_header_parse(body.p, &pdv));
 		assert(pdv.len <= body.n - NX_PDV_HEADER_LEN);
-		assert(pdv.flags & NX_PDV_COMMAND);
-		nx_buf_put(command, body.p + NX_PDV_HEADER_LEN, pdv.len);
-		if (pdv.flags & NX_PDV_LAST) {
+		if (pdv.flags & NX_PDV_COMMAND)
+			nx_buf_put(command, body.p + NX_PDV_HEADER_LEN, pdv.len);
+		else
+			ret->data += pdv.len;
+		if ((pdv.flags & NX_PDV_COMMAND) && (pdv.flags & NX_PDV_LAST)) {
 			assert(ret->n_rsp < NX_ARRAY_LEN(ret->rsp));
 			ret->rsp_context[ret->n_rsp] = pdv.context;
 			rc = nx_cmd_parse(nx_buf_slice(command), &ret->rsp[ret->n_rsp++], NULL);

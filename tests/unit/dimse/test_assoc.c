@@ -216,8 +216,8 @@ static void test_requests_that_cannot_be_served_are_answered(void **state)
 	struct peer_answers got;
 
 	peer_associate(peer);
-	cmd = peer_store_cmd(1); /* C-GET, with a data set that is passed over */
-	cmd.field = 0x0010;
+	cmd = peer_store_cmd(1); /* N-CREATE, with a data set that is passed over */
+	cmd.field = 0x0140;
 	peer_command(peer, 3, &cmd);
 	peer_data(peer, 3, some(30000), 4096);
 	cmd = peer_store_cmd(2); /* on the verification context */
@@ -301,8 +301,8 @@ static void test_hostile_pdus_are_aborted_by_the_book(void **state)
 		HOSTILE("huge PDV", "\x04\0\0\0\0\x08\xff\xff\xff\xfe\x03\x03....", 2, 6),
 		HOSTILE("bytes after a PDV", "\x04\0\0\0\0\x0b\0\0\0\x04\x03\x01.......", 2, 6),
 		HOSTILE("context 0", "\x04\0\0\0\0\x08\0\0\0\x04\0\x03..", 2, 6),
-		HOSTILE("context never proposed", "\x04\0\0\0\0\x08\0\0\0\x04\x09\x03..", 2, 6),
-		HOSTILE("context refused", "\x04\0\0\0\0\x08\0\0\0\x04\x07\x03..", 2, 6),
+		HOSTILE("context never proposed", "\x04\0\0\0\0\x08\0\0\0\x04\x15\x03..", 2, 6),
+		HOSTILE("context refused", "\x04\0\0\0\0\x08\0\0\0\x04\x0b\x03..", 2, 6),
 		HOSTILE("contexts mixed",
 			"\x04\0\0\0\0\x10\0\0\0\x04\x03\x01..\0\0\0\x04\x01\x01..", 2, 5),
 		HOSTILE("data without command", "\x04\0\0\0\0\x08\0\0\0\x04\x03\x02..", 0, 0),
@@ -592,8 +592,9 @@ static void test_contexts_are_decided_one_by_one(void **state)
 		{.id = 9, .abstract = PEER_CT, .ts = none, .n_ts = 0},
 		{.id = 11, .abstract = "not a uid", .ts = jpeg, .n_ts = 1},
 		{.id = 13, .abstract = "1.2.840.10008.1.2", .ts = jpeg, .n_ts = 1},
+		{.id = 15, .abstract = PEER_FIND, .ts = jpeg, .n_ts = 2}, /* the second one */
 	};
-	static const uint8_t results[] = {0, 0, 0, 3, 4, 3, 3};
+	static const uint8_t results[] = {0, 0, 0, 4, 4, 3, 3, 0};
 	struct peer *peer = *state;
 	NX_AUTO(nx_arena) *arena = nx_arena_new(NX_MIB, 0);
 	struct nx_pdu_associate got;
@@ -609,6 +610,7 @@ static void test_contexts_are_decided_one_by_one(void **state)
 	}
 	assert_string_equal(got.contexts[0].ts[0], "1.2.840.10008.1.2.4.50");
 	assert_string_equal(got.contexts[1].ts[0], "1.2.840.113619.5.2");
+	assert_string_equal(got.contexts[7].ts[0], "1.2.840.10008.1.2");
 	assert_int_equal(got.max_pdu, 256 * 1024);
 	assert_string_equal(got.implementation_uid, "2.25.1");
 }
@@ -631,17 +633,38 @@ static void test_window_roles_and_identity(void **state)
 	answer_of(peer, arena, &got);
 	assert_true(got.has_window);
 	assert_int_equal(got.max_invoked, 16);
-	assert_int_equal(got.max_performed, 1);
-	assert_int_equal(got.n_roles, 2); /* FIND has no context here */
-	assert_true(got.roles[0].scu && !got.roles[0].scp);
-	assert_true(!got.roles[1].scu && !got.roles[1].scp);
+	assert_int_equal(got.max_performed, 16);
+	assert_int_equal(got.n_roles, 3);
+	assert_true(got.roles[0].scu && got.roles[0].scp);
+	assert_true(got.roles[1].scu && !got.roles[1].scp);
+	assert_true(!got.roles[2].scu && got.roles[2].scp);
 
 	peer->rq.max_invoked = 3;
 	peer->rq.max_performed = 5;
 	answer_of(peer, arena, &got);
 	assert_int_equal(got.max_invoked, 3);
-	assert_int_equal(got.max_performed, 1);
+	assert_int_equal(got.max_performed, 5);
 	assert_false(got.has_identity);
+}
+
+static void test_extended_negotiation_grants_what_is_asked_and_had(void **state)
+{
+	static struct nx_pdu_extended asked[] = {
+		{PEER_FIND, {1, 0, 1, 1, 1}, 5}, {PEER_CT, {1, 1}, 2}, {PEER_VERIFICATION, {1}, 1}};
+	static const uint8_t find[] = {1, 0, 1}, storage[] = {2, 0, 3, 0};
+	struct peer *peer = *state;
+	NX_AUTO(nx_arena) *arena = nx_arena_new(8 * NX_MIB, 0);
+	struct nx_pdu_associate got;
+
+	peer->rq.extended = asked;
+	peer->rq.n_extended = NX_ARRAY_LEN(asked);
+	answer_of(peer, arena, &got);
+	assert_int_equal(got.n_extended, 2);
+	assert_string_equal(got.extended[0].sop_class, PEER_FIND);
+	assert_int_equal(got.extended[0].n, 3);
+	assert_memory_equal(got.extended[0].info, find, 3);
+	assert_int_equal(got.extended[1].n, 4);
+	assert_memory_equal(got.extended[1].info, storage, 4);
 }
 
 static void test_window_overlaps_commits_and_keeps_order(void **state)
@@ -778,6 +801,7 @@ int main(void)
 		T(test_limits_per_title_and_in_total),
 		T(test_contexts_are_decided_one_by_one),
 		T(test_window_roles_and_identity),
+		T(test_extended_negotiation_grants_what_is_asked_and_had),
 		T(test_window_overlaps_commits_and_keeps_order),
 		T(test_without_a_window_commits_come_one_by_one),
 		T(test_responses_fit_a_small_peer),
