@@ -233,6 +233,10 @@ NX_NODISCARD nx_rc nx_change_put(struct nx_change *change, struct nx_put *put, s
 /* A row operation; values are copied.  PHI rows name their subject and domain. */
 NX_NODISCARD nx_rc nx_change_op(
 	struct nx_change *change, const struct nx_op *op, struct nx_err *err);
+/* An instance is deleted: hidden from all answers, with its older versions; nothing of it is lost.
+ * Those of one series one after another.  One that is not live any more by then stays as it is. */
+NX_NODISCARD nx_rc nx_change_remove(
+	struct nx_change *change, const struct nx_item *item, struct nx_err *err);
 /* A ledger entry; copied.  `put` (may be NULL): take subject and the action (store, duplicate,
  * version, reject) from its outcome. */
 NX_NODISCARD nx_rc nx_change_entry(struct nx_change *change, const struct nx_entry_draft *draft,

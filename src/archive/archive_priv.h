@@ -177,6 +177,10 @@ struct change_op {
 	struct change_op *next;
 	struct nx_op op;
 };
+struct change_remove {
+	struct change_remove *next;
+	int64_t item;
+};
 struct change_put {
 	struct change_put *next;
 	struct nx_put *put;
@@ -188,6 +192,7 @@ struct nx_change {
 	struct change_put *puts, **puts_tail;
 	struct change_op *ops, **ops_tail;
 	struct change_entry *entries, **entries_tail;
+	struct change_remove *removes, **removes_tail; /* by series; a group of its own */
 	uint64_t erase; /* a subject: a group of its own, after which no cached row is trusted */
 	bool defer;     /* its rows may reach the catalog together with those of later groups */
 	size_t small_bytes;
@@ -362,6 +367,9 @@ NX_NODISCARD nx_rc undo_changed(struct group *g, void *at, size_t n, struct nx_e
 
 NX_NODISCARD nx_rc prepare_put(
 	struct nx_archive *a, struct group *g, struct nx_put *put, struct nx_err *err);
+/* remove.c */
+NX_NODISCARD nx_rc prepare_removes(
+	struct nx_archive *a, struct group *g, const struct nx_change *change, struct nx_err *err);
 NX_NODISCARD nx_rc prepare_counters(struct nx_archive *a, struct group *g, struct nx_err *err);
 /* conflict.c */
 NX_NODISCARD nx_rc event_row(struct nx_archive *a, struct group *g, const char *kind,

@@ -22,6 +22,7 @@ struct nx_change *nx_change_new(void)
 	change->puts_tail = &change->puts;
 	change->ops_tail = &change->ops;
 	change->entries_tail = &change->entries;
+	change->removes_tail = &change->removes;
 	return change;
 }
 

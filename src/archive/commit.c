@@ -63,6 +63,8 @@ static nx_rc prepare_change(
 	group_mark(a, g);
 	for (struct change_put *p = change->puts; p && !rc; p = p->next)
 		rc = prepare_put(a, g, p->put, err);
+	if (!rc)
+		rc = prepare_removes(a, g, change, err);
 	for (struct change_op *o = change->ops; o && !rc; o = o->next)
 		rc = group_op(g, &o->op, err);
 	for (struct change_entry *e = change->entries; e && !rc; e = e->next)
@@ -440,7 +442,13 @@ static void group_fail(
  */
 static bool may_wait(const struct nx_change *change)
 {
-	return change->defer || (!change->puts && !change->ops);
+	return change->defer || (!change->puts && !change->ops && !change->removes);
+}
+
+/* What it looks up must not change beside it. */
+static bool is_alone(const struct nx_change *change)
+{
+	return change->erase || change->removes;
 }
 
 /* Prepare as much of *list as belongs into one group; what does not is left in it.  The good ones
@@ -457,7 +465,8 @@ static nx_rc group_fill(struct nx_archive *a, struct group *g, struct nx_change 
 		struct nx_err why = {.rc = NX_OK};
 		nx_rc rc;
 
-		if (*ret_good && (claim == CLAIM_LATER || change->erase || (*ret_good)->erase)) {
+		if (*ret_good &&
+			(claim == CLAIM_LATER || is_alone(change) || is_alone(*ret_good))) {
 			names_drop(g, change);
 			break;
 		}

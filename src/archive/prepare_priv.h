@@ -56,6 +56,10 @@ NX_NODISCARD nx_rc study_count(struct group *g, struct target *t, struct nx_err 
 NX_NODISCARD nx_rc study_move(
 	struct nx_archive *a, struct group *g, struct target *t, struct nx_err *err);
 
+/* `n` instances of the series, of which the item is one, are none any more. */
+NX_NODISCARD nx_rc study_uncount(struct nx_archive *a, struct group *g, const struct nx_item *item,
+	const struct nx_series *series, int64_t n, struct nx_err *err);
+
 /* ---- prepare_item.c ---- */
 
 /* The recipe of a put; blobs without ids yet. */

@@ -222,9 +222,9 @@ nx_rc study_count(struct group *g, struct target *t, struct nx_err *err)
 	return NX_OK;
 }
 
-/* How many instances a series has by now, less one: the instance at hand leaves it. */
+/* How many instances a series has by now, less those at hand, which leave it. */
 static nx_rc series_leave(struct nx_archive *a, struct group *g, const struct nx_series *series,
-	int64_t *ret_left, struct nx_err *err)
+	int64_t n, int64_t *ret_left, struct nx_err *err)
 {
 	NX_AUTO_DONE(nx_buf) buf;
 	struct cached_series *c;
@@ -232,23 +232,23 @@ static nx_rc series_leave(struct nx_archive *a, struct group *g, const struct nx
 
 	nx_buf_init(&buf, KEY_MAX, NX_BUF_WIPE);
 	c = nx_map_get(a->cache.series, lookup_key(&buf, series->study, series->uid, NULL));
-	*ret_left = (c ? c->n_instances : series->n_instances) - 1;
+	*ret_left = (c ? c->n_instances : series->n_instances) - n;
 	if (!c)
 		return NX_OK;
 	rc = undo_changed(g, c, sizeof(*c), err);
 	if (!rc)
-		c->n_instances--;
+		c->n_instances -= n;
 	return rc;
 }
 
 /* A series without instances is in no answer, and is not counted. */
 static nx_rc uncount(struct group *g, const struct target *t, const struct nx_series *series,
-	bool empty, struct nx_err *err)
+	int64_t n, bool empty, struct nx_err *err)
 {
 	struct nx_val of_series[] = {
-		nx_val_int(series->id), nx_val_int(NX_C_SERIES_N_INSTANCES), nx_val_int(-1)};
+		nx_val_int(series->id), nx_val_int(NX_C_SERIES_N_INSTANCES), nx_val_int(-n)};
 	struct nx_val of_study[] = {nx_val_int(series->study), nx_val_int(NX_C_STUDY_N_INSTANCES),
-		nx_val_int(-1), nx_val_int(NX_C_STUDY_N_SERIES), nx_val_int(empty ? -1 : 0)};
+		nx_val_int(-n), nx_val_int(NX_C_STUDY_N_SERIES), nx_val_int(empty ? -1 : 0)};
 	struct nx_op ops[] = {
 		{.table = NX_T_SERIES, .n = NX_ARRAY_LEN(of_series), .vals = of_series},
 		{.table = NX_T_STUDY, .n = NX_ARRAY_LEN(of_study), .vals = of_study}};
@@ -276,8 +276,19 @@ nx_rc study_move(struct nx_archive *a, struct group *g, struct target *t, struct
 		return rc;
 	rc = nx_cat_series_by_id(a->cat, t->old.series, g->arena, &series, err);
 	if (!rc)
-		rc = series_leave(a, g, &series, &left, err);
-	return rc ? rc : uncount(g, t, &series, left == 0, err);
+		rc = series_leave(a, g, &series, 1, &left, err);
+	return rc ? rc : uncount(g, t, &series, 1, left == 0, err);
+}
+
+nx_rc study_uncount(struct nx_archive *a, struct group *g, const struct nx_item *item,
+	const struct nx_series *series, int64_t n, struct nx_err *err)
+{
+	const struct target t = {
+		.domain = (uint32_t)item->domain, .subject = (uint64_t)item->subject};
+	int64_t left = 0;
+	nx_rc rc = series_leave(a, g, series, n, &left, err);
+
+	return rc ? rc : uncount(g, &t, series, n, left == 0, err);
 }
 
 /* ---- counters, once per study and series of the group ---- */

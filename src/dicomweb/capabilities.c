@@ -4,20 +4,15 @@
 #include <string.h>
 
 #include "dicomweb/dicomweb_priv.h"
+#include "dicomweb/xml.h"
 
 enum {
 	CAPABILITIES_MAX = 256 * 1024
 };
 
-/* All of it is our own text but the base URL. */
 static void put_xml(struct nx_buf *out, const char *text)
 {
-	for (; *text; text++) {
-		if (strchr("<>&\"'", *text))
-			nx_buf_printf(out, "&#%d;", *text);
-		else
-			nx_buf_put_u8(out, (uint8_t)*text);
-	}
+	dw_xml_text(out, nx_slice_str(text));
 }
 
 /* The first row of its pattern, and none that names the root twice. */

@@ -5,6 +5,12 @@
 #include "base/arena.h"
 #include "dicomweb/dicomweb_priv.h"
 
+const char *const dw_models[DW_MODELS] = {
+	[DW_MODEL_JSON] = DW_DICOM_JSON,
+	[DW_MODEL_PLAIN_JSON] = "application/json",
+	[DW_MODEL_XML] = "multipart/related; type=\"" DW_DICOM_XML "\"",
+};
+
 /* ---- where we are, as the client sees it ---- */
 
 /* RFC 3986 3.2.2: what a host and port are made of.  Anything else would end up in URLs. */

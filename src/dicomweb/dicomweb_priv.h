@@ -20,6 +20,16 @@
 #include "retrieve/retrieve.h"
 
 #define DW_DICOM_JSON "application/dicom+json"
+#define DW_DICOM_XML  "application/dicom+xml"
+
+/* The forms of metadata and query results, as offers and content types. */
+enum dw_model {
+	DW_MODEL_JSON,
+	DW_MODEL_PLAIN_JSON, /* the same, as viewers ask for it */
+	DW_MODEL_XML,        /* a part for each */
+	DW_MODELS
+};
+extern const char *const dw_models[DW_MODELS];
 
 /* ---- common.c: what every handler starts with ---- */
 
@@ -163,6 +173,20 @@ NX_NODISCARD nx_rc dw_frame_list(const char *text, struct nx_arena *arena, uint3
  * ones that clients still name); NULL past the last. */
 const char *dw_frame_media(const char *ts_uid, size_t i);
 
+/* ---- parts of XML: a body that is made piece by piece ---- */
+
+enum {
+	DW_BOUNDARY = 33
+};
+
+void dw_boundary(char ret[DW_BOUNDARY]);
+/* Content-Type of the whole. */
+const char *dw_xml_type(struct nx_arena *arena, const char *boundary);
+/* DICOM JSON objects as parts; what ends the body. */
+NX_NODISCARD nx_rc dw_xml_parts(
+	struct nx_slice json, const char *boundary, struct nx_buf *out, struct nx_err *err);
+void dw_xml_end(const char *boundary, struct nx_buf *out);
+
 /* ---- handlers, for the table in routes.c ---- */
 
 nx_rc dw_store(struct nx_http_req *req, struct nx_err *err);
@@ -182,6 +206,9 @@ nx_rc dw_get_bulkdata(struct nx_http_req *req, struct nx_err *err);
 nx_rc dw_metadata_study(struct nx_http_req *req, struct nx_err *err);
 nx_rc dw_metadata_series(struct nx_http_req *req, struct nx_err *err);
 nx_rc dw_metadata_instance(struct nx_http_req *req, struct nx_err *err);
+nx_rc dw_delete_study(struct nx_http_req *req, struct nx_err *err);
+nx_rc dw_delete_series(struct nx_http_req *req, struct nx_err *err);
+nx_rc dw_delete_instance(struct nx_http_req *req, struct nx_err *err);
 nx_rc dw_capabilities(struct nx_http_req *req, struct nx_err *err);
 
 #endif

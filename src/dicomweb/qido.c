@@ -3,7 +3,8 @@
  *
  * What cannot be matched, known to the dictionary or not, is left out of the matching and named in
  * a Warning, as a C-FIND SCP does with keys that it does not support (PS3.4 C.2.2.1.1); results
- * past the limit are announced by a Warning too (PS3.18 10.6.3.2).  No result is 200 and [].
+ * past the limit are announced by a Warning too (PS3.18 10.6.3.2).  No result is 200 and
+ * [], or 204 in XML.
  */
 #include <string.h>
 #include <strings.h>
@@ -201,13 +202,35 @@ static nx_rc search(
 	return rc;
 }
 
+/* No parts are no body (PS3.18 10.6.3.2). */
+static nx_rc xml_reply(const struct dw_call *call, const struct nx_buf *json, struct nx_err *err)
+{
+	char boundary[DW_BOUNDARY];
+	NX_AUTO_DONE(nx_buf) out;
+	const char *type;
+	nx_rc rc;
+
+	nx_buf_init(&out, RESULT_MAX, NX_BUF_WIPE);
+	dw_boundary(boundary);
+	type = dw_xml_type(nx_http_arena(call->req), boundary);
+	if (!type)
+		return nx_err_set(err, NX_E_NOMEM, "no memory for a response");
+	rc = dw_xml_parts(nx_buf_slice(json), boundary, &out, err);
+	if (rc)
+		return rc;
+	if (!out.len)
+		return nx_http_reply(call->req, 204, NULL, nx_slice(NULL, 0));
+	dw_xml_end(boundary, &out);
+	rc = nx_buf_check(&out, err);
+	return rc ? rc : nx_http_reply(call->req, 200, type, nx_buf_slice(&out));
+}
+
 static nx_rc answer(const struct dw_call *call, struct dw_query *query, bool study, bool series,
 	struct nx_err *err)
 {
-	static const char *const offers[] = {DW_DICOM_JSON, "application/json"};
 	NX_AUTO_DONE(nx_buf) out;
-	size_t offer = 0;
-	nx_rc rc = dw_accept(call, offers, NX_ARRAY_LEN(offers), &offer, err);
+	size_t model = 0;
+	nx_rc rc = dw_accept(call, dw_models, DW_MODELS, &model, err);
 
 	nx_buf_init(&out, RESULT_MAX, NX_BUF_WIPE);
 	if (!rc)
@@ -219,7 +242,9 @@ static nx_rc answer(const struct dw_call *call, struct dw_query *query, bool stu
 	if (rc)
 		return rc;
 	(void)nx_http_encode(call->req);
-	return nx_http_reply(call->req, 200, offers[offer], nx_buf_slice(&out));
+	if (model == DW_MODEL_XML)
+		return xml_reply(call, &out, err);
+	return nx_http_reply(call->req, 200, dw_models[model], nx_buf_slice(&out));
 }
 
 static nx_rc find(struct nx_http_req *req, enum nx_query_level level, bool study, bool series,

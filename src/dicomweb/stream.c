@@ -20,7 +20,7 @@ struct dw_stream {
 	char *media;   /* of the parts; NULL: there is one body, without heads */
 	uint64_t from; /* of every part ... */
 	uint64_t take; /* ... this many bytes, or UINT64_MAX: to its end */
-	char boundary[33];
+	char boundary[DW_BOUNDARY];
 	uint64_t length;
 	size_t n;
 	size_t next;  /* part whose head comes next */
@@ -30,6 +30,14 @@ struct dw_stream {
 	struct nx_buf head; /* what goes out before the part's bytes */
 	size_t head_at;
 };
+
+void dw_boundary(char ret[DW_BOUNDARY])
+{
+	uint8_t random[(DW_BOUNDARY - 1) / 2];
+
+	nx_random(random, sizeof(random));
+	nx_hex_format(random, sizeof(random), ret);
+}
 
 static void part_head(struct dw_stream *s, size_t i, struct nx_buf *out)
 {
@@ -72,7 +80,6 @@ nx_rc dw_stream_of(const struct dw_source *source, void *payload, size_t n, cons
 	uint64_t from, uint64_t take, struct dw_stream **ret_stream, struct nx_err *err)
 {
 	NX_AUTO(dw_stream) *s = calloc(1, sizeof(*s));
-	uint8_t random[16];
 	nx_rc rc;
 
 	if (!s) {
@@ -85,8 +92,7 @@ nx_rc dw_stream_of(const struct dw_source *source, void *payload, size_t n, cons
 	s->from = from;
 	s->take = take;
 	nx_buf_init(&s->head, HEAD_MAX, NX_BUF_WIPE);
-	nx_random(random, sizeof(random));
-	nx_hex_format(random, sizeof(random), s->boundary);
+	dw_boundary(s->boundary);
 	s->media = media ? strdup(media) : NULL;
 	if (media && !s->media)
 		return nx_err_set(err, NX_E_NOMEM, "no memory for a response");

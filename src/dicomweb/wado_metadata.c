@@ -16,6 +16,8 @@ enum {
 struct metadata {
 	struct nx_instances *instances;
 	char *base_url;
+	enum dw_model model;
+	char boundary[DW_BOUNDARY];
 	struct nx_buf piece;
 	size_t piece_at;
 	size_t next; /* instance */
@@ -34,18 +36,42 @@ static struct metadata *metadata_free(struct metadata *m)
 }
 NX_DEFINE_AUTO(metadata);
 
-static nx_rc step(struct metadata *m, struct nx_err *err)
+static nx_rc json_step(struct metadata *m, struct nx_err *err)
 {
 	nx_rc rc;
 
-	nx_buf_clear(&m->piece);
-	m->piece_at = 0;
 	nx_buf_put_u8(&m->piece, m->next ? ',' : '[');
 	rc = nx_instances_metadata(
 		m->instances, m->next, PIECE_LEN, m->base_url, &m->piece, &m->next, err);
 	m->closed = m->next == nx_instances_n(m->instances);
 	if (m->closed)
 		nx_buf_put_u8(&m->piece, ']');
+	return rc;
+}
+
+static nx_rc xml_step(struct metadata *m, struct nx_err *err)
+{
+	NX_AUTO_DONE(nx_buf) json;
+	nx_rc rc;
+
+	nx_buf_init(&json, PIECE_MAX, NX_BUF_WIPE);
+	rc = nx_instances_metadata(
+		m->instances, m->next, PIECE_LEN, m->base_url, &json, &m->next, err);
+	if (!rc)
+		rc = dw_xml_parts(nx_buf_slice(&json), m->boundary, &m->piece, err);
+	m->closed = m->next == nx_instances_n(m->instances);
+	if (m->closed)
+		dw_xml_end(m->boundary, &m->piece);
+	return rc;
+}
+
+static nx_rc step(struct metadata *m, struct nx_err *err)
+{
+	nx_rc rc;
+
+	nx_buf_clear(&m->piece);
+	m->piece_at = 0;
+	rc = m->model == DW_MODEL_XML ? xml_step(m, err) : json_step(m, err);
 	return rc ? rc : nx_buf_check(&m->piece, err);
 }
 
@@ -86,40 +112,54 @@ static nx_rc metadata_new(struct nx_instances *instances, const char *base_url,
 		return nx_err_set(err, NX_E_NOMEM, "no memory for metadata");
 	}
 	m->instances = instances;
+	dw_boundary(m->boundary);
 	nx_buf_init(&m->piece, PIECE_MAX, NX_BUF_WIPE);
 	*ret = m;
 	return NX_OK;
 }
 
+/* Which model, and whether the client has it. */
+static nx_rc negotiate(
+	const struct dw_call *call, struct metadata *m, bool *ret_known, struct nx_err *err)
+{
+	const char *salt;
+	size_t model = 0;
+	char etag[72];
+	nx_rc rc = dw_accept(call, dw_models, DW_MODELS, &model, err);
+
+	if (rc)
+		return rc;
+	m->model = model;
+	salt = nx_arena_printf(nx_http_arena(call->req), "%s %s %s", call->base_url,
+		nx_http_encode(call->req), model == DW_MODEL_XML ? "xml" : "json");
+	if (!salt)
+		return nx_err_set(err, NX_E_NOMEM, "no memory for an ETag");
+	return dw_validate(call, m->instances, salt, etag, ret_known, err);
+}
+
 static nx_rc reply(const struct dw_call *call, struct nx_instances *instances, struct nx_err *err)
 {
-	static const char *const offers[] = {DW_DICOM_JSON, "application/json"};
 	NX_AUTO(metadata) *m = NULL;
-	const char *salt;
-	size_t offer = 0;
+	const char *type = NULL;
 	bool known = false;
-	char etag[72];
 	nx_rc rc = metadata_new(instances, call->base_url, &m, err);
 
 	if (!rc)
-		rc = dw_accept(call, offers, NX_ARRAY_LEN(offers), &offer, err);
-	if (rc)
-		return rc;
-	salt = nx_arena_printf(
-		nx_http_arena(call->req), "%s %s", call->base_url, nx_http_encode(call->req));
-	if (!salt)
-		return nx_err_set(err, NX_E_NOMEM, "no memory for an ETag");
-	rc = dw_validate(call, instances, salt, etag, &known, err);
+		rc = negotiate(call, m, &known, err);
 	if (!rc && known)
 		return dw_reply_known(call);
 	if (!rc)
 		rc = step(m, err);
 	if (rc)
 		return rc;
+	type = m->model == DW_MODEL_XML ? dw_xml_type(nx_http_arena(call->req), m->boundary)
+					: dw_models[m->model];
+	if (!type)
+		return nx_err_set(err, NX_E_NOMEM, "no memory for a response");
 	if (m->closed)
-		return nx_http_reply(call->req, 200, offers[offer], nx_buf_slice(&m->piece));
-	return nx_http_reply_stream(call->req, 200, offers[offer], UINT64_MAX, metadata_read,
-		metadata_done, NX_STEAL(m));
+		return nx_http_reply(call->req, 200, type, nx_buf_slice(&m->piece));
+	return nx_http_reply_stream(
+		call->req, 200, type, UINT64_MAX, metadata_read, metadata_done, NX_STEAL(m));
 }
 
 static nx_rc metadata(struct nx_http_req *req, enum nx_query_level level, struct nx_err *err)

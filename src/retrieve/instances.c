@@ -176,6 +176,36 @@ nx_rc instances_of_series(
 	return rc;
 }
 
+static nx_rc select_in(struct nx_retrieve *r, const struct nx_principal *who, enum nx_perm perm,
+	const struct nx_selection *sel, struct nx_instances *x, struct nx_collection *ret_in,
+	struct nx_err *err)
+{
+	struct nx_study study;
+	nx_rc rc = guard(r, who, perm, sel->collection, ret_in, x->arena, err);
+
+	if (rc)
+		return rc;
+	nx_archive_barrier(r->archive);
+	rc = nx_cat_study(x->cat, ret_in->id, sel->study, x->arena, &study, err);
+	if (!rc)
+		rc = rows_find(x, sel, &study, err);
+	return rc || x->n ? rc : nx_err_set(err, NX_E_NOENT, "no such instances");
+}
+
+nx_rc instances_select(struct nx_retrieve *r, const struct nx_principal *who, enum nx_perm perm,
+	const struct nx_selection *sel, struct nx_instances **ret, struct nx_err *err)
+{
+	NX_AUTO(nx_instances) *x = NULL;
+	struct nx_collection collection;
+	nx_rc rc = instances_new(r, &x, err);
+
+	if (!rc)
+		rc = select_in(r, who, perm, sel, x, &collection, err);
+	if (!rc)
+		*ret = NX_STEAL(x);
+	return rc;
+}
+
 nx_rc instances_find(struct nx_retrieve *r, const struct nx_principal *who,
 	const struct nx_selection *sel, unsigned action, struct nx_instances **ret,
 	struct nx_err *err)
@@ -185,19 +215,10 @@ nx_rc instances_find(struct nx_retrieve *r, const struct nx_principal *who,
 		.collection = sel->collection,
 		.what = sel->instance ? sel->instance : sel->series};
 	struct nx_collection collection;
-	struct nx_study study;
 	nx_rc rc = instances_new(r, &x, err);
 
 	if (!rc)
-		rc = guard(r, who, NX_PERM_READ, sel->collection, &collection, x->arena, err);
-	if (rc)
-		return rc;
-	nx_archive_barrier(r->archive);
-	rc = nx_cat_study(x->cat, collection.id, sel->study, x->arena, &study, err);
-	if (!rc)
-		rc = rows_find(x, sel, &study, err);
-	if (!rc && !x->n)
-		rc = nx_err_set(err, NX_E_NOENT, "no such instances");
+		rc = select_in(r, who, NX_PERM_READ, sel, x, &collection, err);
 	if (!rc)
 		rc = instances_note(r, who, x, n, err);
 	if (rc)

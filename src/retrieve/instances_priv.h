@@ -74,6 +74,10 @@ NX_NODISCARD nx_rc instances_digest(
 /* Whose they are; 0: not all of one subject. */
 uint64_t instances_subject(const struct nx_instances *x);
 
+/* Decide and find; what is done with them is recorded by the caller. */
+NX_NODISCARD nx_rc instances_select(struct nx_retrieve *r, const struct nx_principal *who,
+	enum nx_perm perm, const struct nx_selection *sel, struct nx_instances **ret,
+	struct nx_err *err);
 /* Decide, find, record `action`. */
 NX_NODISCARD nx_rc instances_find(struct nx_retrieve *r, const struct nx_principal *who,
 	const struct nx_selection *sel, unsigned action, struct nx_instances **ret,

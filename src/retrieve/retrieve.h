@@ -190,6 +190,11 @@ NX_NODISCARD nx_rc nx_instances_value(struct nx_instances *instances, uint64_t o
 /* The strong ETag of the current one, quoted. */
 void nx_instances_etag(const struct nx_instances *instances, char ret[72]);
 
+/* Hide the selected instances, with their older versions, from all answers.  Their bytes stay until
+ * the patient is erased, and what is stored again is there again.  NX_E_NOENT: there are none. */
+NX_NODISCARD nx_rc nx_retrieve_delete(struct nx_retrieve *retrieve, const struct nx_principal *who,
+	const struct nx_selection *sel, struct nx_err *err);
+
 /* Metadata of all selected instances as one array. */
 NX_NODISCARD nx_rc nx_retrieve_metadata(struct nx_retrieve *retrieve,
 	const struct nx_principal *who, const struct nx_selection *sel, const char *base_url,

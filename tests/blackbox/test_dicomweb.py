@@ -411,6 +411,53 @@ def test_every_bulk_data_uri_leads_to_its_value(server, name):
     assert found
 
 
+def test_what_is_deleted_is_in_no_answer(server):
+    made = series_files(5)
+    server.store([data for _, data in made])
+    study, series = made[0][0].StudyInstanceUID, made[0][0].SeriesInstanceUID
+    other = slice_file(study, generate_uid(), 1)
+    server.store([other[1]])
+    delete = lambda path, **headers: server.http.delete(server.url(path), headers=headers)
+    counts = lambda: [(values(one, "00201206"), values(one, "00201208")) for one in server.find("/studies")]
+    assert counts() == [([2], [6])]
+    path = instance_path(made[1][0])
+    assert delete(path, **{"X-Test-Role": "reader"}).status_code == 403
+    assert server.get(path).status_code == 200
+    gone = delete(path)
+    assert gone.status_code == 204 and not gone.content
+    for after in ("", "/metadata", "/frames/1"):
+        assert server.get(path + after).status_code == 404
+    assert delete(path).status_code == 404
+    assert counts() == [([2], [5])]
+    assert len(server.find(f"/studies/{study}/series/{series}/instances")) == 4
+    assert len(parts(server.get(f"/studies/{study}"))) == 5
+    assert len(server.get(f"/studies/{study}/metadata").json()) == 5
+    assert delete(f"/studies/{study}/series/{series}").status_code == 204
+    assert counts() == [([1], [1])]
+    assert [values(one, "0020000E") for one in server.find(f"/studies/{study}/series")] == [
+        [other[0].SeriesInstanceUID]]
+    assert delete(f"/studies/{study}").status_code == 204
+    assert server.find("/studies") == [] and server.find("/instances") == []
+    assert delete(f"/studies/{study}").status_code == 404
+    assert delete("/studies/x").status_code == 400
+    # What is sent again is there again, with other bytes too, in the counters as well.
+    changed = made[1][1].replace(b"Muster^Eva", b"Muster^Ada")
+    assert server.store([made[0][1], changed]).status_code == 200
+    assert counts() == [([1], [2])]
+    assert server.get(path, headers={"Accept": "application/dicom"}).content == changed
+    assert server.get(instance_path(made[0][0]), headers={"Accept": "application/dicom"}).content == made[0][1]
+
+
+def test_a_version_goes_with_its_instance(server):
+    ds, data = series_files(1)[0]
+    changed = data.replace(b"Muster^Eva", b"Muster^Ada")
+    assert server.store([data]).status_code == 200 and server.store([changed]).status_code == 200
+    assert server.http.delete(server.url(instance_path(ds))).status_code == 204
+    assert server.get(instance_path(ds)).status_code == 404 and server.find("/instances") == []
+    assert server.store([data]).status_code == 200
+    assert server.get(instance_path(ds), headers={"Accept": "application/dicom"}).content == data
+
+
 def test_wado_uri(server):
     ds, data = series_files(1)[0]
     server.store([data])

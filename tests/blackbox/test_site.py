@@ -193,6 +193,26 @@ def test_a_rebuilt_catalog_has_everything(site, tmp_path):
     assert len(api(site, "/collections/clinical/instances").json()["instances"]) == len(files)
 
 
+def test_a_deleted_study_is_in_the_ledger_and_stays_deleted(site, tmp_path):
+    phantom.write(phantom.Plan(kind="small", instances=6, slices=3, series=1, rows=64, columns=64), tmp_path / "small")
+    site.cli("import", "--site", site.site, "--collection", "clinical", tmp_path / "small")
+    found = lambda: api(site, "/collections/clinical/instances").json()["instances"]
+    study = found()[0]["StudyInstanceUID"]
+    before = len(found())
+    url = lambda: site.url(f"/dicom-web/studies/{study}", "data")
+    assert requests.delete(url(), verify=site.ca, timeout=60).status_code == 401
+    assert site.session().delete(url(), timeout=60).status_code == 204
+    assert len(found()) == before - 3
+    (entry,) = api(site, "/ledger/entries", params={"action": "item.delete"}).json()["entries"]
+    assert study in json.dumps(entry["body"]) and "instances" in json.dumps(entry["body"]), entry
+    site.stop()
+    site.cli("fsck", "--rebuild", "--json", "--site", site.site, "--passphrase-file", site.passphrase_file)
+    site.start()
+    assert len(found()) == before - 3
+    assert site.session().get(url(), timeout=60).status_code == 404
+    assert api(site, "/ledger/verify").json()["entries"] > 6
+
+
 def test_a_wrong_passphrase_opens_nothing(site):
     site.stop()
     site.passphrase_file.write_text("not it\n")

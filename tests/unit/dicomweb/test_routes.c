@@ -25,12 +25,14 @@ static void test_no_route_is_there_twice(void **state)
 				strcmp(a->pattern, b->pattern) == 0);
 }
 
-static void test_nothing_but_storing_and_reading(void **state)
+static void test_methods_have_the_permission_of_what_they_do(void **state)
 {
 	(void)state;
 	for (const struct nx_route *r = nx_dicomweb_routes; r->method; r++)
 		if (strcmp(r->method, "POST") == 0)
 			assert_int_equal(r->perm, NX_PERM_STORE);
+		else if (strcmp(r->method, "DELETE") == 0)
+			assert_int_equal(r->perm, NX_PERM_DELETE);
 		else
 			assert_true(r->perm == NX_PERM_QUERY || r->perm == NX_PERM_READ ||
 				r->perm == NX_PERM_VERIFY);
@@ -41,7 +43,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_every_route_has_its_policy),
 		cmocka_unit_test(test_no_route_is_there_twice),
-		cmocka_unit_test(test_nothing_but_storing_and_reading),
+		cmocka_unit_test(test_methods_have_the_permission_of_what_they_do),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
