@@ -28,12 +28,10 @@ TESTS_ONLY = {
     "nx_pool_fault_powercut": "the faulty pool",
     "nx_retrieve_metadata": "all of it at once",
     **dict.fromkeys((
-        "nx_frames_index", "nx_gif_add", "nx_gif_finish", "nx_gif_new", "nx_lut_expand", "nx_photometric_parse",
-        "nx_photometric_term", "nx_pixel_codec_find", "nx_pixel_native_frame", "nx_pixel_scan_feed",
-        "nx_pixel_scan_finish", "nx_pixel_scan_fragments", "nx_pixel_scan_new", "nx_pixel_scan_offsets",
-        "nx_pixelbox_count", "nx_pixelbox_decode", "nx_pixelbox_encode", "nx_pixelbox_new", "nx_render_color",
-        "nx_render_crop", "nx_render_gray", "nx_render_jpeg", "nx_render_overlay", "nx_render_palette",
-        "nx_render_png", "nx_render_resize"), "no service asks for frames or rendered images yet"),
+        "nx_gif_add", "nx_gif_finish", "nx_gif_new", "nx_lut_expand", "nx_photometric_term", "nx_pixelbox_count",
+        "nx_pixelbox_decode", "nx_pixelbox_encode", "nx_pixelbox_new", "nx_render_color", "nx_render_crop",
+        "nx_render_gray", "nx_render_jpeg", "nx_render_overlay", "nx_render_palette", "nx_render_png",
+        "nx_render_resize"), "no service asks for rendered images or transcoding yet"),
     "nx_tls_make_client": "certificates of peers",
 }
 

@@ -44,6 +44,8 @@ static const struct check {
 	{"locked memory", doctor_memlock, "LimitMEMLOCK=64M in the unit, or ulimit -l"},
 	{"open files", doctor_files,
 		"LimitNOFILE=65536 in the unit, or fewer connections in dimse and http"},
+	{"destinations", doctor_destinations,
+		"narthex echo AE says why; narthex destination set corrects, or removes it"},
 	{"service", doctor_unit,
 		"make install and systemctl enable narthex: docs/howto/run-as-a-service.md"},
 };
@@ -117,7 +119,7 @@ static nx_rc examine(const struct patient *p, bool as_json, struct nx_err *err)
 
 nx_rc cmd_doctor(const struct cli_args *args, struct nx_err *err)
 {
-	struct patient p = {0};
+	struct patient p = {.args = args};
 	nx_rc rc = patient_open(args, &p, err);
 
 	if (!rc)

@@ -21,10 +21,13 @@ enum verdict {
 	VERDICT_BAD
 };
 
+struct cli_args;
+
 struct patient {
 	const char *dir;
 	struct nx_config config;
 	char pool[NX_SITE_PATH + 8]; /* its folder; "": the pool is none */
+	const struct cli_args *args;
 };
 
 /* `say` what was found, in a few words. */
@@ -49,5 +52,8 @@ enum verdict doctor_time(const struct patient *p, char say[DOCTOR_SAY]);
 enum verdict doctor_memlock(const struct patient *p, char say[DOCTOR_SAY]);
 enum verdict doctor_files(const struct patient *p, char say[DOCTOR_SAY]);
 enum verdict doctor_unit(const struct patient *p, char say[DOCTOR_SAY]);
+
+/* doctor_peers.c: who it sends to */
+enum verdict doctor_destinations(const struct patient *p, char say[DOCTOR_SAY]);
 
 #endif

@@ -193,6 +193,7 @@ static nx_rc release(struct nx_assoc *assoc, struct nx_err *err)
 {
 	nx_rc rc;
 
+	assoc->release_waits = true; /* nothing more will be answered to us */
 	rc = nx_message_flush(assoc, err);
 	if (rc)
 		return rc;
@@ -422,5 +423,6 @@ void nx_assoc_run(struct nx_dimse *dimse, const struct nx_dimse_io *io)
 	assoc_leave(assoc);
 	if (!assoc->dead)
 		linger(assoc);
+	nx_commit_deliver(assoc);
 	assoc_free(assoc);
 }

@@ -46,6 +46,8 @@ static const struct element elements[] = {
 	{0x0902, AT(comment), KIND_LO, NX_CMD_COMMENT},
 	{0x1000, AT(sop_instance), KIND_UI, NX_CMD_SOP_INSTANCE},
 	{0x1001, AT(sop_instance), KIND_UI, NX_CMD_SOP_INSTANCE},
+	{0x1002, AT(event_type), KIND_US, NX_CMD_EVENT_TYPE},
+	{0x1008, AT(action_type), KIND_US, NX_CMD_ACTION_TYPE},
 	{0x1020, AT(remaining), KIND_US, NX_CMD_REMAINING},
 	{0x1021, AT(completed), KIND_US, NX_CMD_COMPLETED},
 	{0x1022, AT(failed), KIND_US, NX_CMD_FAILED},

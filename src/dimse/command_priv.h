@@ -23,6 +23,8 @@ enum nx_dimse_field {
 	NX_C_FIND_RQ = 0x0020,
 	NX_C_MOVE_RQ = 0x0021,
 	NX_C_ECHO_RQ = 0x0030,
+	NX_N_EVENT_REPORT_RQ = 0x0100,
+	NX_N_ACTION_RQ = 0x0130,
 	NX_C_CANCEL_RQ = 0x0fff,
 	NX_DIMSE_RESPONSE = 0x8000, /* set in every response */
 };
@@ -37,9 +39,11 @@ enum {
 enum nx_dimse_status {
 	NX_STATUS_SUCCESS = 0x0000,
 	NX_STATUS_PROCESSING_FAILURE = 0x0110,
+	NX_STATUS_NO_SUCH_INSTANCE = 0x0112,
 	NX_STATUS_INVALID_INSTANCE = 0x0117,
 	NX_STATUS_MISSING_ATTRIBUTE = 0x0120,
 	NX_STATUS_CLASS_NOT_SUPPORTED = 0x0122,
+	NX_STATUS_NO_SUCH_ACTION = 0x0123,
 	NX_STATUS_UNRECOGNIZED_OPERATION = 0x0211,
 	NX_STATUS_MISTYPED_ARGUMENT = 0x0212,
 	NX_STATUS_OUT_OF_RESOURCES = 0xa700,
@@ -67,6 +71,8 @@ enum nx_cmd_bit {
 	NX_CMD_OFFENDING,
 	NX_CMD_COMMENT,
 	NX_CMD_SOP_INSTANCE,
+	NX_CMD_EVENT_TYPE,
+	NX_CMD_ACTION_TYPE,
 	NX_CMD_REMAINING,
 	NX_CMD_COMPLETED,
 	NX_CMD_FAILED,
@@ -84,6 +90,8 @@ struct nx_dimse_cmd {
 	uint16_t priority;
 	uint16_t dataset_type;
 	uint16_t status;
+	uint16_t event_type;
+	uint16_t action_type;
 	uint16_t remaining;
 	uint16_t completed;
 	uint16_t failed;

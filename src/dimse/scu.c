@@ -137,6 +137,9 @@ static nx_rc proposal_make(struct nx_dimse_scu *scu, struct nx_err *err)
 	a->contexts = nx_arena_alloc_array(scu->arena, o->n_contexts, sizeof(*a->contexts));
 	if (!a->contexts)
 		return nx_err_set(err, NX_E_NOMEM, "no memory for association");
+	a->roles = nx_arena_alloc_array(scu->arena, o->n_contexts, sizeof(*a->roles));
+	if (!a->roles)
+		return nx_err_set(err, NX_E_NOMEM, "no memory for association");
 	for (size_t i = 0; i < o->n_contexts; i++) {
 		const struct nx_dimse_scu_context *from = &o->contexts[i];
 		struct nx_pdu_context *c = &a->contexts[i];
@@ -146,6 +149,8 @@ static nx_rc proposal_make(struct nx_dimse_scu *scu, struct nx_err *err)
 		c->ts = nx_arena_alloc_array(scu->arena, from->n_ts + 1, sizeof(*c->ts));
 		if (!c->abstract || !c->ts)
 			return nx_err_set(err, NX_E_NOMEM, "no memory for association");
+		if (o->as_scp)
+			a->roles[a->n_roles++] = (struct nx_pdu_role){c->abstract, false, true};
 		for (; c->n_ts < from->n_ts; c->n_ts++)
 			c->ts[c->n_ts] = from->ts[c->n_ts];
 	}
@@ -450,6 +455,37 @@ nx_rc nx_dimse_scu_echo(struct nx_dimse_scu *scu, uint16_t *ret_status, struct n
 		return rc;
 	*ret_status = scu->last_status;
 	return NX_OK;
+}
+
+nx_rc nx_dimse_scu_report(struct nx_dimse_scu *scu, const char *sop_class, const char *sop_instance,
+	uint16_t event_type, struct nx_slice dataset, uint16_t *ret_status, struct nx_err *err)
+{
+	const struct nx_pdu_context *c = context_find(scu, sop_class, NULL);
+	struct nx_dimse_cmd cmd = {.field = NX_N_EVENT_REPORT_RQ,
+		.dataset_type = NX_DIMSE_HAS_DATASET,
+		.event_type = event_type};
+	nx_rc rc;
+
+	if (!c)
+		return nx_err_set(err, NX_E_NOT_ACCEPTABLE, "the class was not accepted");
+	rc = nx_dimse_scu_drain(scu, err);
+	if (!rc)
+		rc = request_begin(scu, err);
+	if (rc)
+		return rc;
+	(void)snprintf(cmd.sop_class, sizeof(cmd.sop_class), "%s", sop_class);
+	(void)snprintf(cmd.sop_instance, sizeof(cmd.sop_instance), "%s", sop_instance);
+	nx_cmd_mark(&cmd, NX_CMD_SOP_INSTANCE);
+	nx_cmd_mark(&cmd, NX_CMD_EVENT_TYPE);
+	rc = command_put(scu, c, &cmd, err);
+	if (rc)
+		return rc;
+	scu->waiting[scu->outstanding++] = scu->message_id;
+	nx_pdu_data_format(&scu->tx, c->id, false, dataset, scu->theirs.max_pdu);
+	rc = nx_dimse_scu_drain(scu, err);
+	if (!rc)
+		*ret_status = scu->last_status;
+	return rc;
 }
 
 nx_rc nx_dimse_scu_send(

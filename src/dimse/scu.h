@@ -38,6 +38,7 @@ struct nx_dimse_scu_opts {
 	const char *implementation_uid; /* required */
 	const struct nx_dimse_scu_context *contexts;
 	size_t n_contexts;  /* 1..NX_LIMIT_PRES_CONTEXTS */
+	bool as_scp;        /* of all of them, by role selection (PS3.7 D.3.3.4) */
 	uint16_t window;    /* operations to have outstanding, if the peer agrees, at most
 			       NX_SCU_WINDOW_MAX; 0: 1 */
 	int64_t timeout_us; /* connect, and each wait for the peer; 0: 30 s */
@@ -88,6 +89,10 @@ NX_NODISCARD nx_rc nx_dimse_scu_store(struct nx_dimse_scu *scu,
  * write or the answer is waited for; the bytes are not used after the return. */
 NX_NODISCARD nx_rc nx_dimse_scu_send(
 	struct nx_dimse_scu *scu, const struct nx_dimse_scu_instance *instance, struct nx_err *err);
+/* N-EVENT-REPORT of a well-known instance; waits for the answer. */
+NX_NODISCARD nx_rc nx_dimse_scu_report(struct nx_dimse_scu *scu, const char *sop_class,
+	const char *sop_instance, uint16_t event_type, struct nx_slice dataset,
+	uint16_t *ret_status, struct nx_err *err);
 /* The Message ID of what was sent last. */
 uint16_t nx_dimse_scu_message_id(const struct nx_dimse_scu *scu);
 /* Was the class accepted in this transfer syntax? */

@@ -86,6 +86,21 @@ const struct nx_dimse_service nx_dimse_services[] = {
 		.finish = nx_move_finish,
 		.drop = nx_identifier_drop,
 	},
+	{
+		.field = NX_N_ACTION_RQ,
+		.name = "N-ACTION",
+		.match = nx_commit_match,
+		.permission = "store",
+		.action = "commitment",
+		.authorized_by = "retrieve",
+		.roles = NX_ROLE_SCP,
+		.dataset = true,
+		.ts = nx_identifier_ts,
+		.begin = nx_identifier_begin,
+		.data = nx_identifier_data,
+		.finish = nx_commit_finish,
+		.drop = nx_identifier_drop,
+	},
 	{0},
 };
 

@@ -100,7 +100,7 @@ nx_rc nx_native_encode(const struct nx_pixel_codec *codec, const struct nx_pixel
 	return nx_buf_check(out, err);
 }
 
-/* PS3.5 A.4.13: a frame is one raw deflate stream (RFC 1951). */
+/* A frame is one raw deflate stream (RFC 1951). */
 nx_rc nx_inflate_decode(const struct nx_pixel_codec *codec, const struct nx_pixel_desc *desc,
 	struct nx_slice frame, uint8_t *out, struct nx_pixel_desc *ret_desc, struct nx_err *err)
 {

@@ -40,6 +40,10 @@ nx_rc nx_j2k_encode(const struct nx_pixel_codec *codec, const struct nx_pixel_de
 	struct nx_slice samples, const struct nx_pixel_params *params, struct nx_buf *out,
 	struct nx_pixel_desc *ret_desc, struct nx_err *err);
 
+nx_rc nx_htj2k_encode(const struct nx_pixel_codec *codec, const struct nx_pixel_desc *desc,
+	struct nx_slice samples, const struct nx_pixel_params *params, struct nx_buf *out,
+	struct nx_pixel_desc *ret_desc, struct nx_err *err);
+
 /* What a codestream says of itself. */
 struct nx_stream_info {
 	uint32_t rows;

@@ -132,6 +132,33 @@ static void worker_end(struct worker *w, int *ret_status)
 	share_close(&w->out);
 }
 
+/* Its own descriptors, and nothing on the first three but what a sanitizer has to say. */
+static int files_set(posix_spawn_file_actions_t *files, const struct worker *w, int socket)
+{
+	int rc = posix_spawn_file_actions_adddup2(files, socket, NX_BOX_SOCKET);
+
+	if (!rc)
+		rc = posix_spawn_file_actions_adddup2(files, w->in.fd, NX_BOX_INPUT);
+	if (!rc)
+		rc = posix_spawn_file_actions_adddup2(files, w->out.fd, NX_BOX_OUTPUT);
+	for (int fd = 0; !rc && fd < (NX_WITH_ASAN ? STDERR_FILENO : STDERR_FILENO + 1); fd++)
+		rc = posix_spawn_file_actions_addopen(files, fd, "/dev/null", O_RDWR, 0);
+	return rc;
+}
+
+/* Signals as a fresh program has them, whatever this thread blocks: alarm() must end a worker. */
+static int signals_set(posix_spawnattr_t *attr)
+{
+	sigset_t set;
+	int rc = posix_spawnattr_setflags(attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+
+	(void)sigemptyset(&set);
+	if (!rc)
+		rc = posix_spawnattr_setsigmask(attr, &set);
+	(void)sigfillset(&set);
+	return rc ? rc : posix_spawnattr_setsigdefault(attr, &set);
+}
+
 static nx_rc spawn(struct worker *w, int socket, struct nx_err *err)
 {
 	char name[] = "narthex", arg[] = NX_PIXELBOX_ARG;
@@ -139,20 +166,20 @@ static nx_rc spawn(struct worker *w, int socket, struct nx_err *err)
 	char *const argv[] = {name, arg, NULL};
 	char *const envp[] = {NX_WITH_ASAN ? asan : empty, NULL};
 	posix_spawn_file_actions_t files;
+	posix_spawnattr_t attr;
 	int rc = posix_spawn_file_actions_init(&files);
 
 	if (rc)
 		return nx_err_set(err, nx_rc_from_errno(rc), "start a worker");
-	if (!rc)
-		rc = posix_spawn_file_actions_adddup2(&files, socket, NX_BOX_SOCKET);
-	if (!rc)
-		rc = posix_spawn_file_actions_adddup2(&files, w->in.fd, NX_BOX_INPUT);
-	if (!rc)
-		rc = posix_spawn_file_actions_adddup2(&files, w->out.fd, NX_BOX_OUTPUT);
-	for (int fd = 0; !rc && fd < (NX_WITH_ASAN ? STDERR_FILENO : STDERR_FILENO + 1); fd++)
-		rc = posix_spawn_file_actions_addopen(&files, fd, "/dev/null", O_RDWR, 0);
-	if (!rc)
-		rc = posix_spawn(&w->pid, "/proc/self/exe", &files, NULL, argv, envp);
+	rc = posix_spawnattr_init(&attr);
+	if (!rc) {
+		rc = files_set(&files, w, socket);
+		if (!rc)
+			rc = signals_set(&attr);
+		if (!rc)
+			rc = posix_spawn(&w->pid, "/proc/self/exe", &files, &attr, argv, envp);
+		(void)posix_spawnattr_destroy(&attr);
+	}
 	(void)posix_spawn_file_actions_destroy(&files);
 	return rc ? nx_err_set(err, nx_rc_from_errno(rc), "start a worker") : NX_OK;
 }

@@ -34,10 +34,10 @@ static bool list_allow(scmp_filter_ctx filter, const int *calls, size_t n)
 
 static bool rules_add(scmp_filter_ctx filter)
 {
-	const struct scmp_arg_cmp socket = SCMP_A0_64(SCMP_CMP_EQ, NX_BOX_SOCKET);
+	const struct scmp_arg_cmp socket = SCMP_A0_64(SCMP_CMP_EQ, NX_BOX_SOCKET, 0);
 	const struct scmp_arg_cmp no_code = SCMP_A2_64(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0);
-	const struct scmp_arg_cmp itself = SCMP_A0_64(SCMP_CMP_EQ, (scmp_datum_t)getpid());
-	const struct scmp_arg_cmp own_limits = SCMP_A0_64(SCMP_CMP_EQ, 0);
+	const struct scmp_arg_cmp itself = SCMP_A0_64(SCMP_CMP_EQ, (scmp_datum_t)getpid(), 0);
+	const struct scmp_arg_cmp own_limits = SCMP_A0_64(SCMP_CMP_EQ, 0, 0);
 
 	return list_allow(filter, allowed, NX_ARRAY_LEN(allowed)) &&
 		(!SANITIZED || list_allow(filter, sanitizers, NX_ARRAY_LEN(sanitizers))) &&

@@ -97,6 +97,17 @@ NX_NODISCARD nx_rc nx_retrieve_find_dicom(struct nx_retrieve *retrieve,
 /* Do results of this level have the attribute? */
 bool nx_retrieve_find_gives(unsigned level, uint32_t tag);
 
+/* ---- storage commitment ---- */
+
+struct nx_held {
+	const char *sop_class;
+	const char *sop_instance;
+	uint16_t reason; /* set: 0, or why not (PS3.3 C.14.1.1) */
+};
+/* Which of them are durable here.  For who may store. */
+NX_NODISCARD nx_rc nx_retrieve_held(struct nx_retrieve *retrieve, const struct nx_principal *who,
+	const char *collection, struct nx_held *refs, size_t n, struct nx_err *err);
+
 /* ---- a selection: a study, a series of it, an instance of that ---- */
 
 struct nx_selection {

@@ -11,7 +11,7 @@ enum {
 };
 
 /* A connection being turned out to make room is there for a moment beside the one it makes room
- * for. */
+ * for; an association may have one of its own to the destination of a C-MOVE. */
 static uint64_t dimse_connections(const struct nx_config *config)
 {
 	const enum nx_config_key keys[] = {NX_CFG_LISTEN_DIMSE, NX_CFG_LISTEN_DIMSE_TLS};
@@ -23,7 +23,7 @@ static uint64_t dimse_connections(const struct nx_config *config)
 	for (size_t i = 0; i < NX_ARRAY_LEN(keys); i++)
 		if (nx_config_address(config, keys[i], address, &port))
 			n += most + most / 4 + 1;
-	return n;
+	return n ? n + most : 0;
 }
 
 static uint64_t http_connections(const struct nx_config *config)

@@ -10,7 +10,7 @@ import numpy
 import pydicom
 from harness import phantom
 
-SIZES = {"frames": (100, "512x512 frames of the image")}
+SIZES = {"frames": (30, "512x512 frames of the image")}
 # Name: what encodes the image, what decodes it, and whether samples have 8, 12 or 16 bits.
 CODECS = {
     "rle": (("dcmcrle",), ("dcmdrle",), 16),
@@ -100,4 +100,4 @@ def run(bench, args, name):
 
 
 if __name__ == "__main__":
-    sys.exit(harness.main(__doc__, MEASURES, run, SIZES))
+    sys.exit(harness.main(__doc__, MEASURES, run, SIZES, rounds=3))

@@ -261,3 +261,16 @@ def test_htj2k_of_openjph_is_read(tmp_path, syntax, order, bits, samples):
     ours = Ours(part10(tmp_path / "x.dcm", syntax, stream.read_bytes(), rows, columns, bits, samples), tmp_path)
     assert ours.values is not None, ours.reason
     assert same(ours.values, image)
+
+
+@pytest.mark.parametrize("name", ["SC_rgb_small_odd.dcm", "JPGExtended.dcm"])
+def test_openjph_reads_htj2k_that_is_encoded(corpus, tmp_path, name):
+    path, out = corpus.pydicom_file(name), tmp_path / "encoded.bin"
+    stream, image = tmp_path / "x.j2c", tmp_path / ("x.ppm" if "rgb" in name else "x.pgm")
+    before = Ours(path, tmp_path)
+    assert run(BUILD / "tests/tools/pixel_dump", "--encode", "1.2.840.10008.1.2.4.202", path, out)[0]
+    stream.write_bytes(out.read_bytes()[4:])
+    assert run("ojph_expand", "-i", stream, "-o", image)[0]
+    wide = before.desc["stored"] > 8
+    after = numpy.frombuffer(image.read_bytes()[-before.values.size * (2 if wide else 1):], ">u2" if wide else "u1")
+    assert same(before.values, after)

@@ -391,3 +391,15 @@ def test_echo_a_destination(site, receiver):
     destination(site, "GONE", free_port(), "--plain")
     for ae in ("GONE", "NOBODY"):
         assert site.cli("echo", ae, "--site", site.site, check=False).returncode != 0
+
+
+def test_doctor_asks_the_destinations(site, receiver):
+    def verdict():
+        done = site.cli("doctor", "--json", "--site", site.site, check=False)
+        return next(one for one in json.loads(done.stdout) if one["check"] == "destinations")
+    for row in json.loads(site.cli("destination", "list", "--json", "--site", site.site))["destinations"]:
+        if row["ae"] != "RECEIVER":
+            site.cli("destination", "remove", row["ae"], "--site", site.site)
+    assert verdict()["verdict"] == "good" and verdict()["text"] == "1, and all answer"
+    destination(site, "GONE", free_port(), "--plain")
+    assert verdict()["verdict"] == "warn" and "GONE" in verdict()["text"]

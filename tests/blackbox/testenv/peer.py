@@ -9,6 +9,7 @@ VERIFICATION = "1.2.840.10008.1.1"
 IMPLICIT_LE = "1.2.840.10008.1.2"
 ASSOCIATE_RQ, ASSOCIATE_AC, ASSOCIATE_RJ, P_DATA, RELEASE_RQ, RELEASE_RP, ABORT = range(1, 8)
 C_STORE_RQ, C_ECHO_RQ, C_MOVE_RQ, C_CANCEL_RQ = 0x0001, 0x0030, 0x0021, 0x0FFF
+N_ACTION_RQ, N_EVENT_REPORT_RQ, N_EVENT_REPORT_RSP = 0x0130, 0x0100, 0x8100
 NO_DATASET = 0x0101
 
 
@@ -67,6 +68,24 @@ def command(field, sop_class, message_id, dataset, sop_instance=None):
     body += element(0x00000800, 1 if dataset else NO_DATASET)
     if sop_instance:
         body += element(0x00001000, sop_instance)
+    return element(0x00000000, struct.pack("<I", len(body))) + body
+
+
+def elements(data):
+    """A command set: tag -> value."""
+    values, at = {}, 0
+    while at + 8 <= len(data):
+        group, number, size = struct.unpack_from("<HHI", data, at)
+        values[(group << 16) | number] = data[at + 8:at + 8 + size]
+        at += 8 + size
+    return values
+
+
+def event_response(values):
+    """N-EVENT-REPORT-RSP to the command set of an N-EVENT-REPORT-RQ."""
+    body = (element(0x00000002, values[0x00000002].decode().rstrip("\0")) + element(0x00000100, N_EVENT_REPORT_RSP) +
+            element(0x00000120, struct.unpack("<H", values[0x00000110])[0]) + element(0x00000800, NO_DATASET) +
+            element(0x00000900, 0))
     return element(0x00000000, struct.pack("<I", len(body))) + body
 
 
@@ -134,11 +153,7 @@ class Association:
         kind, body = self.receive()
         if kind != P_DATA:
             raise PeerError(f"no response: PDU {kind}, {body[:4].hex()}")
-        values, at, data = {}, 0, body[6:]
-        while at + 8 <= len(data):
-            group, number, size = struct.unpack_from("<HHI", data, at)
-            values[(group << 16) | number] = data[at + 8:at + 8 + size]
-            at += 8 + size
+        values = elements(body[6:])
         return Response(struct.unpack("<H", values[0x00000900])[0],
                         values.get(0x00000902, b"").decode("ascii", "replace").strip(),
                         values.get(0x00000901, b"").hex())
@@ -175,6 +190,34 @@ class Association:
                 element(0x00000800, 1))
         self.sock.sendall(pdv(context, 3, element(0x00000000, struct.pack("<I", len(body))) + body))
         self.sock.sendall(pdv(context, 2, b"".join(element(tag, keys[tag]) for tag in sorted(keys))))
+
+    def action(self, sop_class, sop_instance, dataset, action=1):
+        """N-ACTION-RQ; the status of its response."""
+        self.message_id += 1
+        context = self._context(sop_class, IMPLICIT_LE)
+        body = (element(0x00000003, sop_class) + element(0x00000100, N_ACTION_RQ) +
+                element(0x00000110, self.message_id) + element(0x00000800, 1) +
+                element(0x00001001, sop_instance) + element(0x00001008, action))
+        self.sock.sendall(pdv(context, 3, element(0x00000000, struct.pack("<I", len(body))) + body))
+        self.sock.sendall(pdv(context, 2, dataset))
+        return self.response()
+
+    def event(self, sop_class):
+        """The N-EVENT-REPORT-RQ that comes: event type and data set; it is answered with success."""
+        command, dataset = b"", b""
+        while not dataset:
+            kind, body = self.receive()
+            if kind != P_DATA:
+                raise PeerError(f"no report: PDU {kind}")
+            at = 0
+            while at < len(body):
+                size, _, flags = struct.unpack_from(">IBB", body, at)
+                piece = body[at + 6:at + 4 + size]
+                command, dataset = (command + piece, dataset) if flags & 1 else (command, dataset + piece)
+                at += 4 + size
+        values = elements(command)
+        self.sock.sendall(pdv(self._context(sop_class, IMPLICIT_LE), 3, event_response(values)))
+        return struct.unpack("<H", values[0x00001002])[0], dataset
 
     def cancel(self, sop_class):
         """C-CANCEL-RQ of what was sent last."""

@@ -3,7 +3,8 @@ import socket
 import struct
 import threading
 
-from .peer import ABORT, APPLICATION, ASSOCIATE_AC, P_DATA, RELEASE_RP, RELEASE_RQ, element, item, pdu, pdv
+from .peer import (ABORT, APPLICATION, ASSOCIATE_AC, N_EVENT_REPORT_RQ, P_DATA, RELEASE_RP, RELEASE_RQ, element,
+                   elements, event_response, item, pdu, pdv)
 
 C_STORE_RSP = 0x8001
 
@@ -22,6 +23,7 @@ class BadScp:
 
     def __init__(self, how):
         self.how, self.calls, self.stored, self.originators = how, 0, 0, set()
+        self.events, self.roles = [], []
         self.sock = socket.create_server(("127.0.0.1", 0))
         self.port = self.sock.getsockname()[1]
         self.thread = threading.Thread(target=self._serve, daemon=True)
@@ -71,7 +73,10 @@ class BadScp:
             if kind == 0x20:
                 syntax = next(sub for name, sub in _items(value[4:]) if name == 0x40)
                 answer += item(0x21, bytes((value[0], 0, 0, 0)) + item(0x40, syntax))
-        user = item(0x51, struct.pack(">I", 65536)) + item(0x52, b"2.25.1")
+        asked = next(value for kind, value in _items(body[68:]) if kind == 0x50)
+        roles = [value for kind, value in _items(asked) if kind == 0x54]
+        self.roles += [(value[-2], value[-1]) for value in roles]
+        user = b"".join(item(0x54, value) for value in roles) + item(0x51, struct.pack(">I", 65536)) + item(0x52, b"2.25.1")
         peer.sendall(pdu(ASSOCIATE_AC, answer + item(0x50, user)))
 
     def _talk(self, peer):
@@ -80,7 +85,7 @@ class BadScp:
             peer.close()
             return
         self._accept(peer, body)
-        command = b""
+        command = dataset = b""
         while True:
             kind, body = self._receive(peer)
             if kind == RELEASE_RQ:
@@ -93,17 +98,19 @@ class BadScp:
                 size, context, flags = struct.unpack_from(">IBB", body, at)
                 if flags & 1:
                     command += body[at + 6:at + 4 + size]
-                elif flags & 2:
-                    self._answer(peer, context, command)
-                    command = b""
+                elif not flags & 2:
+                    dataset += body[at + 6:at + 4 + size]
+                else:
+                    self._answer(peer, context, command, dataset + body[at + 6:at + 4 + size])
+                    command = dataset = b""
                 at += 4 + size
 
-    def _answer(self, peer, context, command):
-        values, at = {}, 0
-        while at + 8 <= len(command):
-            group, number, size = struct.unpack_from("<HHI", command, at)
-            values[(group << 16) | number] = command[at + 8:at + 8 + size]
-            at += 8 + size
+    def _answer(self, peer, context, command, dataset):
+        values = elements(command)
+        if struct.unpack("<H", values[0x00000100])[0] == N_EVENT_REPORT_RQ:
+            self.events.append((struct.unpack("<H", values[0x00001002])[0], dataset))
+            peer.sendall(pdv(context, 3, event_response(values)))
+            return
         self.originators.add((values.get(0x00001030, b"").decode().strip(), values.get(0x00001031)))
         if self.how == "hangs":
             return

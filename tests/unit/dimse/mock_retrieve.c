@@ -172,3 +172,21 @@ bool nx_instances_convertible(const char *from_ts_uid, const char *to_ts_uid)
 	return strncmp(from_ts_uid, "1.2.840.10008.1.2.4.", 20) != 0 &&
 		strncmp(to_ts_uid, "1.2.840.10008.1.2.4.", 20) != 0;
 }
+
+/* What ends in 404 is not held. */
+nx_rc nx_retrieve_held(struct nx_retrieve *retrieve, const struct nx_principal *who,
+	const char *collection, struct nx_held *refs, size_t n, struct nx_err *err)
+{
+	struct mock_retrieve *m = &retrieve->mock;
+
+	(void)who, (void)collection;
+	if (m->fail_find)
+		return nx_err_set(err, m->fail_find, "commitment fails");
+	for (size_t i = 0; i < n; i++) {
+		size_t len = strlen(refs[i].sop_instance);
+
+		refs[i].reason =
+			len > 3 && strcmp(refs[i].sop_instance + len - 3, "404") == 0 ? 0x0112 : 0;
+	}
+	return NX_OK;
+}

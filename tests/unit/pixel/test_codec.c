@@ -159,6 +159,44 @@ static void test_jpeg_2000_keeps_every_sample(void **state)
 	all_depths("1.2.840.10008.1.2.4.90", narrow, NX_ARRAY_LEN(narrow));
 }
 
+static void test_htj2k_keeps_every_sample(void **state)
+{
+	(void)state;
+	all_depths("1.2.840.10008.1.2.4.202", narrow, NX_ARRAY_LEN(narrow));
+}
+
+/* RPCL, and TLM before the first tile-part with its length. */
+static void test_htj2k_has_what_rpcl_options_ask_for(void **state)
+{
+	static const uint8_t tlm[] = {0xFF, 0x55, 0, 9, 0, 0x50, 0};
+	const struct shape shape = {128, 96, 1, false};
+	const struct nx_pixel_desc desc = describe(&shape, 16, 12, false);
+	static uint8_t samples[128 * 96 * 2];
+	struct nx_pixel_desc got;
+	NX_AUTO_DONE(nx_buf) s;
+	const uint8_t *at, *cod;
+	uint32_t length = 0;
+
+	(void)state;
+	nx_buf_init(&s, LEN_MAX, 0);
+	picture(&desc, samples);
+	assert_rc(nx_pixel_encode(nx_pixel_codec_find("1.2.840.10008.1.2.4.202"), &desc,
+			  nx_slice(samples, sizeof(samples)), NULL, &s, &got, NULL),
+		NX_OK);
+	cod = memmem(s.data, s.len, "\xFF\x52", 2);
+	at = memmem(s.data, s.len, tlm, sizeof(tlm));
+	assert_non_null(cod);
+	assert_int_equal(cod[5], 2); /* RPCL */
+	assert_int_equal(cod[9], 1); /* 128 to 64 */
+	assert_non_null(at);
+	for (unsigned i = 0; i < 4; i++)
+		length = length << 8 | at[sizeof(tlm) + i];
+	at += sizeof(tlm) + 4;
+	assert_memory_equal(at, "\xFF\x90", 2);
+	assert_ptr_equal(at + length, s.data + s.len - 2);
+	assert_memory_equal(at + length, "\xFF\xD9", 2);
+}
+
 static void test_near_lossless_stays_within_its_bound(void **state)
 {
 	const struct nx_pixel_desc gray = describe(&shapes[0], 16, 12, false);
@@ -321,9 +359,9 @@ static void test_streams_that_are_not_the_image_are_refused(void **state)
 		struct nx_pixel_desc got, other = desc;
 		NX_AUTO_DONE(nx_buf) stream;
 
+		nx_buf_init(&stream, LEN_MAX, 0);
 		if (!codec->encode)
 			continue;
-		nx_buf_init(&stream, LEN_MAX, 0);
 		assert_rc(nx_pixel_encode(
 				  codec, &desc, nx_slice(samples, 1024), NULL, &stream, &got, NULL),
 			NX_OK);
@@ -435,6 +473,8 @@ int main(void)
 		cmocka_unit_test(test_deflated_frames_keep_every_sample),
 		cmocka_unit_test(test_jpeg_ls_keeps_every_sample),
 		cmocka_unit_test(test_jpeg_2000_keeps_every_sample),
+		cmocka_unit_test(test_htj2k_keeps_every_sample),
+		cmocka_unit_test(test_htj2k_has_what_rpcl_options_ask_for),
 		cmocka_unit_test(test_near_lossless_stays_within_its_bound),
 		cmocka_unit_test(test_lossy_codecs_stay_close),
 		cmocka_unit_test(test_samples_beyond_bits_stored_survive),
