@@ -129,6 +129,29 @@ nx_rc nx_instances_value(struct nx_instances *instances, uint64_t off, uint64_t 
 	return NX_OK;
 }
 
+/* (0008,3002): the one transfer syntax that the instance can be had in, whatever it says itself. */
+static nx_rc syntax_put(
+	struct nx_dataset *ds, const char *ts_uid, struct nx_arena *arena, struct nx_err *err)
+{
+	const struct nx_elem available = {.tag = NX_TAG_AVAILABLE_TRANSFER_SYNTAX_UID,
+		.vr = NX_VR('U', 'I'),
+		.value = nx_slice_str(ts_uid)};
+	struct nx_elem *elems = nx_arena_alloc_array(arena, ds->n + 1, sizeof(*elems));
+	size_t at = 0, skip;
+
+	if (!elems)
+		return nx_err_set(err, NX_E_NOMEM, "no memory for metadata");
+	while (at < ds->n && ds->elems[at].tag < available.tag)
+		at++;
+	skip = at < ds->n && ds->elems[at].tag == available.tag;
+	memcpy(elems, ds->elems, at * sizeof(*elems));
+	elems[at] = available;
+	memcpy(elems + at + 1, ds->elems + at + skip, (ds->n - at - skip) * sizeof(*elems));
+	ds->elems = elems;
+	ds->n += 1 - skip;
+	return NX_OK;
+}
+
 static nx_rc one(struct nx_instances *x, size_t i, const char *base_url, struct nx_arena *arena,
 	struct nx_buf *out, struct nx_err *err)
 {
@@ -140,6 +163,8 @@ static nx_rc one(struct nx_instances *x, size_t i, const char *base_url, struct 
 
 	if (!rc)
 		rc = header_dataset(x->archive, &x->items[i], recipe, arena, &ds, err);
+	if (!rc)
+		rc = syntax_put(ds, x->items[i].ts_uid, arena, err);
 	if (rc)
 		return rc;
 	nx_instances_info(x, i, &uri.info);

@@ -45,10 +45,12 @@ def flat(element):
 
 
 def compared(values):
-    """Without the meta group, which is in no metadata, the character set, which is UTF-8, padding at the end, and
-    what is private without a creator: DCMTK takes its block away all the same."""
+    """Without the meta group, which is in no metadata, the character set, which is UTF-8, the transfer syntax that it
+    can be had in, which the archive says, padding at the end, and what is private without a creator: DCMTK takes its
+    block away all the same."""
     return {(tag, creator): value for (tag, creator), value in values.items()
-            if tag[:4] not in ("0002", "FFFC") and tag != "00080005" and (creator or int(tag[3], 16) % 2 == 0)}
+            if tag[:4] not in ("0002", "FFFC") and tag not in ("00080005", "00083002")
+            and (creator or int(tag[3], 16) % 2 == 0)}
 
 
 def dcmtk(path):

@@ -633,6 +633,8 @@ def test_real_files(server):
         assert meta["00080018"]["Value"] == [url.rsplit("/", 1)[1]]
         theirs = {key: value for key, value in pydicom.dcmread(path, force=True).to_json_dict(
             suppress_invalid_tags=True).items()}
+        (syntax,) = meta.pop("00083002")["Value"]
+        assert got.headers["Content-Type"] == f"application/dicom; transfer-syntax={syntax}", path
         assert list(differences(meta, theirs)) == [], path
     assert taken > 50
 
