@@ -240,6 +240,7 @@ struct nx_instances *nx_instances_free(struct nx_instances *instances)
 	if (!instances)
 		return NULL;
 	nx_reader_free(instances->reader);
+	nx_buf_done(&instances->unpacked);
 	free(instances->items);
 	free(instances->origins);
 	dataset_done(instances);

@@ -41,6 +41,7 @@ struct nx_instances {
 	size_t cap;
 	int64_t series_id;        /* of a selection of one whole series, else 0 */
 	struct nx_slice record;   /* what is left of its series record; n 0: there is none */
+	struct nx_buf unpacked;   /* a piece of it */
 	size_t at;                /* the current one */
 	struct nx_reader *reader; /* of it */
 

@@ -197,6 +197,7 @@ void series_record_find(
 {
 	if (x->n < NX_SERIES_RECORD_MIN || !instances_subject(x))
 		return;
+	nx_buf_init(&x->unpacked, PIECE_MAX, NX_BUF_WIPE);
 	if (record_read(r, collection->id, x, &x->record))
 		series_record_used(r);
 	else
@@ -228,7 +229,7 @@ static nx_rc piece_open(struct nx_rd *rd, uint64_t *ret_n, struct nx_buf *json, 
 	if (!nx_rd_varint(rd, ret_n) || !nx_rd_varint(rd, &len) || !nx_rd_blob(rd, &packed) ||
 		len > PIECE_MAX || *ret_n == 0)
 		return nx_err_set(err, NX_E_CORRUPT, "a series record is not well formed");
-	nx_buf_clear(json);
+	json->len = 0; /* what is there is written over, and wiped at the end */
 	to = nx_buf_reserve(json, (size_t)len);
 	if (!to)
 		return nx_buf_check(json, err);
@@ -241,21 +242,22 @@ static nx_rc piece_open(struct nx_rd *rd, uint64_t *ret_n, struct nx_buf *json, 
 nx_rc series_record_next(struct nx_instances *x, size_t i, size_t enough, const char *base_url,
 	struct nx_buf *out, size_t *ret_next, struct nx_err *err)
 {
-	NX_AUTO_DONE(nx_buf) json;
 	struct nx_rd rd = nx_rd(x->record);
 	size_t from = out->len;
 	nx_rc rc = NX_OK;
 
-	nx_buf_init(&json, PIECE_MAX, NX_BUF_WIPE);
+	/* At once what is likely to come: growing by and by copies and wipes it again and again. */
+	if (enough <= 4 * PIECE_LEN && out->max - out->len >= enough + PIECE_LEN)
+		(void)nx_buf_reserve(out, enough + PIECE_LEN);
 	for (size_t first = i; rd.n && out->len - from < enough && !rc;) {
 		uint64_t n = 0;
 
-		rc = piece_open(&rd, &n, &json, err);
+		rc = piece_open(&rd, &n, &x->unpacked, err);
 		if (rc)
 			break;
 		if (i != first)
 			nx_buf_put_u8(out, ',');
-		json_put(out, nx_buf_slice(&json), base_url);
+		json_put(out, nx_buf_slice(&x->unpacked), base_url);
 		i += n;
 	}
 	if (!rc && (i > x->n || (!rd.n && i != x->n)))
