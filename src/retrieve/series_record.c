@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/limits.h"
+#include "base/log.h"
 #include "base/rd.h"
 #include "retrieve/instances_priv.h"
 
@@ -172,36 +173,47 @@ static bool record_fits(const struct nx_instances *x, struct nx_slice record, st
 	return true;
 }
 
-static bool record_read(struct nx_retrieve *r, int64_t collection, const struct nx_instances *x,
-	struct nx_slice *ret)
+/* NX_E_NOENT: there is none, or it is of other instances. */
+static nx_rc record_read(struct nx_retrieve *r, int64_t collection, const struct nx_instances *x,
+	struct nx_slice *ret, struct nx_err *err)
 {
 	struct nx_slice record;
 	struct nx_recipe *recipe;
 	struct nx_item item;
-	struct nx_err err;
 	char name[NAME_MAX_LEN];
+	nx_rc rc;
 
 	name_of(x->series_id, name);
-	return !nx_cat_item_latest(
-		       x->cat, collection, instances_subject(x), name, x->arena, &item, &err) &&
-		item.state == NX_ITEM_DERIVED &&
-		!nx_archive_recipe(r->archive, &item, x->arena, &recipe, &err) &&
-		recipe->n_blobs == 1 &&
-		!nx_archive_read_blob(r->archive, &item, &recipe->blobs[0], RECORD_MAX, x->arena,
-			&record, &err) &&
-		record_fits(x, record, ret);
+	rc = nx_cat_item_latest(
+		x->cat, collection, instances_subject(x), name, x->arena, &item, err);
+	if (!rc)
+		rc = nx_archive_recipe(r->archive, &item, x->arena, &recipe, err);
+	if (!rc)
+		rc = nx_archive_read_blob(
+			r->archive, &item, &recipe->blobs[0], RECORD_MAX, x->arena, &record, err);
+	if (!rc && !record_fits(x, record, ret))
+		rc = nx_err_set(err, NX_E_NOENT, "the series record is of other instances");
+	return rc;
 }
 
 void series_record_find(
 	struct nx_retrieve *r, const struct nx_collection *collection, struct nx_instances *x)
 {
+	struct nx_err err;
+	nx_rc rc;
+
 	if (x->n < NX_SERIES_RECORD_MIN || !instances_subject(x))
 		return;
 	nx_buf_init(&x->unpacked, PIECE_MAX, NX_BUF_WIPE);
-	if (record_read(r, collection->id, x, &x->record))
+	rc = record_read(r, collection->id, x, &x->record, &err);
+	if (!rc) {
 		series_record_used(r);
-	else
-		series_record_ask(r, collection->name, x->series_id);
+		return;
+	}
+	/* The headers themselves are read instead; damage is for the operator to know. */
+	if (rc != NX_E_NOENT)
+		nx_log_err(NX_LOG_WARN, "retrieve", "series.record", &err);
+	series_record_ask(r, collection->name, x->series_id);
 }
 
 static void json_put(struct nx_buf *out, struct nx_slice json, const char *base_url)
