@@ -137,10 +137,21 @@ struct nx_selection_keys {
 NX_NODISCARD nx_rc nx_retrieve_open_keys(struct nx_retrieve *retrieve,
 	const struct nx_principal *who, const struct nx_selection_keys *sel,
 	struct nx_instances **ret, struct nx_err *err);
+/* Items by their numbers, in this order; what is no live instance of the collection is left out. */
+struct nx_selection_items {
+	const char *collection;
+	const int64_t *items;
+	size_t n;
+	const char *to;
+};
+NX_NODISCARD nx_rc nx_retrieve_open_items(struct nx_retrieve *retrieve,
+	const struct nx_principal *who, const struct nx_selection_items *sel,
+	struct nx_instances **ret, struct nx_err *err);
 struct nx_instances *nx_instances_free(struct nx_instances *instances);
 NX_DEFINE_AUTO(nx_instances);
 size_t nx_instances_n(const struct nx_instances *instances);
 struct nx_instance_info { /* strings last as long as the selection */
+	int64_t item;
 	const char *study;
 	const char *series;
 	const char *sop_class;
