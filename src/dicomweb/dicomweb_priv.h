@@ -43,9 +43,9 @@ struct dw_call {
 
 NX_NODISCARD nx_rc dw_call_init(
 	struct nx_http_req *req, struct dw_call *ret_call, struct nx_err *err);
-/* {study}, {series}, {instance} of the path, as far as `level` goes.  NX_E_INVAL: no UIDs. */
-NX_NODISCARD nx_rc dw_selection(const struct dw_call *call, enum nx_query_level level,
-	struct nx_selection *ret, struct nx_err *err);
+/* {study}, {series}, {instance}: those that the route's path has.  NX_E_INVAL: no UIDs. */
+NX_NODISCARD nx_rc dw_selection(
+	const struct dw_call *call, struct nx_selection *ret, struct nx_err *err);
 /* Index of the offer for `accept` in query or header (PS3.18 8.3.3.1).  NX_E_NOT_ACCEPTABLE. */
 NX_NODISCARD nx_rc dw_accept(const struct dw_call *call, const char *const *offers, size_t n,
 	size_t *ret_i, struct nx_err *err);
@@ -190,25 +190,13 @@ void dw_xml_end(const char *boundary, struct nx_buf *out);
 /* ---- handlers, for the table in routes.c ---- */
 
 nx_rc dw_store(struct nx_http_req *req, struct nx_err *err);
-nx_rc dw_store_in_study(struct nx_http_req *req, struct nx_err *err);
-nx_rc dw_find_studies(struct nx_http_req *req, struct nx_err *err);
-nx_rc dw_find_series(struct nx_http_req *req, struct nx_err *err);
-nx_rc dw_find_series_of_study(struct nx_http_req *req, struct nx_err *err);
-nx_rc dw_find_instances(struct nx_http_req *req, struct nx_err *err);
-nx_rc dw_find_instances_of_study(struct nx_http_req *req, struct nx_err *err);
-nx_rc dw_find_instances_of_series(struct nx_http_req *req, struct nx_err *err);
-nx_rc dw_get_study(struct nx_http_req *req, struct nx_err *err);
-nx_rc dw_get_series(struct nx_http_req *req, struct nx_err *err);
-nx_rc dw_get_instance(struct nx_http_req *req, struct nx_err *err);
+nx_rc dw_find(struct nx_http_req *req, struct nx_err *err);
+nx_rc dw_get_instances(struct nx_http_req *req, struct nx_err *err);
 nx_rc dw_get_uri(struct nx_http_req *req, struct nx_err *err);
 nx_rc dw_get_frames(struct nx_http_req *req, struct nx_err *err);
 nx_rc dw_get_bulkdata(struct nx_http_req *req, struct nx_err *err);
-nx_rc dw_metadata_study(struct nx_http_req *req, struct nx_err *err);
-nx_rc dw_metadata_series(struct nx_http_req *req, struct nx_err *err);
-nx_rc dw_metadata_instance(struct nx_http_req *req, struct nx_err *err);
-nx_rc dw_delete_study(struct nx_http_req *req, struct nx_err *err);
-nx_rc dw_delete_series(struct nx_http_req *req, struct nx_err *err);
-nx_rc dw_delete_instance(struct nx_http_req *req, struct nx_err *err);
+nx_rc dw_metadata(struct nx_http_req *req, struct nx_err *err);
+nx_rc dw_delete(struct nx_http_req *req, struct nx_err *err);
 nx_rc dw_capabilities(struct nx_http_req *req, struct nx_err *err);
 
 #endif
