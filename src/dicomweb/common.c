@@ -201,6 +201,15 @@ nx_rc dw_range(const struct dw_call *call, const char *etag, uint64_t size, uint
 	return NX_OK;
 }
 
+void dw_warn(const struct dw_call *call, const char *text, const char *names)
+{
+	const char *warning = nx_arena_printf(nx_http_arena(call->req), "299 %s \"%s%s\"",
+		call->base_url, text, names ? names : "");
+
+	if (warning)
+		nx_http_set_header(call->req, "Warning", warning);
+}
+
 bool dw_media_is(const char *content_type, const char *media)
 {
 	size_t n = strlen(media);

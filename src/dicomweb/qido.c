@@ -163,16 +163,6 @@ static nx_rc path_read(struct dw_query *query, const struct dw_call *call, struc
 	return rc;
 }
 
-/* RFC 7234 5.5, PS3.18 8.5: 299 and who says it. */
-static void warn(const struct dw_call *call, const char *text, const char *names)
-{
-	const char *warning = nx_arena_printf(nx_http_arena(call->req), "299 %s \"%s%s\"",
-		call->base_url, text, names ? names : "");
-
-	if (warning)
-		nx_http_set_header(call->req, "Warning", warning);
-}
-
 static nx_rc search(
 	const struct dw_call *call, struct dw_query *query, struct nx_buf *out, struct nx_err *err)
 {
@@ -195,9 +185,9 @@ static nx_rc search(
 		call->mount->retrieve, call->who, &find, &form, out, &more, err);
 
 	if (!rc && more)
-		warn(call, "There are additional results that can be requested", NULL);
+		dw_warn(call, "There are additional results that can be requested", NULL);
 	if (!rc && query->ignored.len)
-		warn(call, "These attributes are not matched: ", nx_buf_cstr(&query->ignored));
+		dw_warn(call, "These attributes are not matched: ", nx_buf_cstr(&query->ignored));
 	return rc;
 }
 

@@ -267,7 +267,7 @@ static nx_rc prepare(
 	struct nx_instance_info info;
 	const char *ts_uid, *salt;
 	char etag[72];
-	nx_rc rc = nx_frame_reader_open(b->instances, &b->reader, err);
+	nx_rc rc = nx_frame_reader_open(b->instances, 0, &b->reader, err);
 
 	if (!rc)
 		rc = nx_frame_reader_select(b->reader, b->frames, b->n, err);
