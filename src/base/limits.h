@@ -30,6 +30,8 @@
 #define NX_LIMIT_PIXEL_KEPT      (64ull * NX_MIB) /* a worker that waits keeps for the next frame */
 #define NX_LIMIT_PIXEL_LUT       65536u           /* entries of one look-up table */
 #define NX_LIMIT_PIXEL_RENDERED  (256ull * NX_MIB) /* one rendered frame */
+#define NX_LIMIT_VIEWPORT        (32u * NX_MIB)    /* pixels that an image is made to fit into */
+#define NX_LIMIT_RENDERED_PARTS  100000u           /* images of one answer */
 
 /* Quarantine of one collection, where the site says nothing else. */
 #define NX_LIMIT_QUARANTINE_ITEMS 10000u

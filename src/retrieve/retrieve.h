@@ -37,6 +37,10 @@ void nx_retrieve_study_ready(struct nx_retrieve *retrieve, int64_t study);
 struct nx_retrieve_stats {
 	uint64_t records_made; /* series records, since the start */
 	uint64_t records_used;
+	uint64_t frames; /* that workers decoded or encoded, also with an error */
+	uint64_t workers_started;
+	uint64_t workers_died;   /* of a frame */
+	uint64_t workers_killed; /* for their time */
 };
 void nx_retrieve_stats(struct nx_retrieve *retrieve, struct nx_retrieve_stats *ret);
 

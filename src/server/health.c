@@ -89,6 +89,14 @@ static void retrieve_metrics(struct nx_server *server, struct nx_buf *out)
 		"Series whose metadata was made ready", "", true, s.records_made);
 	nx_metric(out, "narthex_series_records_used_total", "counter",
 		"Answers given from such metadata", "", true, s.records_used);
+	nx_metric(out, "narthex_pixel_frames_total", "counter",
+		"Frames decoded or encoded by workers", "", true, s.frames);
+	nx_metric(out, "narthex_pixel_workers_started_total", "counter",
+		"Processes started to do so", "", true, s.workers_started);
+	nx_metric(out, "narthex_pixel_workers_died_total", "counter", "Those that died of a frame",
+		"", true, s.workers_died);
+	nx_metric(out, "narthex_pixel_workers_killed_total", "counter",
+		"Those that took too long for a frame", "", true, s.workers_killed);
 }
 
 static nx_rc forward_metrics(struct nx_server *server, struct nx_buf *out, struct nx_err *err)
