@@ -77,6 +77,9 @@ nx_rc prepare_removes(
 			run.item = item;
 		if (!rc)
 			rc = state_set(g, &item, err);
+		if (!rc)
+			rc = feed_note(
+				g, item.collection, NX_FEED_DELETE, item.subject, item.id, err);
 	}
 	return rc ? rc : run_end(a, g, &run, err);
 }

@@ -86,6 +86,7 @@ enum nx_table {
 		       domain */
 	NX_T_CONFLICT,
 	NX_T_DESTINATION, /* DICOM peers that instances are sent to */
+	NX_T_FEED,        /* what became of instances, numbered by collection */
 	NX_T_COUNT_
 };
 
@@ -417,6 +418,23 @@ struct nx_conflict_row { /* a second object under a name that was taken */
 	int64_t state; /* 1 open, 2 settled */
 };
 
+enum nx_feed_action {
+	NX_FEED_CREATE = 1,
+	NX_FEED_UPDATE, /* a new version of what was there */
+	NX_FEED_DELETE,
+	NX_FEED_ERASE /* everything of the subject; no item is named */
+};
+
+/* Nothing here tells who or what it was: the item's rows do, until they are erased. */
+struct nx_feed_row {
+	int64_t collection;
+	int64_t number; /* 1, 2, ... without a gap */
+	int64_t time_us;
+	int64_t action; /* enum nx_feed_action */
+	int64_t subject;
+	int64_t item;
+};
+
 /* ---- look-ups; NX_E_NOENT when there is none ---- */
 
 NX_NODISCARD nx_rc nx_cat_collection(struct nx_cat *cat, const char *name, struct nx_arena *arena,
@@ -493,6 +511,9 @@ NX_NODISCARD nx_rc nx_cat_series_all(struct nx_cat *cat, int64_t after_id, unsig
 NX_NODISCARD nx_rc nx_cat_quarantine(struct nx_cat *cat, int64_t after_id, int64_t collection,
 	int64_t reason, unsigned limit, nx_cat_row_fn fn, void *payload, struct nx_err *err);
 NX_NODISCARD nx_rc nx_cat_conflicts(struct nx_cat *cat, int64_t after_id, int64_t collection,
+	unsigned limit, nx_cat_row_fn fn, void *payload, struct nx_err *err);
+/* struct nx_feed_row of a collection by number. */
+NX_NODISCARD nx_rc nx_cat_feed(struct nx_cat *cat, int64_t collection, int64_t after,
 	unsigned limit, nx_cat_row_fn fn, void *payload, struct nx_err *err);
 NX_NODISCARD nx_rc nx_cat_packs(
 	struct nx_cat *cat, nx_cat_row_fn fn, void *payload, struct nx_err *err);
@@ -602,6 +623,8 @@ NX_NODISCARD nx_rc nx_op_put_release(
 	const struct nx_release_row *row, struct nx_arena *arena, struct nx_op *ret);
 NX_NODISCARD nx_rc nx_op_put_lease(
 	const struct nx_lease_row *row, struct nx_arena *arena, struct nx_op *ret);
+NX_NODISCARD nx_rc nx_op_put_feed(
+	const struct nx_feed_row *row, struct nx_arena *arena, struct nx_op *ret);
 NX_NODISCARD nx_rc nx_op_put_conflict(
 	const struct nx_conflict_row *row, struct nx_arena *arena, struct nx_op *ret);
 /* The struct of a generic row (nx_cat_rows, nx_op_parse) of that table; `ret_row` is the struct

@@ -18,7 +18,7 @@
 struct cat_vfs;
 
 enum {
-	CAT_SCHEMA = 4, /* version this program writes: the highest `since` below */
+	CAT_SCHEMA = 5, /* version this program writes: the highest `since` below */
 	CAT_PAGE = 4096,
 	CAT_RESERVE = 32, /* bytes of a page that are not SQLite's: nonce, tag, epoch */
 	CAT_INDEX_COLS = 4,
@@ -114,6 +114,7 @@ enum cat_stmt {
 	CAT_S_PACKS,
 	CAT_S_QUARANTINE,
 	CAT_S_CONFLICTS,
+	CAT_S_FEED,
 	CAT_S_COUNT_
 };
 

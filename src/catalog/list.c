@@ -134,6 +134,14 @@ nx_rc nx_cat_conflicts(struct nx_cat *cat, int64_t after_id, int64_t collection,
 	return list(cat, CAT_S_CONFLICTS, args, 3, fn, payload, err);
 }
 
+nx_rc nx_cat_feed(struct nx_cat *cat, int64_t collection, int64_t after, unsigned limit,
+	nx_cat_row_fn fn, void *payload, struct nx_err *err)
+{
+	struct nx_val args[] = {nx_val_int(collection), nx_val_int(after), nx_val_int(limit)};
+
+	return list(cat, CAT_S_FEED, args, 3, fn, payload, err);
+}
+
 nx_rc nx_cat_objects(struct nx_cat *cat, int64_t collection, const char *prefix, const char *after,
 	unsigned limit, nx_cat_row_fn fn, void *payload, struct nx_err *err)
 {

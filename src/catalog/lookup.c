@@ -53,6 +53,8 @@ static const struct {
 		"ORDER BY id LIMIT ?4"},
 	[CAT_S_CONFLICTS] = {NX_T_CONFLICT,
 		"WHERE id > ?1 AND (?2 = 0 OR collection = ?2) ORDER BY id LIMIT ?3"},
+	[CAT_S_FEED] = {NX_T_FEED,
+		"WHERE collection = ?1 AND number > ?2 ORDER BY number LIMIT ?3"},
 };
 
 const struct cat_table *nx_cat_stmt_table(enum cat_stmt which)

@@ -312,6 +312,15 @@ static const struct cat_index conflict_idx[] = {
 	{.name = "conflict_collection", .cols = {1, 6}, .n_cols = 2, .since = 1},
 };
 
+static const struct cat_column feed_cols[] = {
+	INT(nx_feed_row, collection),
+	INT(nx_feed_row, number),
+	INT(nx_feed_row, time_us),
+	INT(nx_feed_row, action),
+	INT(nx_feed_row, subject),
+	INT(nx_feed_row, item),
+};
+
 /* `word` names the table, its columns and its struct. */
 #define TABLE(word, row, pk, cluster) TABLE_SINCE(word, row, pk, cluster, 1)
 #define TABLE_SINCE(word, row, pk, cluster, version)                             \
@@ -342,6 +351,7 @@ static const struct cat_table tables[NX_T_COUNT_] = {
 	[NX_T_VAULT] = {TABLE(vault, nx_vault_row, 1, true)},
 	[NX_T_CONFLICT] = {TABLE(conflict, nx_conflict_row, 1, false), INDEXED(conflict)},
 	[NX_T_DESTINATION] = {TABLE_SINCE(destination, nx_destination_row, 1, true, 4)},
+	[NX_T_FEED] = {TABLE_SINCE(feed, nx_feed_row, 2, true, 5)},
 };
 
 /* Running totals of live items, so that nx_cat_counts() never scans. */

@@ -206,6 +206,8 @@ nx_rc dw_get_bulkdata(struct nx_http_req *req, struct nx_err *err);
 nx_rc dw_metadata_study(struct nx_http_req *req, struct nx_err *err);
 nx_rc dw_metadata_series(struct nx_http_req *req, struct nx_err *err);
 nx_rc dw_metadata_instance(struct nx_http_req *req, struct nx_err *err);
+nx_rc dw_changefeed(struct nx_http_req *req, struct nx_err *err);
+nx_rc dw_changefeed_latest(struct nx_http_req *req, struct nx_err *err);
 nx_rc dw_delete_study(struct nx_http_req *req, struct nx_err *err);
 nx_rc dw_delete_series(struct nx_http_req *req, struct nx_err *err);
 nx_rc dw_delete_instance(struct nx_http_req *req, struct nx_err *err);

@@ -97,6 +97,24 @@ NX_NODISCARD nx_rc nx_retrieve_find_dicom(struct nx_retrieve *retrieve,
 /* Do results of this level have the attribute? */
 bool nx_retrieve_find_gives(unsigned level, uint32_t tag);
 
+/* ---- the change feed: what became of the instances of a collection ---- */
+
+struct nx_feed_ask {
+	const char *collection;
+	bool latest;     /* the last entry alone, no array; nothing where there is none */
+	int64_t after;   /* the number of the last entry that is known */
+	unsigned limit;  /* 0: 100; at most 1000 */
+	int64_t wait_us; /* for an entry, where there is none yet */
+};
+/*
+ * [{"Sequence","StudyInstanceUid","SeriesInstanceUid","SopInstanceUid","Action","Timestamp",
+ * "State","Subject"}]: numbers ascend without a gap, and everything that has one is committed.
+ * "Action" is Create, Update, Delete or Erase, "State" what became of the version since: current,
+ * replaced, deleted or erased; what is erased has no UIDs.
+ */
+NX_NODISCARD nx_rc nx_retrieve_feed(struct nx_retrieve *retrieve, const struct nx_principal *who,
+	const struct nx_feed_ask *ask, struct nx_buf *out, struct nx_err *err);
+
 /* ---- storage commitment ---- */
 
 struct nx_held {

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "archive/archive.h"
 #include "base/buf.h"
 #include "base/file.h"
 #include "base/json.h"
@@ -247,6 +248,7 @@ static void server_stop(struct nx_server *server)
 	atomic_store(&server->ready, false);
 	nx_notify("STOPPING=1\nSTATUS=stopping: what is in flight is finished");
 	nx_works_stop(server->site->works);
+	nx_archive_feed_over(server->site->archive);
 	listeners_stop(server);
 	server->completeness = nx_completeness_free(server->completeness);
 	if (server->auth && nx_admin_site_run(server->site->admin, false, &err))
