@@ -28,10 +28,7 @@ TESTS_ONLY = {
     "nx_pool_fault_powercut": "the faulty pool",
     "nx_retrieve_metadata": "all of it at once",
     **dict.fromkeys((
-        "nx_gif_add", "nx_gif_finish", "nx_gif_new", "nx_lut_expand", "nx_photometric_term", "nx_pixelbox_count",
-        "nx_pixelbox_decode", "nx_pixelbox_encode", "nx_pixelbox_new", "nx_render_color", "nx_render_crop",
-        "nx_render_gray", "nx_render_jpeg", "nx_render_overlay", "nx_render_palette", "nx_render_png",
-        "nx_render_resize"), "no service asks for rendered images or transcoding yet"),
+        "nx_photometric_term", "nx_pixelbox_encode"), "no service asks for transcoding yet"),
     "nx_tls_make_client": "certificates of peers",
 }
 

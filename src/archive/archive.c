@@ -51,7 +51,8 @@ static nx_rc ledger_open(
 
 /* Tables whose rows get their number from nx_archive_next_id(). */
 static const enum nx_table numbered[] = {NX_T_COLLECTION, NX_T_STUDY, NX_T_SERIES, NX_T_ITEM,
-	NX_T_BLOB, NX_T_EVENT, NX_T_QUARANTINE, NX_T_RELEASE, NX_T_JOB, NX_T_CONFLICT};
+	NX_T_BLOB, NX_T_EVENT, NX_T_QUARANTINE, NX_T_RELEASE, NX_T_JOB, NX_T_CONFLICT,
+	NX_T_DELIVERY};
 
 static nx_rc ids_load(struct nx_archive *a, struct nx_err *err)
 {
@@ -230,6 +231,11 @@ void nx_archive_stats(struct nx_archive *archive, struct nx_archive_stats *ret)
 	*ret = archive->stats;
 	ret->queue = archive->queue_len;
 	(void)pthread_mutex_unlock(&archive->lock);
+}
+
+void nx_archive_on_stored(struct nx_archive *archive, const struct nx_stored_watch *watch)
+{
+	archive->on_stored = watch ? *watch : (struct nx_stored_watch){0};
 }
 
 void nx_archive_on_study(

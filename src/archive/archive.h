@@ -66,6 +66,25 @@ void nx_archive_barrier(struct nx_archive *archive);
  * before the change is durable: note it, and look later.  Called before anything is committed. */
 void nx_archive_on_study(
 	struct nx_archive *archive, void (*fn)(void *payload, int64_t study), void *payload);
+/*
+ * Have rows made for every instance that is stored, in the group that stores it: both are durable,
+ * or neither.  Set before anything is committed; NULL: nobody wants any.
+ */
+struct nx_stored {
+	const struct nx_put *put; /* with what the commit has set */
+	uint64_t subject;
+	uint32_t domain;
+};
+struct nx_stored_watch {
+	/* From the committer's thread: it must not wait.  The operations are from `arena`; a
+	 * failure is the put's. */
+	nx_rc (*rows)(void *payload, const struct nx_stored *stored, struct nx_arena *arena,
+		struct nx_op **ret_ops, size_t *ret_n, struct nx_err *err);
+	/* A group with such rows is durable: they are there after nx_archive_barrier(). */
+	void (*durable)(void *payload);
+	void *payload;
+};
+void nx_archive_on_stored(struct nx_archive *archive, const struct nx_stored_watch *watch);
 /* Returns when the collection's change feed has a number higher than `after`, which was its last
  * one when it was looked at, or after `wait_us`, or when all waiting is over. */
 void nx_archive_feed_wait(
@@ -206,6 +225,7 @@ struct nx_put {
 	 * of its name, is in no query, and goes with the subject.  study and series are NULL. */
 	bool derived;
 	const struct nx_item *item; /* name, type, ts_uid, number, rows, columns, frames, size */
+	const char *source;         /* AE title that it came from; NULL: from elsewhere */
 	struct nx_blob **blobs;     /* new ones first ... */
 	size_t n_blobs;
 	const struct nx_recipe_blob

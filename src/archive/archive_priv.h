@@ -310,6 +310,7 @@ struct group {
 	struct feed_note *feed; /* newest first; in arena */
 	struct group_mark mark;
 	struct undo *undo; /* what happened to the caches since, newest first; in arena */
+	bool watched;      /* has rows that somebody wanted for what is stored */
 	bool written;      /* bytes of it may be on the medium */
 };
 
@@ -357,6 +358,7 @@ struct nx_archive {
 	/* Set before anything is committed. */
 	void (*on_study)(void *payload, int64_t study);
 	void *on_study_payload;
+	struct nx_stored_watch on_stored;
 
 	bool replayed; /* catalog and ledger hold every group there is */
 	bool running;

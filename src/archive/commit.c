@@ -555,6 +555,8 @@ static bool group_run(struct nx_archive *a, struct nx_change **list)
 	nx_ledger_commit(a->ledger, g->seq);
 	group_count(a, g, good, began_us);
 	answer_list(good, NX_OK, NULL);
+	if (g->watched && a->on_stored.durable)
+		a->on_stored.durable(a->on_stored.payload);
 	backlog_add(a, g);
 	good_end = backlog_apply(a, false, list);
 	cache_trim(&a->cache, erase);

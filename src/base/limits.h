@@ -30,6 +30,8 @@
 #define NX_LIMIT_PIXEL_KEPT      (64ull * NX_MIB) /* a worker that waits keeps for the next frame */
 #define NX_LIMIT_PIXEL_LUT       65536u           /* entries of one look-up table */
 #define NX_LIMIT_PIXEL_RENDERED  (256ull * NX_MIB) /* one rendered frame */
+#define NX_LIMIT_VIEWPORT        (32u * NX_MIB)    /* pixels that an image is made to fit into */
+#define NX_LIMIT_RENDERED_PARTS  100000u           /* images of one answer */
 
 /* Quarantine of one collection, where the site says nothing else. */
 #define NX_LIMIT_QUARANTINE_ITEMS 10000u
@@ -89,6 +91,12 @@
 #define NX_LIMIT_QUERY_KEYS   64u
 #define NX_LIMIT_QUERY_VALUES 4096u /* values of all lists of one query */
 #define NX_LIMIT_FEED_WAIT_S  60    /* a question for changes waits for an answer */
+
+/* Forwarding. */
+#define NX_LIMIT_FORWARD_RULES      256u
+#define NX_LIMIT_FORWARD_CONDITIONS 16u   /* of one rule */
+#define NX_LIMIT_FORWARD_PATTERN    1024u /* bytes of one condition's values */
+#define NX_LIMIT_FORWARD_WORKERS    64u   /* destinations that are served at a time */
 
 /* Catalog. */
 #define NX_LIMIT_OP_VALUES 64u /* values of one row operation */

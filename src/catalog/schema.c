@@ -312,6 +312,34 @@ static const struct cat_index conflict_idx[] = {
 	{.name = "conflict_collection", .cols = {1, 6}, .n_cols = 2, .since = 1},
 };
 
+static const struct cat_column forward_cols[] = {
+	TEXT(nx_forward_row, name),
+	TEXT(nx_forward_row, collection),
+	TEXT(nx_forward_row, destination),
+	TEXT(nx_forward_row, conditions),
+	INT(nx_forward_row, created_us),
+};
+
+static const struct cat_column delivery_cols[] = {
+	INT(nx_delivery_row, id),
+	INT(nx_delivery_row, kind),
+	TEXT(nx_delivery_row, destination),
+	INT(nx_delivery_row, state),
+	INT(nx_delivery_row, due_us),
+	INT(nx_delivery_row, tries),
+	INT(nx_delivery_row, collection),
+	INT(nx_delivery_row, subject),
+	INT(nx_delivery_row, item),
+	TEXT(nx_delivery_row, principal),
+	INT(nx_delivery_row, status),
+	INT(nx_delivery_row, code),
+	INT(nx_delivery_row, created_us),
+};
+static const struct cat_index delivery_idx[] = {
+	{.name = "delivery_due", .cols = {2, 4}, .n_cols = 2, .since = 5, .where = "state < 3"},
+	{.name = "delivery_subject", .cols = {7}, .n_cols = 1, .since = 5},
+};
+
 static const struct cat_column feed_cols[] = {
 	INT(nx_feed_row, collection),
 	INT(nx_feed_row, number),
@@ -351,7 +379,9 @@ static const struct cat_table tables[NX_T_COUNT_] = {
 	[NX_T_VAULT] = {TABLE(vault, nx_vault_row, 1, true)},
 	[NX_T_CONFLICT] = {TABLE(conflict, nx_conflict_row, 1, false), INDEXED(conflict)},
 	[NX_T_DESTINATION] = {TABLE_SINCE(destination, nx_destination_row, 1, true, 4)},
-	[NX_T_FEED] = {TABLE_SINCE(feed, nx_feed_row, 2, true, 5)},
+	[NX_T_FORWARD] = {TABLE_SINCE(forward, nx_forward_row, 1, true, 5)},
+	[NX_T_DELIVERY] = {TABLE_SINCE(delivery, nx_delivery_row, 1, false, 5), INDEXED(delivery)},
+	[NX_T_FEED] = {TABLE_SINCE(feed, nx_feed_row, 2, true, 6)},
 };
 
 /* Running totals of live items, so that nx_cat_counts() never scans. */

@@ -82,23 +82,22 @@ nx_rc dw_call_init(struct nx_http_req *req, struct dw_call *ret_call, struct nx_
 static nx_rc uid_param(
 	const struct dw_call *call, const char *name, const char **ret, struct nx_err *err)
 {
-	const char *uid = nx_http_param(call->req, name);
+	const char *uid = nx_http_param_find(call->req, name);
 
-	if (!nx_uid_valid(uid, strlen(uid)))
+	if (uid && !nx_uid_valid(uid, strlen(uid)))
 		return nx_err_set(err, NX_E_INVAL, "%s of the path is no UID", name);
 	*ret = uid;
 	return NX_OK;
 }
 
-nx_rc dw_selection(const struct dw_call *call, enum nx_query_level level, struct nx_selection *ret,
-	struct nx_err *err)
+nx_rc dw_selection(const struct dw_call *call, struct nx_selection *ret, struct nx_err *err)
 {
 	struct nx_selection sel = {.collection = call->collection};
 	nx_rc rc = uid_param(call, "study", &sel.study, err);
 
-	if (!rc && level >= NX_LEVEL_SERIES)
+	if (!rc)
 		rc = uid_param(call, "series", &sel.series, err);
-	if (!rc && level >= NX_LEVEL_INSTANCE)
+	if (!rc)
 		rc = uid_param(call, "instance", &sel.instance, err);
 	if (!rc)
 		*ret = sel;
@@ -200,6 +199,15 @@ nx_rc dw_range(const struct dw_call *call, const char *etag, uint64_t size, uint
 		(unsigned long long)(*ret_off + *ret_len - 1), (unsigned long long)size);
 	nx_http_set_header(call->req, "Content-Range", text);
 	return NX_OK;
+}
+
+void dw_warn(const struct dw_call *call, const char *text, const char *names)
+{
+	const char *warning = nx_arena_printf(nx_http_arena(call->req), "299 %s \"%s%s\"",
+		call->base_url, text, names ? names : "");
+
+	if (warning)
+		nx_http_set_header(call->req, "Warning", warning);
 }
 
 bool dw_media_is(const char *content_type, const char *media)

@@ -17,6 +17,7 @@
 #include "dicomweb/dicomweb.h"
 #include "ingest/ingest.h"
 #include "ledger/ledger.h"
+#include "retrieve/render.h"
 #include "retrieve/retrieve.h"
 
 #define DW_DICOM_JSON "application/dicom+json"
@@ -43,9 +44,9 @@ struct dw_call {
 
 NX_NODISCARD nx_rc dw_call_init(
 	struct nx_http_req *req, struct dw_call *ret_call, struct nx_err *err);
-/* {study}, {series}, {instance} of the path, as far as `level` goes.  NX_E_INVAL: no UIDs. */
-NX_NODISCARD nx_rc dw_selection(const struct dw_call *call, enum nx_query_level level,
-	struct nx_selection *ret, struct nx_err *err);
+/* {study}, {series}, {instance}: those that the route's path has.  NX_E_INVAL: no UIDs. */
+NX_NODISCARD nx_rc dw_selection(
+	const struct dw_call *call, struct nx_selection *ret, struct nx_err *err);
 /* Index of the offer for `accept` in query or header (PS3.18 8.3.3.1).  NX_E_NOT_ACCEPTABLE. */
 NX_NODISCARD nx_rc dw_accept(const struct dw_call *call, const char *const *offers, size_t n,
 	size_t *ret_i, struct nx_err *err);
@@ -61,6 +62,8 @@ nx_rc dw_reply_known(const struct dw_call *call);
  * Content-Range. */
 NX_NODISCARD nx_rc dw_range(const struct dw_call *call, const char *etag, uint64_t size,
 	uint64_t *ret_off, uint64_t *ret_len, int *ret_status, struct nx_err *err);
+/* RFC 7234 5.5, PS3.18 8.5: 299 and who says it.  `names` may be NULL. */
+void dw_warn(const struct dw_call *call, const char *text, const char *names);
 /* Is `content_type` that media type, whatever its parameters? */
 bool dw_media_is(const char *content_type, const char *media);
 
@@ -123,18 +126,21 @@ struct dw_stream;
 
 /* Where the parts of a body come from. */
 struct dw_source {
+	/* UINT64_MAX: it will be known when the part has been gone to, or at its end. */
 	uint64_t (*len)(void *payload, size_t i);
 	/* The value of the part's Content-Type, and further header lines. */
 	void (*head)(void *payload, size_t i, struct nx_buf *out);
 	nx_rc (*at)(void *payload, size_t i, struct nx_err *err); /* go to it */
-	/* Of the part at hand; *ret_n is 0 only at its end. */
+	/* Of the part at hand, from where the last call ended; *ret_n is 0 only at its end. */
 	nx_rc (*read)(
 		void *payload, uint64_t off, void *p, size_t n, size_t *ret_n, struct nx_err *err);
 	void (*free)(void *payload);
 };
 
 /* `n` parts of multipart/related with `media` as its type, or one body where `media` is NULL; of
- * each `take` bytes from `from` (UINT64_MAX: all).  Takes the payload, also on failure. */
+ * each `take` bytes from `from` (UINT64_MAX: all).  Where lengths are not known it goes to the
+ * first part at once, so that what cannot be given is an error and no broken body.  Takes the
+ * payload, also on failure. */
 NX_NODISCARD nx_rc dw_stream_of(const struct dw_source *source, void *payload, size_t n,
 	const char *media, uint64_t from, uint64_t take, struct dw_stream **ret_stream,
 	struct nx_err *err);
@@ -173,6 +179,17 @@ NX_NODISCARD nx_rc dw_frame_list(const char *text, struct nx_arena *arena, uint3
  * ones that clients still name); NULL past the last. */
 const char *dw_frame_media(const char *ts_uid, size_t i);
 
+/* ---- rendering.c: parameters of rendered resources (PS3.18 8.3.5.1) ---- */
+
+/* "center,width,function"; "columns,rows,left,top,width,height", of which the first two are enough.
+ * NX_E_INVAL. */
+NX_NODISCARD nx_rc dw_window_parse(const char *text, struct nx_rendering *ret, struct nx_err *err);
+NX_NODISCARD nx_rc dw_viewport_parse(const char *text, struct nx_viewport *ret, struct nx_err *err);
+/* All of the request; what is not followed and may be passed over gets a Warning.  NX_E_INVAL,
+ * NX_E_NOT_ACCEPTABLE. */
+NX_NODISCARD nx_rc dw_rendering_read(
+	const struct dw_call *call, struct nx_rendering *ret, struct nx_err *err);
+
 /* ---- parts of XML: a body that is made piece by piece ---- */
 
 enum {
@@ -190,27 +207,17 @@ void dw_xml_end(const char *boundary, struct nx_buf *out);
 /* ---- handlers, for the table in routes.c ---- */
 
 nx_rc dw_store(struct nx_http_req *req, struct nx_err *err);
-nx_rc dw_store_in_study(struct nx_http_req *req, struct nx_err *err);
-nx_rc dw_find_studies(struct nx_http_req *req, struct nx_err *err);
-nx_rc dw_find_series(struct nx_http_req *req, struct nx_err *err);
-nx_rc dw_find_series_of_study(struct nx_http_req *req, struct nx_err *err);
-nx_rc dw_find_instances(struct nx_http_req *req, struct nx_err *err);
-nx_rc dw_find_instances_of_study(struct nx_http_req *req, struct nx_err *err);
-nx_rc dw_find_instances_of_series(struct nx_http_req *req, struct nx_err *err);
-nx_rc dw_get_study(struct nx_http_req *req, struct nx_err *err);
-nx_rc dw_get_series(struct nx_http_req *req, struct nx_err *err);
-nx_rc dw_get_instance(struct nx_http_req *req, struct nx_err *err);
+nx_rc dw_find(struct nx_http_req *req, struct nx_err *err);
+nx_rc dw_get_instances(struct nx_http_req *req, struct nx_err *err);
 nx_rc dw_get_uri(struct nx_http_req *req, struct nx_err *err);
 nx_rc dw_get_frames(struct nx_http_req *req, struct nx_err *err);
 nx_rc dw_get_bulkdata(struct nx_http_req *req, struct nx_err *err);
-nx_rc dw_metadata_study(struct nx_http_req *req, struct nx_err *err);
-nx_rc dw_metadata_series(struct nx_http_req *req, struct nx_err *err);
-nx_rc dw_metadata_instance(struct nx_http_req *req, struct nx_err *err);
 nx_rc dw_changefeed(struct nx_http_req *req, struct nx_err *err);
 nx_rc dw_changefeed_latest(struct nx_http_req *req, struct nx_err *err);
-nx_rc dw_delete_study(struct nx_http_req *req, struct nx_err *err);
-nx_rc dw_delete_series(struct nx_http_req *req, struct nx_err *err);
-nx_rc dw_delete_instance(struct nx_http_req *req, struct nx_err *err);
+nx_rc dw_rendered(struct nx_http_req *req, struct nx_err *err);
+nx_rc dw_thumbnail(struct nx_http_req *req, struct nx_err *err);
+nx_rc dw_metadata(struct nx_http_req *req, struct nx_err *err);
+nx_rc dw_delete(struct nx_http_req *req, struct nx_err *err);
 nx_rc dw_capabilities(struct nx_http_req *req, struct nx_err *err);
 
 #endif

@@ -146,32 +146,21 @@ static nx_rc params_read(struct dw_query *query, const struct dw_call *call, str
 }
 
 /* The UIDs of the path are keys, too; what is above them needs no repeating in every result. */
-static nx_rc path_read(struct dw_query *query, const struct dw_call *call, bool study, bool series,
-	struct nx_err *err)
+static nx_rc path_read(struct dw_query *query, const struct dw_call *call, struct nx_err *err)
 {
 	struct nx_arena *arena = nx_http_arena(call->req);
 	struct nx_selection sel;
-	nx_rc rc = NX_OK;
+	nx_rc rc = dw_selection(call, &sel, err);
 
-	query->with_study = !study;
-	query->with_series = !series;
-	if (study)
-		rc = dw_selection(call, series ? NX_LEVEL_SERIES : NX_LEVEL_STUDY, &sel, err);
-	if (!rc && study)
+	if (rc)
+		return rc;
+	query->with_study = !sel.study;
+	query->with_series = !sel.series;
+	if (sel.study)
 		rc = key_add(query, NX_TAG_STUDY_INSTANCE_UID, sel.study, arena, err);
-	if (!rc && series)
+	if (!rc && sel.series)
 		rc = key_add(query, NX_TAG_SERIES_INSTANCE_UID, sel.series, arena, err);
 	return rc;
-}
-
-/* RFC 7234 5.5, PS3.18 8.5: 299 and who says it. */
-static void warn(const struct dw_call *call, const char *text, const char *names)
-{
-	const char *warning = nx_arena_printf(nx_http_arena(call->req), "299 %s \"%s%s\"",
-		call->base_url, text, names ? names : "");
-
-	if (warning)
-		nx_http_set_header(call->req, "Warning", warning);
 }
 
 static nx_rc search(
@@ -196,9 +185,9 @@ static nx_rc search(
 		call->mount->retrieve, call->who, &find, &form, out, &more, err);
 
 	if (!rc && more)
-		warn(call, "There are additional results that can be requested", NULL);
+		dw_warn(call, "There are additional results that can be requested", NULL);
 	if (!rc && query->ignored.len)
-		warn(call, "These attributes are not matched: ", nx_buf_cstr(&query->ignored));
+		dw_warn(call, "These attributes are not matched: ", nx_buf_cstr(&query->ignored));
 	return rc;
 }
 
@@ -225,8 +214,7 @@ static nx_rc xml_reply(const struct dw_call *call, const struct nx_buf *json, st
 	return rc ? rc : nx_http_reply(call->req, 200, type, nx_buf_slice(&out));
 }
 
-static nx_rc answer(const struct dw_call *call, struct dw_query *query, bool study, bool series,
-	struct nx_err *err)
+static nx_rc answer(const struct dw_call *call, struct dw_query *query, struct nx_err *err)
 {
 	NX_AUTO_DONE(nx_buf) out;
 	size_t model = 0;
@@ -234,7 +222,7 @@ static nx_rc answer(const struct dw_call *call, struct dw_query *query, bool stu
 
 	nx_buf_init(&out, RESULT_MAX, NX_BUF_WIPE);
 	if (!rc)
-		rc = path_read(query, call, study, series, err);
+		rc = path_read(query, call, err);
 	if (!rc)
 		rc = params_read(query, call, err);
 	if (!rc)
@@ -247,8 +235,20 @@ static nx_rc answer(const struct dw_call *call, struct dw_query *query, bool stu
 	return nx_http_reply(call->req, 200, dw_models[model], nx_buf_slice(&out));
 }
 
-static nx_rc find(struct nx_http_req *req, enum nx_query_level level, bool study, bool series,
-	struct nx_err *err)
+/* What is searched for is the last word of the path. */
+static enum nx_query_level level_of(const char *path)
+{
+	static const char *const words[] = {[NX_LEVEL_STUDY] = "/studies",
+		[NX_LEVEL_SERIES] = "/series",
+		[NX_LEVEL_INSTANCE] = "/instances"};
+	unsigned level = NX_LEVEL_STUDY;
+
+	while (strcmp(strrchr(path, '/'), words[level]) != 0)
+		level++;
+	return level;
+}
+
+nx_rc dw_find(struct nx_http_req *req, struct nx_err *err)
 {
 	struct dw_query query;
 	struct dw_call call;
@@ -256,38 +256,8 @@ static nx_rc find(struct nx_http_req *req, enum nx_query_level level, bool study
 
 	if (rc)
 		return rc;
-	dw_query_init(&query, level);
-	rc = answer(&call, &query, study, series, err);
+	dw_query_init(&query, level_of(nx_http_path(req)));
+	rc = answer(&call, &query, err);
 	dw_query_done(&query);
 	return rc;
-}
-
-nx_rc dw_find_studies(struct nx_http_req *req, struct nx_err *err)
-{
-	return find(req, NX_LEVEL_STUDY, false, false, err);
-}
-
-nx_rc dw_find_series(struct nx_http_req *req, struct nx_err *err)
-{
-	return find(req, NX_LEVEL_SERIES, false, false, err);
-}
-
-nx_rc dw_find_series_of_study(struct nx_http_req *req, struct nx_err *err)
-{
-	return find(req, NX_LEVEL_SERIES, true, false, err);
-}
-
-nx_rc dw_find_instances(struct nx_http_req *req, struct nx_err *err)
-{
-	return find(req, NX_LEVEL_INSTANCE, false, false, err);
-}
-
-nx_rc dw_find_instances_of_study(struct nx_http_req *req, struct nx_err *err)
-{
-	return find(req, NX_LEVEL_INSTANCE, true, false, err);
-}
-
-nx_rc dw_find_instances_of_series(struct nx_http_req *req, struct nx_err *err)
-{
-	return find(req, NX_LEVEL_INSTANCE, true, true, err);
 }

@@ -220,13 +220,11 @@ static nx_rc finish(struct store *s, nx_rc rc, struct nx_err *err)
 	return reply(s, err);
 }
 
-static nx_rc store_all(struct store *s, bool of_study, struct nx_err *err)
+static nx_rc store_all(struct store *s, struct nx_err *err)
 {
-	struct nx_selection sel = {0};
-	nx_rc rc = NX_OK;
+	struct nx_selection sel;
+	nx_rc rc = dw_selection(&s->call, &sel, err);
 
-	if (of_study)
-		rc = dw_selection(&s->call, NX_LEVEL_STUDY, &sel, err);
 	if (rc)
 		return rc;
 	s->opts = (struct nx_ingest_opts){
@@ -242,20 +240,10 @@ static nx_rc store_all(struct store *s, bool of_study, struct nx_err *err)
 	return rc;
 }
 
-static nx_rc store(struct nx_http_req *req, bool of_study, struct nx_err *err)
+nx_rc dw_store(struct nx_http_req *req, struct nx_err *err)
 {
 	struct store s = {.first = 0};
 	nx_rc rc = dw_call_init(req, &s.call, err);
 
-	return rc ? rc : store_all(&s, of_study, err);
-}
-
-nx_rc dw_store(struct nx_http_req *req, struct nx_err *err)
-{
-	return store(req, false, err);
-}
-
-nx_rc dw_store_in_study(struct nx_http_req *req, struct nx_err *err)
-{
-	return store(req, true, err);
+	return rc ? rc : store_all(&s, err);
 }

@@ -1,7 +1,7 @@
 /*
  * A response made while it is sent: for each part its head, its bytes, and at the end the closing
- * boundary.  All lengths are known beforehand, so that the response has a
- * Content-Length, and a client sees a broken one as what it is.
+ * boundary.  Where all lengths are known beforehand the response has a Content-Length; else it is
+ * chunked.  A client sees a broken one as what it is.
  */
 #include <stdio.h>
 #include <string.h>
@@ -59,16 +59,48 @@ static uint64_t part_len(const struct dw_stream *s, size_t i)
 	return s->take == UINT64_MAX ? s->source->len(s->payload, i) : s->take;
 }
 
+/* The next part, or the end. */
+static nx_rc step(struct dw_stream *s, struct nx_err *err)
+{
+	uint64_t len;
+	nx_rc rc;
+
+	nx_buf_clear(&s->head);
+	s->head_at = 0;
+	if (s->next == s->n) {
+		s->closed = true;
+		closing(s, &s->head);
+		return nx_buf_check(&s->head, err);
+	}
+	rc = s->source->at(s->payload, s->next, err);
+	if (rc)
+		return rc;
+	part_head(s, s->next, &s->head);
+	s->off = s->from;
+	len = part_len(s, s->next);
+	s->end = len == UINT64_MAX ? len : s->off + len;
+	if (s->n == 1 && !s->media)
+		s->length = len;
+	s->next++;
+	return nx_buf_check(&s->head, err);
+}
+
 static nx_rc length_count(struct dw_stream *s, struct nx_err *err)
 {
 	nx_rc rc = NX_OK;
 
 	for (size_t i = 0; i < s->n && !rc; i++) {
 		nx_buf_clear(&s->head);
+		if (part_len(s, i) == UINT64_MAX) {
+			s->length = UINT64_MAX;
+			break;
+		}
 		part_head(s, i, &s->head);
 		s->length += s->head.len + part_len(s, i);
 		rc = nx_buf_check(&s->head, err);
 	}
+	if (s->length == UINT64_MAX)
+		return step(s, err);
 	nx_buf_clear(&s->head);
 	closing(s, &s->head);
 	s->length += s->head.len;
@@ -118,28 +150,6 @@ uint64_t dw_stream_length(const struct dw_stream *stream)
 	return stream->length;
 }
 
-/* The next part, or the end. */
-static nx_rc step(struct dw_stream *s, struct nx_err *err)
-{
-	nx_rc rc;
-
-	nx_buf_clear(&s->head);
-	s->head_at = 0;
-	if (s->next == s->n) {
-		s->closed = true;
-		closing(s, &s->head);
-		return nx_buf_check(&s->head, err);
-	}
-	rc = s->source->at(s->payload, s->next, err);
-	if (rc)
-		return rc;
-	part_head(s, s->next, &s->head);
-	s->off = s->from;
-	s->end = s->off + part_len(s, s->next);
-	s->next++;
-	return nx_buf_check(&s->head, err);
-}
-
 static nx_rc body_read(struct dw_stream *s, void *p, size_t n, size_t *ret_n, struct nx_err *err)
 {
 	nx_rc rc;
@@ -147,7 +157,9 @@ static nx_rc body_read(struct dw_stream *s, void *p, size_t n, size_t *ret_n, st
 	if (n > s->end - s->off)
 		n = (size_t)(s->end - s->off);
 	rc = s->source->read(s->payload, s->off, p, n, ret_n, err);
-	if (!rc && *ret_n == 0)
+	if (!rc && *ret_n == 0 && s->end == UINT64_MAX)
+		s->end = s->off;
+	else if (!rc && *ret_n == 0)
 		rc = nx_err_set(err, NX_E_CORRUPT, "part ends at %llu of %llu bytes",
 			(unsigned long long)s->off, (unsigned long long)s->end);
 	if (!rc)

@@ -104,7 +104,7 @@ static nx_rc instances_reply(
 	return stream_reply(call, instances, &form, 200, NULL, err);
 }
 
-static nx_rc get(struct nx_http_req *req, enum nx_query_level level, struct nx_err *err)
+nx_rc dw_get_instances(struct nx_http_req *req, struct nx_err *err)
 {
 	struct nx_instances *instances;
 	struct nx_selection sel;
@@ -112,25 +112,10 @@ static nx_rc get(struct nx_http_req *req, enum nx_query_level level, struct nx_e
 	nx_rc rc = dw_call_init(req, &call, err);
 
 	if (!rc)
-		rc = dw_selection(&call, level, &sel, err);
+		rc = dw_selection(&call, &sel, err);
 	if (!rc)
 		rc = nx_retrieve_open(call.mount->retrieve, call.who, &sel, &instances, err);
 	return rc ? rc : instances_reply(&call, instances, err);
-}
-
-nx_rc dw_get_study(struct nx_http_req *req, struct nx_err *err)
-{
-	return get(req, NX_LEVEL_STUDY, err);
-}
-
-nx_rc dw_get_series(struct nx_http_req *req, struct nx_err *err)
-{
-	return get(req, NX_LEVEL_SERIES, err);
-}
-
-nx_rc dw_get_instance(struct nx_http_req *req, struct nx_err *err)
-{
-	return get(req, NX_LEVEL_INSTANCE, err);
 }
 
 /* ---- one value ---- */
@@ -312,7 +297,7 @@ nx_rc dw_get_bulkdata(struct nx_http_req *req, struct nx_err *err)
 	nx_rc rc = dw_call_init(req, &call, err);
 
 	if (!rc)
-		rc = dw_selection(&call, NX_LEVEL_INSTANCE, &sel, err);
+		rc = dw_selection(&call, &sel, err);
 	if (!rc)
 		rc = nx_retrieve_open(call.mount->retrieve, call.who, &sel, &instances, err);
 	return rc ? rc : bulk_reply(&call, instances, err);

@@ -267,7 +267,7 @@ static nx_rc prepare(
 	struct nx_instance_info info;
 	const char *ts_uid, *salt;
 	char etag[72];
-	nx_rc rc = nx_frame_reader_open(b->instances, &b->reader, err);
+	nx_rc rc = nx_frame_reader_open(b->instances, 0, &b->reader, err);
 
 	if (!rc)
 		rc = nx_frame_reader_select(b->reader, b->frames, b->n, err);
@@ -318,7 +318,7 @@ nx_rc dw_get_frames(struct nx_http_req *req, struct nx_err *err)
 	nx_rc rc = dw_call_init(req, &call, err);
 
 	if (!rc)
-		rc = dw_selection(&call, NX_LEVEL_INSTANCE, &sel, err);
+		rc = dw_selection(&call, &sel, err);
 	if (!rc)
 		rc = dw_frame_list(
 			nx_http_param(req, "frames"), nx_http_arena(req), &frames, &n, err);

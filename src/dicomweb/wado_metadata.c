@@ -162,7 +162,7 @@ static nx_rc reply(const struct dw_call *call, struct nx_instances *instances, s
 		call->req, 200, type, UINT64_MAX, metadata_read, metadata_done, NX_STEAL(m));
 }
 
-static nx_rc metadata(struct nx_http_req *req, enum nx_query_level level, struct nx_err *err)
+nx_rc dw_metadata(struct nx_http_req *req, struct nx_err *err)
 {
 	struct nx_instances *instances;
 	struct nx_selection sel;
@@ -170,24 +170,9 @@ static nx_rc metadata(struct nx_http_req *req, enum nx_query_level level, struct
 	nx_rc rc = dw_call_init(req, &call, err);
 
 	if (!rc)
-		rc = dw_selection(&call, level, &sel, err);
+		rc = dw_selection(&call, &sel, err);
 	if (!rc)
 		rc = nx_retrieve_open_metadata(
 			call.mount->retrieve, call.who, &sel, &instances, err);
 	return rc ? rc : reply(&call, instances, err);
-}
-
-nx_rc dw_metadata_study(struct nx_http_req *req, struct nx_err *err)
-{
-	return metadata(req, NX_LEVEL_STUDY, err);
-}
-
-nx_rc dw_metadata_series(struct nx_http_req *req, struct nx_err *err)
-{
-	return metadata(req, NX_LEVEL_SERIES, err);
-}
-
-nx_rc dw_metadata_instance(struct nx_http_req *req, struct nx_err *err)
-{
-	return metadata(req, NX_LEVEL_INSTANCE, err);
 }

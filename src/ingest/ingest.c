@@ -217,6 +217,8 @@ nx_rc dicom_begin(struct nx_ingest *ingest, const struct nx_ingest_opts *opts, e
 		rc = job_keep(job, opts->sop_class, &job->sop_class, err);
 	if (!rc)
 		rc = job_keep(job, opts->ts_uid, &job->ts_uid, err);
+	if (!rc)
+		rc = job_keep(job, opts->calling_ae, &job->source, err);
 	if (rc)
 		return rc;
 	*ret_job = NX_STEAL(job);

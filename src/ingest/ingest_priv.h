@@ -134,6 +134,7 @@ struct nx_ingest_job {
 	const char *sop_instance; /* as the command said; NULL */
 	const char *sop_class;
 	const char *ts_uid; /* of a bare data set; NULL: Part 10 */
+	const char *source; /* AE title that sends it; NULL */
 	bool is_object;
 	bool refuse_only; /* nothing of it goes into quarantine */
 	bool spilled;     /* the parse failed */

@@ -292,8 +292,8 @@ nx_rc nx_render_color(
 
 	if (rc)
 		return rc;
-	if (desc->samples != 3 || desc->planar ||
-		(desc->bits_allocated != 8 && desc->bits_allocated != 16))
+	if (desc->samples != 3 || desc->planar || desc->bits_allocated < 8 ||
+		desc->bits_allocated > 32)
 		return nx_err_set(err, NX_E_UNSUPPORTED, "color of %u %s samples of %u bits",
 			desc->samples, desc->planar ? "planar" : "interleaved",
 			desc->bits_allocated);

@@ -183,6 +183,8 @@ static nx_rc compress(struct jpeg_compress_struct *jpeg, struct failure *f,
 	for (int i = 0; i < jpeg->num_components; i++)
 		jpeg->comp_info[i].h_samp_factor = jpeg->comp_info[i].v_samp_factor = 1;
 	jpeg_start_compress(jpeg, TRUE);
+	if (image->icc.n)
+		jpeg_write_icc_profile(jpeg, image->icc.p, (unsigned)image->icc.n);
 	while (jpeg->next_scanline < jpeg->image_height) {
 		/* The library does not write to what it compresses. */
 		JSAMPROW row = (JSAMPROW)(uintptr_t)(image->pixels +
@@ -221,7 +223,7 @@ nx_rc nx_jpeg_encode(const struct nx_pixel_codec *codec, const struct nx_pixel_d
 	struct nx_slice pixels;
 	struct nx_jpeg_image image = {desc->rows, desc->columns, desc->samples,
 		desc->photometric != NX_PHOTO_RGB,
-		params->quality ? params->quality : QUALITY_DEFAULT, NULL};
+		params->quality ? params->quality : QUALITY_DEFAULT, NULL, {NULL, 0}};
 	nx_rc rc;
 
 	(void)codec;

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/slice.h"
 
 struct nx_buf;
 
@@ -21,6 +22,7 @@ struct nx_jpeg_image {
 	bool ybr;         /* three samples are YBR_FULL already, not RGB */
 	unsigned quality; /* 1 to 100 */
 	const uint8_t *pixels;
+	struct nx_slice icc; /* a profile to put into it; n 0: none */
 };
 
 /* Appends one image, chroma at full size. */

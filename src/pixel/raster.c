@@ -58,6 +58,31 @@ nx_rc nx_render_crop(const struct nx_raster *from, const struct nx_region *regio
 	return NX_OK;
 }
 
+static void pixels_swap(uint8_t *a, uint8_t *b, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		const uint8_t kept = a[i];
+
+		a[i] = b[i];
+		b[i] = kept;
+	}
+}
+
+void nx_render_flip(struct nx_raster *raster, bool across, bool down)
+{
+	const size_t width = (size_t)raster->columns * raster->samples;
+	uint8_t *p = raster->pixels;
+
+	for (uint32_t y = 0; across && y < raster->rows; y++, p += width)
+		for (uint32_t x = 0; x < raster->columns / 2; x++)
+			pixels_swap(p + (size_t)x * raster->samples,
+				p + (size_t)(raster->columns - 1 - x) * raster->samples,
+				raster->samples);
+	p = raster->pixels;
+	for (uint32_t y = 0; down && y < raster->rows / 2; y++)
+		pixels_swap(p + y * width, p + (raster->rows - 1 - y) * width, width);
+}
+
 /* ---- sizes: one axis after the other ---- */
 
 /* What one output pixel takes of the input along an axis: `n` weights from `first` on. */

@@ -76,7 +76,7 @@ struct nx_palette {
 /* PALETTE COLOR to RGB; `out` has three samples. */
 NX_NODISCARD nx_rc nx_render_palette(const struct nx_pixel_desc *desc, struct nx_slice samples,
 	const struct nx_palette *palette, uint8_t *out, struct nx_err *err);
-/* Three samples by pixel, RGB or YBR_FULL, of 8 or 16 bits, to RGB. */
+/* Three samples by pixel, RGB or YBR_FULL, of 8 to 32 bits, to RGB. */
 NX_NODISCARD nx_rc nx_render_color(const struct nx_pixel_desc *desc, struct nx_slice samples,
 	uint8_t *out, struct nx_err *err);
 
@@ -100,16 +100,19 @@ struct nx_region {
 NX_NODISCARD nx_rc nx_render_crop(const struct nx_raster *from, const struct nx_region *region,
 	uint8_t *ret_pixels, struct nx_err *err);
 
+/* Mirrored in place: left and right, top and bottom. */
+void nx_render_flip(struct nx_raster *raster, bool across, bool down);
+
 /* To another size: the mean of what falls on a pixel where it gets smaller, linear where larger. */
 NX_NODISCARD nx_rc nx_render_resize(
 	const struct nx_raster *from, struct nx_raster *to, struct nx_err *err);
 
-/* ---- files, appended to `out` ---- */
+/* ---- files, appended to `out`; `icc` is a profile that goes into it as it is, n 0: none ---- */
 
-NX_NODISCARD nx_rc nx_render_jpeg(
-	const struct nx_raster *raster, unsigned quality, struct nx_buf *out, struct nx_err *err);
-NX_NODISCARD nx_rc nx_render_png(
-	const struct nx_raster *raster, struct nx_buf *out, struct nx_err *err);
+NX_NODISCARD nx_rc nx_render_jpeg(const struct nx_raster *raster, unsigned quality,
+	struct nx_slice icc, struct nx_buf *out, struct nx_err *err);
+NX_NODISCARD nx_rc nx_render_png(const struct nx_raster *raster, struct nx_slice icc,
+	struct nx_buf *out, struct nx_err *err);
 
 struct nx_gif;
 

@@ -6,6 +6,7 @@
 #include "dicom/dicom.h"
 #include "pixel/frames.h"
 #include "pixel/pixel.h"
+#include "retrieve/frames_priv.h"
 #include "retrieve/instances_priv.h"
 
 enum {
@@ -39,6 +40,9 @@ struct window {
 struct nx_frame_reader {
 	struct nx_instances *instances;
 	struct nx_arena *arena;
+	const struct nx_ts *ts; /* NULL: of no table */
+	const struct nx_dataset *ds;
+	nx_tag pixels; /* the attribute */
 	const struct nx_pixel_codec *codec;
 	struct nx_pixel_desc desc;
 	uint32_t n_frames;
@@ -197,10 +201,11 @@ static nx_rc value_find(struct nx_frame_reader *r, const struct nx_elem *pixels,
 }
 
 /* Native values that are not given as they lie in the store. */
-static nx_rc native_check(struct nx_frame_reader *r, const struct nx_ts *ts,
-	const struct nx_elem *pixels, struct nx_err *err)
+static nx_rc native_check(
+	struct nx_frame_reader *r, const struct nx_elem *pixels, struct nx_err *err)
 {
 	const struct nx_pixel_desc *d = &r->desc;
+	const struct nx_ts *ts = r->ts;
 	uint64_t bits = nx_pixel_native_bits(d);
 	bool swaps = ts && ts->big_endian && (d->bits_allocated > 8 || d->words);
 
@@ -224,6 +229,7 @@ static nx_rc header_look(struct nx_frame_reader *r, const struct nx_item *item, 
 	struct nx_dataset *ds;
 	nx_rc rc;
 
+	r->ts = nx_ts_find(item->ts_uid);
 	rc = is_deflated(item) ? inflated_dataset(archive, item, recipe, r->arena, &ds, err)
 			       : header_dataset(archive, item, recipe, r->arena, &ds, err);
 	if (rc)
@@ -231,17 +237,19 @@ static nx_rc header_look(struct nx_frame_reader *r, const struct nx_item *item, 
 	pixels = pixels_find(ds);
 	if (!pixels || !pixels->bulk_length)
 		return nx_err_set(err, NX_E_NOENT, "the instance has no pixels");
+	r->ds = ds;
+	r->pixels = pixels->tag;
 	desc_fill(ds, pixels, &r->desc);
 	r->n_frames = r->desc.frames;
 	r->codec = nx_pixel_codec_find(item->ts_uid);
 	if (nx_pixel_desc_check(&r->desc, err))
 		return apart(err, "the data set describes no image");
 	rc = value_find(r, pixels, ds, err);
-	return rc || r->encapsulated ? rc : native_check(r, nx_ts_find(item->ts_uid), pixels, err);
+	return rc || r->encapsulated ? rc : native_check(r, pixels, err);
 }
 
 nx_rc nx_frame_reader_open(
-	struct nx_instances *instances, struct nx_frame_reader **ret, struct nx_err *err)
+	struct nx_instances *instances, size_t i, struct nx_frame_reader **ret, struct nx_err *err)
 {
 	NX_AUTO(nx_frame_reader) *r = calloc(1, sizeof(*r));
 	const struct nx_item *item;
@@ -255,7 +263,7 @@ nx_rc nx_frame_reader_open(
 	r->made_number = UINT32_MAX;
 	nx_buf_init(&r->window.bytes, 2 * NX_SEGMENT_LEN, NX_BUF_WIPE);
 	nx_buf_init(&r->made, MADE_MAX, NX_BUF_WIPE);
-	rc = nx_instances_at(instances, 0, &item, err);
+	rc = nx_instances_at(instances, i, &item, err);
 	if (!rc)
 		rc = header_look(r, item, err);
 	if (!rc)
@@ -536,6 +544,14 @@ static nx_rc make(struct nx_frame_reader *r, uint32_t number, struct nx_err *err
 
 /* ---- frames of a list ---- */
 
+static nx_rc frame_find(struct nx_frame_reader *r, struct frame *f, struct nx_err *err)
+{
+	if (f->number >= r->n_frames)
+		return nx_err_set(err, NX_E_NOENT, "the instance has %u frames", r->n_frames);
+	f->first = r->n_pieces;
+	return r->encapsulated ? encapsulated_find(r, f, err) : native_find(r, f, err);
+}
+
 nx_rc nx_frame_reader_select(
 	struct nx_frame_reader *reader, const uint32_t *frames, size_t n, struct nx_err *err)
 {
@@ -546,15 +562,8 @@ nx_rc nx_frame_reader_select(
 		return nx_err_set(err, NX_E_NOMEM, "no memory for %zu frames", n);
 	reader->n_selected = n;
 	for (size_t i = 0; i < n && !rc; i++) {
-		struct frame *f = &reader->frames[i];
-
-		if (frames[i] >= reader->n_frames)
-			return nx_err_set(
-				err, NX_E_NOENT, "the instance has %u frames", reader->n_frames);
-		f->number = frames[i];
-		f->first = reader->n_pieces;
-		rc = reader->encapsulated ? encapsulated_find(reader, f, err)
-					  : native_find(reader, f, err);
+		reader->frames[i].number = frames[i];
+		rc = frame_find(reader, &reader->frames[i], err);
 	}
 	return rc;
 }
@@ -577,17 +586,16 @@ static nx_rc made_read(struct nx_frame_reader *r, const struct frame *f, uint64_
 	return NX_OK;
 }
 
-nx_rc nx_frame_reader_read(struct nx_frame_reader *reader, size_t i, uint64_t off, void *p,
+static nx_rc found_read(struct nx_frame_reader *r, const struct frame *f, uint64_t off, void *p,
 	size_t n, size_t *ret_n, struct nx_err *err)
 {
-	const struct frame *f = &reader->frames[i];
 	size_t done = 0;
 	nx_rc rc = NX_OK;
 
 	if (!f->n)
-		return made_read(reader, f, off, p, n, ret_n, err);
+		return made_read(r, f, off, p, n, ret_n, err);
 	for (size_t k = f->first; k < f->first + f->n && done < n && !rc; k++) {
-		const struct frame_piece *piece = &reader->pieces[k];
+		const struct frame_piece *piece = &r->pieces[k];
 		size_t take = n - done;
 
 		if (off >= piece->len) {
@@ -595,11 +603,73 @@ nx_rc nx_frame_reader_read(struct nx_frame_reader *reader, size_t i, uint64_t of
 			continue;
 		}
 		take = take < piece->len - off ? take : (size_t)(piece->len - off);
-		rc = value_read(reader, piece->off + off, (uint8_t *)p + done, take, err);
+		rc = value_read(r, piece->off + off, (uint8_t *)p + done, take, err);
 		done += take;
 		off = 0;
 	}
 	if (!rc)
 		*ret_n = done;
 	return rc;
+}
+
+nx_rc nx_frame_reader_read(struct nx_frame_reader *reader, size_t i, uint64_t off, void *p,
+	size_t n, size_t *ret_n, struct nx_err *err)
+{
+	return found_read(reader, &reader->frames[i], off, p, n, ret_n, err);
+}
+
+/* ---- for what is made of them ---- */
+
+struct frame_facts frame_reader_facts(const struct nx_frame_reader *reader)
+{
+	return (struct frame_facts){
+		.desc = &reader->desc,
+		.ds = reader->ds,
+		.pixels = reader->pixels,
+		.ts_uid = reader->encapsulated && reader->codec ? reader->codec->uid
+								: NX_UID_EXPLICIT_VR_LITTLE_ENDIAN,
+	};
+}
+
+nx_rc frame_reader_whole(
+	struct nx_frame_reader *reader, uint32_t number, struct nx_buf *out, struct nx_err *err)
+{
+	struct frame f = {.number = number};
+	size_t kept = reader->n_pieces, got = 0;
+	uint8_t *to;
+	nx_rc rc = frame_find(reader, &f, err);
+
+	if (!rc && f.len > 2 * NX_LIMIT_PIXEL_FRAME)
+		rc = nx_err_set(
+			err, NX_E_LIMIT, "stored frame of %llu bytes", (unsigned long long)f.len);
+	to = rc ? NULL : nx_buf_reserve(out, (size_t)f.len);
+	if (!rc)
+		rc = to ? found_read(reader, &f, 0, to, (size_t)f.len, &got, err)
+			: nx_buf_check(out, err);
+	if (!rc)
+		out->len += got;
+	reader->n_pieces = kept;
+	return rc;
+}
+
+nx_rc frame_reader_value(struct nx_frame_reader *reader, const struct nx_elem *e,
+	struct nx_arena *arena, struct nx_slice *ret, struct nx_err *err)
+{
+	const unsigned unit = nx_dicom_vr_unit(e->vr);
+	uint8_t *bytes;
+	nx_rc rc;
+
+	if (e->bulk_length > NX_LIMIT_PIXEL_RENDERED)
+		return nx_err_set(
+			err, NX_E_LIMIT, "value of %llu bytes", (unsigned long long)e->bulk_length);
+	bytes = nx_arena_alloc(arena, (size_t)e->bulk_length);
+	if (!bytes)
+		return nx_err_set(err, NX_E_NOMEM, "no memory for a value");
+	rc = stored_read(reader, e->bulk_offset, bytes, (size_t)e->bulk_length, err);
+	if (rc)
+		return rc;
+	if (reader->ts && reader->ts->big_endian)
+		nx_dicom_swap(bytes, (size_t)e->bulk_length, unit);
+	*ret = nx_slice(bytes, (size_t)e->bulk_length);
+	return NX_OK;
 }

@@ -21,10 +21,10 @@
 struct nx_frame_reader;
 struct nx_instances;
 
-/* Of the only instance of a selection, which must outlive it.  NX_E_NOENT: it has no pixels;
- * NX_E_NOT_ACCEPTABLE: it has, and nothing tells one frame from the next. */
+/* Of the i-th instance of a selection, which must outlive it and goes to it.  NX_E_NOENT: it has no
+ * pixels; NX_E_NOT_ACCEPTABLE: it has, and nothing tells one frame from the next. */
 NX_NODISCARD nx_rc nx_frame_reader_open(
-	struct nx_instances *instances, struct nx_frame_reader **ret, struct nx_err *err);
+	struct nx_instances *instances, size_t i, struct nx_frame_reader **ret, struct nx_err *err);
 struct nx_frame_reader *nx_frame_reader_free(struct nx_frame_reader *reader);
 NX_DEFINE_AUTO(nx_frame_reader);
 /* Is the stored syntax the frames' form?  Else they are native, in little endian. */

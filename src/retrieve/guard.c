@@ -1,11 +1,13 @@
 #include <inttypes.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/map.h"
-#include "retrieve/retrieve_priv.h"
+#include "pixelbox/pixelbox.h"
+#include "retrieve/instances_priv.h"
 
 enum {
 	DETAIL_MAX = 8192,
@@ -139,6 +141,8 @@ nx_rc note(struct nx_retrieve *r, const struct nx_principal *who, const struct a
 
 struct nx_retrieve *nx_retrieve_new(struct nx_archive *archive)
 {
+	const struct nx_pixelbox_opts opts = {0};
+	const long processors = sysconf(_SC_NPROCESSORS_ONLN);
 	struct nx_retrieve *r = calloc(1, sizeof(*r));
 
 	if (!r)
@@ -146,13 +150,11 @@ struct nx_retrieve *nx_retrieve_new(struct nx_archive *archive)
 	r->archive = archive;
 	r->opened = nx_map_new();
 	r->records = series_records_new();
-	if (!r->opened || !r->records) {
-		nx_map_free(r->opened);
-		series_records_free(r->records);
-		free(r);
-		return NULL;
-	}
+	r->rendering_max = processors > 0 ? (unsigned)processors : 1;
 	(void)pthread_mutex_init(&r->lock, NULL);
+	(void)pthread_cond_init(&r->rendered, NULL);
+	if (!r->opened || !r->records || nx_pixelbox_new(&opts, &r->box, NULL))
+		return nx_retrieve_free(r);
 	return r;
 }
 
@@ -161,9 +163,24 @@ struct nx_retrieve *nx_retrieve_free(struct nx_retrieve *retrieve)
 	if (!retrieve)
 		return NULL;
 	series_records_free(retrieve->records);
-	nx_map_each(retrieve->opened, value_free, NULL);
+	nx_pixelbox_free(retrieve->box);
+	if (retrieve->opened)
+		nx_map_each(retrieve->opened, value_free, NULL);
 	nx_map_free(retrieve->opened);
+	(void)pthread_cond_destroy(&retrieve->rendered);
 	(void)pthread_mutex_destroy(&retrieve->lock);
 	free(retrieve);
 	return NULL;
+}
+
+void nx_retrieve_stats(struct nx_retrieve *retrieve, struct nx_retrieve_stats *ret)
+{
+	struct nx_pixelbox_counts counts;
+
+	series_record_stats(retrieve, ret);
+	nx_pixelbox_count(retrieve->box, &counts);
+	ret->frames = counts.frames;
+	ret->workers_started = counts.started;
+	ret->workers_died = counts.died;
+	ret->workers_killed = counts.killed;
 }

@@ -114,6 +114,7 @@ NX_NODISCARD nx_rc series_record_next(struct nx_instances *x, size_t i, size_t e
 /* Have one made in the background.  One that is not made only costs time. */
 void series_record_ask(struct nx_retrieve *r, const char *collection, int64_t series);
 void series_record_used(struct nx_retrieve *r);
+void series_record_stats(const struct nx_retrieve *r, struct nx_retrieve_stats *ret);
 
 void etag_format(const struct nx_recipe *recipe, char ret[72]);
 

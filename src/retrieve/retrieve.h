@@ -37,6 +37,10 @@ void nx_retrieve_study_ready(struct nx_retrieve *retrieve, int64_t study);
 struct nx_retrieve_stats {
 	uint64_t records_made; /* series records, since the start */
 	uint64_t records_used;
+	uint64_t frames; /* that workers decoded or encoded, also with an error */
+	uint64_t workers_started;
+	uint64_t workers_died;   /* of a frame */
+	uint64_t workers_killed; /* for their time */
 };
 void nx_retrieve_stats(struct nx_retrieve *retrieve, struct nx_retrieve_stats *ret);
 
@@ -155,10 +159,21 @@ struct nx_selection_keys {
 NX_NODISCARD nx_rc nx_retrieve_open_keys(struct nx_retrieve *retrieve,
 	const struct nx_principal *who, const struct nx_selection_keys *sel,
 	struct nx_instances **ret, struct nx_err *err);
+/* Items by their numbers, in this order; what is no live instance of the collection is left out. */
+struct nx_selection_items {
+	const char *collection;
+	const int64_t *items;
+	size_t n;
+	const char *to;
+};
+NX_NODISCARD nx_rc nx_retrieve_open_items(struct nx_retrieve *retrieve,
+	const struct nx_principal *who, const struct nx_selection_items *sel,
+	struct nx_instances **ret, struct nx_err *err);
 struct nx_instances *nx_instances_free(struct nx_instances *instances);
 NX_DEFINE_AUTO(nx_instances);
 size_t nx_instances_n(const struct nx_instances *instances);
 struct nx_instance_info { /* strings last as long as the selection */
+	int64_t item;
 	const char *study;
 	const char *series;
 	const char *sop_class;

@@ -19,12 +19,17 @@
 #include "retrieve/retrieve.h"
 
 struct nx_map;
+struct nx_pixelbox;
 struct series_records;
 
 struct nx_retrieve {
 	struct nx_archive *archive;
 	struct series_records *records;
-	pthread_mutex_t lock; /* guards opened */
+	struct nx_pixelbox *box;
+	pthread_mutex_t lock;    /* guards opened and rendering */
+	pthread_cond_t rendered; /* rendering got less */
+	unsigned rendering;      /* frames being made, each with memory of its own */
+	unsigned rendering_max;
 	struct nx_map
 		*opened; /* (session, scope) -> heap int64_t: when its opening entry was written */
 };

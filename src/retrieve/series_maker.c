@@ -216,8 +216,8 @@ void series_record_used(struct nx_retrieve *r)
 	atomic_fetch_add(&r->records->used, 1);
 }
 
-void nx_retrieve_stats(struct nx_retrieve *retrieve, struct nx_retrieve_stats *ret)
+void series_record_stats(const struct nx_retrieve *r, struct nx_retrieve_stats *ret)
 {
-	ret->records_made = atomic_load(&retrieve->records->made);
-	ret->records_used = atomic_load(&retrieve->records->used);
+	ret->records_made = atomic_load(&r->records->made);
+	ret->records_used = atomic_load(&r->records->used);
 }

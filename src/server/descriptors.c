@@ -1,12 +1,14 @@
 #include "server/descriptors.h"
 
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "base/limits.h"
 #include "server/config.h"
 
 enum {
 	PER_READER = 4, /* the catalog, its log, its index, and one to spare */
+	PER_WORKER = 4, /* of pixelbox: a socket, memory for both ways, and one to spare */
 	OTHERS = 128    /* key store, ledger, standard streams, listeners, what a command opens */
 };
 
@@ -39,12 +41,22 @@ static uint64_t http_connections(const struct nx_config *config)
 	return n;
 }
 
+/* One for each processor. */
+static uint64_t workers(void)
+{
+	const long processors = sysconf(_SC_NPROCESSORS_ONLN);
+
+	return PER_WORKER * (processors > 0 ? (uint64_t)processors : 1);
+}
+
 /* Twice the connections of HTTP: as many may be on their way out (http/server.c). */
 uint64_t nx_descriptors_needed(const struct nx_config *config)
 {
 	return dimse_connections(config) + 2 * http_connections(config) +
+		(uint64_t)nx_config_number(config, NX_CFG_FORWARD_WORKERS) +
 		2ull * NX_LIMIT_OPEN_PACKS + NX_LIMIT_STREAMS +
-		PER_READER * (uint64_t)nx_config_number(config, NX_CFG_CATALOG_READERS) + OTHERS;
+		PER_READER * (uint64_t)nx_config_number(config, NX_CFG_CATALOG_READERS) +
+		workers() + OTHERS;
 }
 
 uint64_t nx_descriptors_allowed(void)

@@ -19,6 +19,7 @@
 #include "ingest/ingest.h"
 #include "keys/keys.h"
 #include "ledger/ledger.h"
+#include "pixelbox/pixelbox.h"
 #include "retrieve/retrieve.h"
 #include "store/pool.h"
 
@@ -159,6 +160,8 @@ int main(int argc, char **argv)
 	struct nx_err err = {0};
 	nx_rc rc;
 
+	if (nx_pixelbox_is_worker(argc, argv))
+		return nx_pixelbox_worker(nx_pixel_codecs);
 	if (argc != 2)
 		return 2;
 	rc = storage_open(&site, argv[1], &err);

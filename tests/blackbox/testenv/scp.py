@@ -21,10 +21,10 @@ class BadScp:
     """`how`: "good", "hangs" after the command, "full" (A700), "lies" (another Message ID), "aborts" on the first
     instance, "closes" instead of an association."""
 
-    def __init__(self, how):
+    def __init__(self, how, port=0):
         self.how, self.calls, self.stored, self.originators = how, 0, 0, set()
         self.events, self.roles = [], []
-        self.sock = socket.create_server(("127.0.0.1", 0))
+        self.sock = socket.create_server(("127.0.0.1", port))
         self.port = self.sock.getsockname()[1]
         self.thread = threading.Thread(target=self._serve, daemon=True)
         self.open = []

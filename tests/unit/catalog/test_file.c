@@ -222,6 +222,8 @@ static void test_an_older_schema_is_brought_up_to_date(void **state)
 	assert_ok(nx_sql_exec(fx->cat->writer->db,
 			  "DROP TABLE feed;"
 			  "DROP TABLE destination;"
+			  "DROP TABLE forward;"
+			  "DROP TABLE delivery;"
 			  "ALTER TABLE ae DROP COLUMN role;"
 			  "DROP INDEX quarantine_subject;"
 			  "ALTER TABLE quarantine DROP COLUMN patient;"

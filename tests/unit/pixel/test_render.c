@@ -252,6 +252,40 @@ static void test_parts_of_an_image(void **state)
 		NX_E_INVAL);
 }
 
+static void test_mirrored(void **state)
+{
+	uint8_t pixels[12] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
+	struct nx_raster gray = {3, 4, 1, pixels}, color = {2, 2, 3, pixels};
+
+	(void)state;
+	nx_render_flip(&gray, true, false);
+	assert_memory_equal(pixels, ((const uint8_t[]){4, 3, 2, 1, 8, 7, 6, 5, 12, 11, 10, 9}), 12);
+	nx_render_flip(&gray, true, true);
+	assert_memory_equal(pixels, ((const uint8_t[]){9, 10, 11, 12, 5, 6, 7, 8, 1, 2, 3, 4}), 12);
+	nx_render_flip(&color, true, true);
+	assert_memory_equal(pixels, ((const uint8_t[]){2, 3, 4, 7, 8, 1, 12, 5, 6, 9, 10, 11}), 12);
+}
+
+static void test_a_profile_is_in_the_file(void **state)
+{
+	uint8_t pixels[3] = {1, 2, 3};
+	const struct nx_raster raster = {1, 1, 3, pixels};
+	const struct nx_slice icc = nx_slice_str("not understood, and given on");
+	png_image png = {.version = PNG_IMAGE_VERSION};
+	NX_AUTO_DONE(nx_buf) out;
+
+	(void)state;
+	nx_buf_init(&out, FILE_MAX, 0);
+	assert_rc(nx_render_jpeg(&raster, 90, icc, &out, NULL), NX_OK);
+	assert_non_null(memmem(out.data, out.len, icc.p, icc.n));
+	assert_non_null(memmem(out.data, out.len, "ICC_PROFILE", 12));
+	nx_buf_clear(&out);
+	assert_rc(nx_render_png(&raster, icc, &out, NULL), NX_OK);
+	assert_non_null(memmem(out.data, out.len, "iCCPicc\0", 9));
+	assert_true(png_image_begin_read_from_memory(&png, out.data, out.len));
+	png_image_free(&png);
+}
+
 /* ---- files ---- */
 
 static struct nx_raster picture(uint32_t samples, uint8_t *pixels)
@@ -272,7 +306,7 @@ static void test_png_is_exact(void **state)
 		NX_AUTO_DONE(nx_buf) out;
 
 		nx_buf_init(&out, FILE_MAX, 0);
-		assert_rc(nx_render_png(&raster, &out, NULL), NX_OK);
+		assert_rc(nx_render_png(&raster, nx_slice(NULL, 0), &out, NULL), NX_OK);
 		assert_true(png_image_begin_read_from_memory(&png, out.data, out.len));
 		assert_int_equal(png.width, 32);
 		assert_int_equal(png.height, 24);
@@ -298,7 +332,7 @@ static void test_jpeg_is_close(void **state)
 
 	(void)state;
 	nx_buf_init(&out, FILE_MAX, 0);
-	assert_rc(nx_render_jpeg(&raster, 95, &out, NULL), NX_OK);
+	assert_rc(nx_render_jpeg(&raster, 95, nx_slice(NULL, 0), &out, NULL), NX_OK);
 	assert_rc(nx_pixel_decode(nx_pixel_codec_find("1.2.840.10008.1.2.4.50"), &desc,
 			  NX_PIXEL_RGB, nx_buf_slice(&out), back, sizeof(back), &got, NULL),
 		NX_OK);
@@ -356,7 +390,7 @@ static nx_rc one_use(void *payload)
 	nx_buf_init(&out, FILE_MAX, 0);
 	rc = nx_render_resize(&raster, &to, NULL);
 	if (!rc)
-		rc = nx_render_png(&to, &out, NULL);
+		rc = nx_render_png(&to, nx_slice(NULL, 0), &out, NULL);
 	if (!rc)
 		rc = nx_gif_new(6, 8, 40, &out, &gif, NULL);
 	if (!rc)
@@ -387,6 +421,8 @@ int main(void)
 		cmocka_unit_test(test_overlays_are_burned_in_where_they_lie),
 		cmocka_unit_test(test_sizes),
 		cmocka_unit_test(test_parts_of_an_image),
+		cmocka_unit_test(test_mirrored),
+		cmocka_unit_test(test_a_profile_is_in_the_file),
 		cmocka_unit_test(test_png_is_exact),
 		cmocka_unit_test(test_jpeg_is_close),
 		cmocka_unit_test(test_gif_has_its_frames),

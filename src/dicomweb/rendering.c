@@ -1,0 +1,179 @@
+/* What a rendered image is asked to be (PS3.18 8.3.5.1). */
+#include <math.h>
+#include <stdlib.h>
+#include <strings.h>
+
+#include "base/arena.h"
+#include "dicomweb/dicomweb_priv.h"
+
+enum {
+	FIELD_MAX = 32,
+	FIELDS_MAX = 6,
+	QUALITY_MAX = 100
+};
+
+/* ---- lists with commas ---- */
+
+struct fields {
+	char text[FIELDS_MAX][FIELD_MAX];
+	size_t n;
+};
+
+static bool fields_split(const char *text, struct fields *ret)
+{
+	ret->n = 0;
+	for (;;) {
+		const size_t n = strcspn(text, ",");
+
+		if (ret->n == FIELDS_MAX || n >= FIELD_MAX)
+			return false;
+		memcpy(ret->text[ret->n], text, n);
+		ret->text[ret->n++][n] = 0;
+		if (!text[n])
+			return true;
+		text += n + 1;
+	}
+}
+
+static bool decimal(const char *text, double *ret)
+{
+	char *end;
+	double v;
+
+	if (strspn(text, "+-.0123456789eE") != strlen(text))
+		return false;
+	v = strtod(text, &end);
+	if (end == text || *end || !isfinite(v))
+		return false;
+	*ret = v;
+	return true;
+}
+
+static bool positive(const char *text, uint32_t *ret)
+{
+	double v;
+
+	if (strspn(text, "0123456789") != strlen(text) || !decimal(text, &v) || v < 1 ||
+		v > NX_LIMIT_VIEWPORT)
+		return false;
+	*ret = (uint32_t)v;
+	return true;
+}
+
+/* ---- parameters ---- */
+
+nx_rc dw_window_parse(const char *text, struct nx_rendering *ret, struct nx_err *err)
+{
+	static const struct {
+		const char *name;
+		enum nx_voi voi;
+		double least; /* width */
+	} functions[] = {{"linear", NX_VOI_LINEAR, 1}, {"linear-exact", NX_VOI_LINEAR_EXACT, 0},
+		{"sigmoid", NX_VOI_SIGMOID, 0}};
+	double center, width;
+	struct fields f;
+
+	if (!fields_split(text, &f) || f.n != 3 || !decimal(f.text[0], &center) ||
+		!decimal(f.text[1], &width))
+		return nx_err_set(err, NX_E_INVAL, "window is not center,width,function");
+	for (size_t i = 0; i < NX_ARRAY_LEN(functions); i++) {
+		if (strcasecmp(f.text[2], functions[i].name) != 0)
+			continue;
+		if (width < functions[i].least || width <= 0)
+			return nx_err_set(err, NX_E_INVAL, "window without a width");
+		ret->has_window = true;
+		ret->center = center;
+		ret->width = width;
+		ret->voi = functions[i].voi;
+		return NX_OK;
+	}
+	return nx_err_set(
+		err, NX_E_INVAL, "function of window is not linear, linear-exact or sigmoid");
+}
+
+nx_rc dw_viewport_parse(const char *text, struct nx_viewport *ret, struct nx_err *err)
+{
+	struct nx_viewport v = {.columns = 0};
+	double *const parts[] = {&v.left, &v.top, &v.width, &v.height};
+	struct fields f;
+
+	if (!fields_split(text, &f) || f.n < 2 || !positive(f.text[0], &v.columns) ||
+		!positive(f.text[1], &v.rows))
+		return nx_err_set(err, NX_E_INVAL, "viewport is not columns,rows");
+	if ((uint64_t)v.columns * v.rows > NX_LIMIT_VIEWPORT)
+		return nx_err_set(
+			err, NX_E_INVAL, "viewport of more than %u pixels", NX_LIMIT_VIEWPORT);
+	for (size_t i = 2; i < f.n; i++)
+		if (f.text[i][0] && !decimal(f.text[i], parts[i - 2]))
+			return nx_err_set(err, NX_E_INVAL, "region of viewport is not of numbers");
+	v.mirrored = v.width < 0;
+	v.upturned = v.height < 0;
+	for (size_t i = 0; i < NX_ARRAY_LEN(parts); i++)
+		*parts[i] = fabs(*parts[i]);
+	*ret = v;
+	return NX_OK;
+}
+
+static nx_rc quality_parse(const char *text, struct nx_rendering *ret, struct nx_err *err)
+{
+	uint32_t quality;
+
+	if (!positive(text, &quality) || quality > QUALITY_MAX)
+		return nx_err_set(err, NX_E_INVAL, "quality is not 1 to 100");
+	ret->quality = quality;
+	return NX_OK;
+}
+
+/* Colors are given in the profile of the instance; nothing is converted. */
+static nx_rc icc_parse(const char *text, struct nx_rendering *ret, struct nx_err *err)
+{
+	static const char *const others[] = {"srgb", "adobergb", "rommrgb"};
+
+	ret->with_icc = strcasecmp(text, "yes") == 0;
+	if (ret->with_icc || strcasecmp(text, "no") == 0)
+		return NX_OK;
+	for (size_t i = 0; i < NX_ARRAY_LEN(others); i++)
+		if (strcasecmp(text, others[i]) == 0)
+			return nx_err_set(err, NX_E_NOT_ACCEPTABLE,
+				"iccprofile: colors are not converted to another profile");
+	return nx_err_set(err, NX_E_INVAL, "iccprofile is not no, yes, srgb, adobergb or rommrgb");
+}
+
+/* Nothing is written into images.  8.3.5.1.1: values that are not supported are told of. */
+static void annotation_warn(const struct dw_call *call, const char *text)
+{
+	static const char *const known[] = {"patient", "technique"};
+	struct fields f = {.n = 0};
+	NX_AUTO_DONE(nx_buf) names;
+
+	nx_buf_init(&names, NX_LIMIT_URL, 0);
+	(void)fields_split(text, &f);
+	for (size_t i = 0; i < NX_ARRAY_LEN(known); i++)
+		for (size_t k = 0; k < f.n; k++)
+			if (strcmp(f.text[k], known[i]) == 0)
+				nx_buf_printf(&names, "%s%s", names.len ? ", " : "", known[i]);
+	dw_warn(call, "The following annotation values are not supported: ",
+		names.len ? nx_buf_cstr(&names) : "all of them");
+}
+
+nx_rc dw_rendering_read(const struct dw_call *call, struct nx_rendering *ret, struct nx_err *err)
+{
+	const char *window = nx_http_query(call->req, "window");
+	const char *viewport = nx_http_query(call->req, "viewport");
+	const char *quality = nx_http_query(call->req, "quality");
+	const char *icc = nx_http_query(call->req, "iccprofile");
+	const char *annotation = nx_http_query(call->req, "annotation");
+	nx_rc rc = NX_OK;
+
+	if (window)
+		rc = dw_window_parse(window, ret, err);
+	if (!rc && viewport)
+		rc = dw_viewport_parse(viewport, &ret->viewport, err);
+	if (!rc && quality)
+		rc = quality_parse(quality, ret, err);
+	if (!rc && icc)
+		rc = icc_parse(icc, ret, err);
+	if (!rc && annotation)
+		annotation_warn(call, annotation);
+	return rc;
+}
