@@ -89,6 +89,7 @@ enum nx_table {
 	NX_T_FORWARD,     /* rules: what is sent on to which destination */
 	NX_T_DELIVERY,    /* what destinations are still to get */
 	NX_T_FEED,        /* what became of instances, numbered by collection */
+	NX_T_COMMITMENT,  /* results of storage commitment over the web */
 	NX_T_COUNT_
 };
 
@@ -476,6 +477,15 @@ struct nx_feed_row {
 	int64_t item;
 };
 
+struct nx_commitment_row {
+	int64_t collection;
+	const char *transaction_uid;
+	const char *principal; /* who asked */
+	int64_t created_us;
+	/* JSON: [{"item","class"}] of what is held, [{"uid","class","reason"}] of what is not. */
+	const char *refs;
+};
+
 /* ---- look-ups; NX_E_NOENT when there is none ---- */
 
 NX_NODISCARD nx_rc nx_cat_collection(struct nx_cat *cat, const char *name, struct nx_arena *arena,
@@ -560,6 +570,9 @@ NX_NODISCARD nx_rc nx_cat_deliveries(struct nx_cat *cat, int64_t after_id, int64
 /* The first that is due of every destination that is owed something. */
 NX_NODISCARD nx_rc nx_cat_deliveries_first(
 	struct nx_cat *cat, nx_cat_row_fn fn, void *payload, struct nx_err *err);
+/* struct nx_commitment_row, the oldest of any collection, from before that time. */
+NX_NODISCARD nx_rc nx_cat_commitments_before(struct nx_cat *cat, int64_t us, unsigned limit,
+	nx_cat_row_fn fn, void *payload, struct nx_err *err);
 /* struct nx_feed_row of a collection by number. */
 NX_NODISCARD nx_rc nx_cat_feed(struct nx_cat *cat, int64_t collection, int64_t after,
 	unsigned limit, nx_cat_row_fn fn, void *payload, struct nx_err *err);
@@ -682,6 +695,8 @@ NX_NODISCARD nx_rc nx_op_put_release(
 	const struct nx_release_row *row, struct nx_arena *arena, struct nx_op *ret);
 NX_NODISCARD nx_rc nx_op_put_lease(
 	const struct nx_lease_row *row, struct nx_arena *arena, struct nx_op *ret);
+NX_NODISCARD nx_rc nx_op_put_commitment(
+	const struct nx_commitment_row *row, struct nx_arena *arena, struct nx_op *ret);
 NX_NODISCARD nx_rc nx_op_put_feed(
 	const struct nx_feed_row *row, struct nx_arena *arena, struct nx_op *ret);
 NX_NODISCARD nx_rc nx_op_put_conflict(

@@ -212,6 +212,8 @@ nx_rc dw_get_instances(struct nx_http_req *req, struct nx_err *err);
 nx_rc dw_get_uri(struct nx_http_req *req, struct nx_err *err);
 nx_rc dw_get_frames(struct nx_http_req *req, struct nx_err *err);
 nx_rc dw_get_bulkdata(struct nx_http_req *req, struct nx_err *err);
+nx_rc dw_commit(struct nx_http_req *req, struct nx_err *err);
+nx_rc dw_commitment(struct nx_http_req *req, struct nx_err *err);
 nx_rc dw_changefeed(struct nx_http_req *req, struct nx_err *err);
 nx_rc dw_changefeed_latest(struct nx_http_req *req, struct nx_err *err);
 nx_rc dw_rendered(struct nx_http_req *req, struct nx_err *err);

@@ -125,10 +125,21 @@ struct nx_held {
 	const char *sop_class;
 	const char *sop_instance;
 	uint16_t reason; /* set: 0, or why not (PS3.3 C.14.1.1) */
+	int64_t item;    /* set, where there is one */
 };
 /* Which of them are durable here.  For who may store. */
 NX_NODISCARD nx_rc nx_retrieve_held(struct nx_retrieve *retrieve, const struct nx_principal *who,
 	const char *collection, struct nx_held *refs, size_t n, struct nx_err *err);
+
+/* The same over the web (PS3.18 13): the result is kept for 30 days.  NX_E_EXISTS: the transaction
+ * UID is in use. */
+NX_NODISCARD nx_rc nx_retrieve_commit(struct nx_retrieve *retrieve, const struct nx_principal *who,
+	const char *collection, const char *transaction, struct nx_held *refs, size_t n,
+	struct nx_err *err);
+/* The result; an instance that was erased since is held no more, and has no UID.  NX_E_NOENT. */
+NX_NODISCARD nx_rc nx_retrieve_commitment(struct nx_retrieve *retrieve,
+	const struct nx_principal *who, const char *collection, const char *transaction,
+	struct nx_arena *arena, struct nx_held **ret_refs, size_t *ret_n, struct nx_err *err);
 
 /* ---- a selection: a study, a series of it, an instance of that ---- */
 
