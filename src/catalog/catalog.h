@@ -112,11 +112,13 @@ enum nx_column {
 	NX_C_LEASE_STATE = 5,
 	NX_C_JOB_STATE = 2,
 	NX_C_CONFLICT_STATE = 6,
+	NX_C_DELIVERY_KIND = 1,
 	NX_C_DELIVERY_STATE = 3,
 	NX_C_DELIVERY_DUE_US = 4,
 	NX_C_DELIVERY_TRIES = 5,
 	NX_C_DELIVERY_STATUS = 10,
 	NX_C_DELIVERY_CODE = 11,
+	NX_C_DELIVERY_TXN = 13,
 };
 
 struct nx_op {
@@ -335,16 +337,20 @@ struct nx_forward_row {
 	const char *destination; /* AE title */
 	const char *conditions;  /* JSON object: fact and pattern; all of them must hold */
 	int64_t created_us;
+	int64_t commitment; /* 1: the destination is asked for it afterwards */
 };
 
 /* Numbers are on disk: append only. */
 enum nx_delivery_kind {
-	NX_DELIVERY_STORE = 1, /* an instance, by C-STORE */
+	NX_DELIVERY_STORE = 1,  /* an instance, by C-STORE */
+	NX_DELIVERY_COMMIT = 2, /* the question whether it has the instance, by N-ACTION */
+	NX_DELIVERY_REPORT = 3, /* the answer to such a question, by N-EVENT-REPORT */
 };
 
 enum nx_delivery_state {
 	NX_DELIVERY_WAITING = 1,
-	NX_DELIVERY_DEAD = 3 /* given up; kept until somebody decides.  Above all others. */
+	NX_DELIVERY_ASKED = 2, /* the answer is awaited; due_us: until when */
+	NX_DELIVERY_DEAD = 3   /* given up; kept until somebody decides.  Above all others. */
 };
 
 struct nx_delivery_row { /* deleted when it is done */
@@ -361,6 +367,9 @@ struct nx_delivery_row { /* deleted when it is done */
 	int64_t status;        /* DIMSE status of the last try; 0: none */
 	int64_t code;          /* nx_rc of the last try; 0: it was answered */
 	int64_t created_us;
+	const char *txn;         /* Transaction UID of the question; "" */
+	struct nx_slice payload; /* of the answer: event type and data set (lifecycle) */
+	int64_t commitment;      /* 1: ask when the instance was taken */
 };
 
 struct nx_kv_row {
@@ -651,6 +660,7 @@ NX_NODISCARD nx_rc nx_cat_counts(struct nx_cat *cat, struct nx_cat_counts *ret, 
 
 struct nx_delivery_counts {
 	uint64_t waiting;
+	uint64_t asked;
 	uint64_t dead;
 };
 NX_NODISCARD nx_rc nx_cat_delivery_counts(

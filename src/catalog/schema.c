@@ -29,6 +29,11 @@
 #m, offsetof(struct row, m), NX_VAL_BLOB, 1 \
 	}
 
+#define BLOB_SINCE(row, m, version)                               \
+	{                                                         \
+#m, offsetof(struct row, m), NX_VAL_BLOB, version \
+	}
+
 static const struct cat_column kv_cols[] = {TEXT(nx_kv_row, key), BLOB(nx_kv_row, value)};
 
 static const struct cat_column collection_cols[] = {
@@ -318,6 +323,7 @@ static const struct cat_column forward_cols[] = {
 	TEXT(nx_forward_row, destination),
 	TEXT(nx_forward_row, conditions),
 	INT(nx_forward_row, created_us),
+	INT_SINCE(nx_forward_row, commitment, 6),
 };
 
 static const struct cat_column delivery_cols[] = {
@@ -334,10 +340,14 @@ static const struct cat_column delivery_cols[] = {
 	INT(nx_delivery_row, status),
 	INT(nx_delivery_row, code),
 	INT(nx_delivery_row, created_us),
+	TEXT_SINCE(nx_delivery_row, txn, 6),
+	BLOB_SINCE(nx_delivery_row, payload, 6),
+	INT_SINCE(nx_delivery_row, commitment, 6),
 };
 static const struct cat_index delivery_idx[] = {
 	{.name = "delivery_due", .cols = {2, 4}, .n_cols = 2, .since = 5, .where = "state < 3"},
 	{.name = "delivery_subject", .cols = {7}, .n_cols = 1, .since = 5},
+	{.name = "delivery_txn", .cols = {13}, .n_cols = 1, .since = 6, .where = "txn != ''"},
 };
 
 static const struct cat_column feed_cols[] = {

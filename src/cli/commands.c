@@ -214,12 +214,14 @@ static const struct cli_opt conflict_opts[] = {
 
 static const struct cli_opt forward_add_opts[] = {
 	{"collection", "NAME", "What is stored there; else clinical"},
+	{"commitment", NULL,
+		"Ask the destination afterwards whether it keeps it, and send again what it has not"},
 	{0},
 };
 
 static const struct cli_opt forward_queue_opts[] = {
 	{"destination", "AE", "Only what this one is owed"},
-	{"state", "WORD", "waiting or dead; else both"},
+	{"state", "WORD", "waiting, asked or dead; else all"},
 	{"after", "NUMBER", "Numbers past this one"},
 	{"limit", "N", "Most rows; else 1000"},
 	{0},

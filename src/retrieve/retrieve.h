@@ -216,13 +216,20 @@ NX_NODISCARD nx_rc nx_instances_read(struct nx_instances *instances, uint64_t of
 /*
  * The current one as a bare data set, without preamble and meta group, from its start.  In the
  * transfer syntax it is stored in it is given as it was received; implicit VR, explicit VR and big
- * endian are made of each other, nothing else: NX_E_NOT_ACCEPTABLE.
+ * endian are made of each other; frames are decoded and encoded without loss where
+ * nx_transcodable() (retrieve/transcode.h) says so, and photometric interpretation, planar
+ * configuration and lossy compression are told as they are then: NX_E_NOT_ACCEPTABLE otherwise.
+ * *ret_len UINT64_MAX: it is known at its end, where it is encapsulated then.
  */
 NX_NODISCARD nx_rc nx_instances_dataset(
+	struct nx_instances *instances, const char *ts_uid, uint64_t *ret_len, struct nx_err *err);
+/* The same as a Part 10 file. */
+NX_NODISCARD nx_rc nx_instances_file(
 	struct nx_instances *instances, const char *ts_uid, uint64_t *ret_len, struct nx_err *err);
 /* Its next bytes, 8 or more at a time; *ret_n 0 at the end only. */
 NX_NODISCARD nx_rc nx_instances_dataset_read(
 	struct nx_instances *instances, void *p, size_t n, size_t *ret_n, struct nx_err *err);
+/* Can the second, an uncompressed one, be made of the first? */
 bool nx_instances_convertible(const char *from_ts_uid, const char *to_ts_uid);
 /*
  * A value of the first one that does not lie in its bytes where metadata says, because its data set

@@ -199,7 +199,8 @@ static nx_rc forward_open(struct nx_server *server, struct nx_err *err)
 		.admin = server->site->admin,
 		.tries = (unsigned)nx_config_number(config, NX_CFG_FORWARD_TRIES),
 		.backoff_us = nx_config_us(config, NX_CFG_FORWARD_BACKOFF),
-		.backoff_max_us = nx_config_us(config, NX_CFG_FORWARD_BACKOFF_MAX)};
+		.backoff_max_us = nx_config_us(config, NX_CFG_FORWARD_BACKOFF_MAX),
+		.answer_us = nx_config_us(config, NX_CFG_FORWARD_ANSWER)};
 
 	return nx_forward_new(&opts, &server->forward, err);
 }
