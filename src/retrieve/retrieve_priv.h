@@ -58,6 +58,12 @@ NX_NODISCARD nx_rc guard(struct nx_retrieve *r, const struct nx_principal *who, 
 NX_NODISCARD nx_rc note(struct nx_retrieve *r, const struct nx_principal *who,
 	const struct access_note *n, bool shared, struct nx_err *err);
 
+/* ---- derived.c ---- */
+
+/* In the place of the one of its name. */
+NX_NODISCARD nx_rc derived_store(struct nx_retrieve *r, const struct nx_collection *collection,
+	uint64_t subject, const struct nx_item *item, struct nx_slice bytes, struct nx_err *err);
+
 /* ---- series_maker.c ---- */
 
 struct series_records *series_records_new(void); /* NULL without memory */

@@ -5,6 +5,7 @@ import struct
 import numpy
 import pydicom
 import pytest
+import requests
 from pydicom.encaps import encapsulate, generate_pixel_data_frame
 from pydicom.uid import ExplicitVRBigEndian, JPEGBaseline8Bit, RLELossless, generate_uid
 from test_dicomweb import DATA, instance_path, parts, server, slice_file  # noqa: F401
@@ -164,6 +165,34 @@ def test_two_thousand_frames_in_one_request(server):
     answer = frame(server, path, numbers)
     assert int(answer.headers["Content-Length"]) == len(answer.content)
     frame(server, path, numbers + ",1", status=400)
+
+
+def test_a_frame_of_ten_thousand_is_read_without_the_others(server, tmp_path):
+    """Without a table the first reader looks at all fragments; who comes next does not, as damage between shows."""
+    n = 10000
+    frames = jpeg_like(n, 600)
+    _, path = stored(server, encapsulated(JPEGBaseline8Bit, frames, table=False))
+    assert frame(server, path, n, "image/jpeg").content == frames[-1]
+    pack = max((file for file in tmp_path.rglob("*") if file.is_file()), key=lambda file: file.stat().st_size)
+    with open(pack, "r+b") as file:
+        file.seek(pack.stat().st_size // 2)
+        byte = file.read(1)[0]
+        file.seek(-1, 1)
+        file.write(bytes([byte ^ 1]))
+    for number in (1, n, 2500, 7500):
+        assert frame(server, path, number, "image/jpeg").content == frames[number - 1]
+    got = parts(frame(server, path, ",".join(str(i + 1) for i in range(2000))))
+    assert [body for _, body in got] == frames[:2000]
+    broken = 0
+    for number in range(4600, 5400, 100):  # one of them is in the segment that no longer authenticates
+        try:
+            answer = server.get(f"{path}/frames/{number}", headers={"Accept": "image/jpeg"})
+            assert answer.status_code != 200 or answer.content == frames[number - 1]
+            broken += answer.status_code != 200
+        except requests.exceptions.ConnectionError:
+            broken += 1
+    assert broken
+    assert len(server.find("/instances")) == 1  # the index is no instance
 
 
 def test_what_is_no_list_of_frames(server):
