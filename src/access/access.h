@@ -34,7 +34,7 @@ enum nx_perm {
 	NX_PERM_AUDIT,      /* read the ledger */
 	NX_PERM_ADMIN,      /* configuration, keys, backup */
 	NX_PERM_MONITOR,    /* metrics, status */
-	NX_PERM_QUARANTINE, /* look into quarantine, take in again, discard */
+	NX_PERM_QUARANTINE, /* look into quarantine, take in again, discard; settle conflicts */
 	NX_PERM_COUNT_
 };
 

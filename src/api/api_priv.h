@@ -113,6 +113,7 @@ nx_rc api_quarantine_discard(struct nx_http_req *req, struct nx_err *err);
 nx_rc api_changes_list(struct nx_http_req *req, struct nx_err *err);
 nx_rc api_conflicts_list(struct nx_http_req *req, struct nx_err *err);
 nx_rc api_conflict_show(struct nx_http_req *req, struct nx_err *err);
+nx_rc api_conflict_settle(struct nx_http_req *req, struct nx_err *err);
 nx_rc api_conflict_get(struct nx_http_req *req, struct nx_err *err);
 
 nx_rc api_deid_run(struct nx_http_req *req, struct nx_err *err);

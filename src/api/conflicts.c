@@ -64,3 +64,24 @@ nx_rc api_conflict_get(struct nx_http_req *req, struct nx_err *err)
 	nx_object_etag(object, item.etag);
 	return api_reply_item(req, &item, err);
 }
+
+nx_rc api_conflict_settle(struct nx_http_req *req, struct nx_err *err)
+{
+	const char *reason = NULL;
+	int64_t number = 0, keep;
+	json_t *body = NULL;
+	nx_rc rc = api_param_number(req, "number", &number, err);
+
+	if (!rc)
+		rc = api_body_json(req, &body, err);
+	if (!rc)
+		rc = api_member_text(body, "reason", true, &reason, err);
+	keep = json_integer_value(json_object_get(body, "keep"));
+	if (!rc && keep <= 0)
+		rc = nx_err_set(err, NX_E_INVAL, "keep is no number of a version");
+	if (!rc)
+		rc = nx_retrieve_conflict_settle(
+			api_of(req)->retrieve, api_who_of(req), number, keep, reason, err);
+	json_decref(body);
+	return rc ? rc : api_reply_empty(req, 204);
+}

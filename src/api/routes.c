@@ -53,6 +53,8 @@ const struct nx_route nx_api_routes[] = {
 		"List instances that came again with other bytes"},
 	{"GET", "/conflicts/{number}", NX_PERM_QUERY, NX_ACTION_QUERY, api_conflict_show,
 		"Versions of one, and which attributes differ"},
+	{"POST", "/conflicts/{number}/settle", NX_PERM_QUARANTINE, NX_ACTION_CONFLICT_SETTLE,
+		api_conflict_settle, "Say which version counts"},
 	{"GET", "/conflicts/{number}/versions/{version}", NX_PERM_READ, NX_ACTION_READ,
 		api_conflict_get, "The bytes of a version"},
 

@@ -225,8 +225,11 @@ struct nx_put {
 	 * of its name, is in no query, and goes with the subject.  study and series are NULL. */
 	bool derived;
 	const struct nx_item *item; /* name, type, ts_uid, number, rows, columns, frames, size */
-	const char *source;         /* AE title that it came from; NULL: from elsewhere */
-	struct nx_blob **blobs;     /* new ones first ... */
+	/* A person said that this is the version that counts: it is no conflict with the one that
+	 * is there, and no collection rejects it. */
+	bool settles;
+	const char *source;     /* AE title that it came from; NULL: from elsewhere */
+	struct nx_blob **blobs; /* new ones first ... */
 	size_t n_blobs;
 	const struct nx_recipe_blob
 		*shared; /* ... then blobs of the same subject that exist (de-identification) */

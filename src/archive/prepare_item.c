@@ -66,7 +66,8 @@ nx_rc item_outcome(struct nx_archive *a, struct group *g, struct target *t,
 	if (memcmp(there->content, r->content, sizeof(r->content)) == 0) {
 		put->outcome = NX_PUT_DUPLICATE;
 		memcpy(put->ret_digest, there->digest, 32);
-	} else if (put->study && strcmp(or_empty(put->collection->on_conflict), "reject") == 0) {
+	} else if (put->study && !put->settles &&
+		strcmp(or_empty(put->collection->on_conflict), "reject") == 0) {
 		put->outcome = NX_PUT_REJECTED;
 	} else {
 		put->outcome = NX_PUT_VERSION;
@@ -220,7 +221,7 @@ static nx_rc conflicts_note(
 
 	if (!t->study)
 		return NX_OK;
-	if (t->put->outcome == NX_PUT_VERSION) {
+	if (t->put->outcome == NX_PUT_VERSION && !t->put->settles) {
 		rc = conflict_row(a, g, t->put, t->old.id, err);
 		if (!rc)
 			rc = event_row(a, g, "instance.conflict", t->domain, t->subject,

@@ -193,6 +193,7 @@ nx_rc cmd_quarantine_discard(const struct cli_args *args, struct nx_err *err);
 nx_rc cmd_changes(const struct cli_args *args, struct nx_err *err);
 nx_rc cmd_conflict_list(const struct cli_args *args, struct nx_err *err);
 nx_rc cmd_conflict_show(const struct cli_args *args, struct nx_err *err);
+nx_rc cmd_conflict_settle(const struct cli_args *args, struct nx_err *err);
 nx_rc cmd_conflict_get(const struct cli_args *args, struct nx_err *err);
 nx_rc cmd_find(const struct cli_args *args, struct nx_err *err);
 nx_rc cmd_get(const struct cli_args *args, struct nx_err *err);

@@ -205,6 +205,12 @@ static const struct cli_opt discard_opts[] = {
 	{0},
 };
 
+static const struct cli_opt settle_opts[] = {
+	{"keep", "VERSION", "The version that counts; required"},
+	{"reason", "TEXT", "Why; for the ledger; required"},
+	{0},
+};
+
 static const struct cli_opt conflict_opts[] = {
 	{"collection", "NAME", "Only of this collection"},
 	{"after", "NUMBER", "Numbers past this one"},
@@ -294,6 +300,10 @@ const struct cli_cmd cli_cmds[] = {
 		conflict_opts, 0, 0, CLI_SERVER, cmd_conflict_list},
 	{"conflict", "show", "NUMBER", "Versions, where they came from, which attributes differ",
 		NULL, NULL, 1, 1, CLI_SERVER, cmd_conflict_show},
+	{"conflict", "settle", "NUMBER", "Say which version counts",
+		"It becomes the newest, as a new version with the same bytes.  The others stay "
+		"readable.",
+		settle_opts, 1, 1, CLI_SERVER, cmd_conflict_settle},
 	{"conflict", "get", "NUMBER VERSION FILE", "The bytes of a version; - is standard output",
 		NULL, NULL, 3, 3, CLI_SERVER, cmd_conflict_get},
 	{"deid", NULL, "", "De-identified copies of studies",

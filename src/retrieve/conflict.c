@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "base/enc.h"
 #include "base/json.h"
 #include "dicom/dicom.h"
 #include "retrieve/instances_priv.h"
@@ -14,6 +15,8 @@ enum {
 	CONFLICT_ARENA_MAX = 512 * 1024 * 1024,
 	LIST_MAX = 1000,
 	VERSIONS_MAX = 1000,
+	STATE_SETTLED = 2,
+	DETAIL_MAX = 8192,
 	ENTRIES_MAX = 20000 /* of the subject's chain, looked at for sources */
 };
 
@@ -34,6 +37,11 @@ static void time_kv(struct nx_json *json, const char *key, int64_t us)
 
 	nx_time_format(us, when);
 	nx_json_kv_str(json, key, when);
+}
+
+static const char *state_word(const struct nx_conflict_row *row)
+{
+	return row->state == STATE_SETTLED ? "settled" : "open";
 }
 
 /* The version of an item; null where an erasure has deleted it. */
@@ -70,6 +78,7 @@ static nx_rc list_row(void *payload, const void *row, struct nx_err *err)
 	nx_json_kv_int(&l->json, "number", r->id);
 	time_kv(&l->json, "time", r->time_us);
 	nx_json_kv_str(&l->json, "collection", collection.name);
+	nx_json_kv_str(&l->json, "state", state_word(r));
 	rc = version_kv(l, "old_version", r->old_item, err);
 	if (!rc)
 		rc = version_kv(l, "new_version", r->new_item, err);
@@ -217,11 +226,12 @@ static nx_rc source_take(struct conflict *c, const json_t *body, struct nx_err *
 	const char *door = json_string_value(json_object_get(detail, "door"));
 	struct version *v = &c->versions[c->n - 1 - c->sourced];
 
-	if (!item || strcmp(item, c->old.name) != 0 || !collection ||
+	/* Settling has a door where it made a version. */
+	if (!item || !door || strcmp(item, c->old.name) != 0 || !collection ||
 		strcmp(collection, c->collection.name) != 0)
 		return NX_OK;
 	v->source = who ? nx_arena_str(c->arena, who, strlen(who)) : "";
-	v->door = door ? nx_arena_str(c->arena, door, strlen(door)) : "";
+	v->door = nx_arena_str(c->arena, door, strlen(door));
 	if (!v->source || !v->door)
 		return nx_err_set(err, NX_E_NOMEM, "no memory for a source");
 	c->sourced++;
@@ -239,7 +249,8 @@ static nx_rc entry_look(void *payload, const struct nx_entry *entry, struct nx_e
 	if (c->sourced == c->n || c->entries++ == ENTRIES_MAX)
 		return NX_E_CLOSED; /* enough */
 	if (entry->action != NX_ACTION_INSTANCE_STORE &&
-		entry->action != NX_ACTION_INSTANCE_VERSION)
+		entry->action != NX_ACTION_INSTANCE_VERSION &&
+		entry->action != NX_ACTION_CONFLICT_SETTLE)
 		return NX_OK;
 	rc = nx_ledger_body(nx_archive_ledger(c->r->archive), entry, c->arena, &body, err);
 	if (rc)
@@ -426,6 +437,7 @@ static nx_rc conflict_json(
 	nx_json_kv_int(&json, "number", c->row.id);
 	time_kv(&json, "time", c->row.time_us);
 	nx_json_kv_str(&json, "collection", c->collection.name);
+	nx_json_kv_str(&json, "state", state_word(&c->row));
 	rc = uids_json(c, &json, &n.study, err);
 	if (!rc)
 		rc = sources_find(c, err);
@@ -454,6 +466,19 @@ nx_rc nx_retrieve_conflict(struct nx_retrieve *retrieve, const struct nx_princip
 	return rc;
 }
 
+static nx_rc version_find(
+	const struct conflict *c, int64_t version, const struct nx_item **ret, struct nx_err *err)
+{
+	size_t i = 0;
+
+	while (i < c->n && c->versions[i].item.version != version)
+		i++;
+	if (i == c->n)
+		return nx_err_set(err, NX_E_NOENT, "no such version");
+	*ret = &c->versions[i].item;
+	return NX_OK;
+}
+
 static nx_rc version_open(struct conflict *c, const struct nx_principal *who, int64_t version,
 	struct nx_object **ret, struct nx_err *err)
 {
@@ -462,14 +487,11 @@ static nx_rc version_open(struct conflict *c, const struct nx_principal *who, in
 		.collection = c->collection.name,
 		.what = c->old.name};
 	NX_AUTO(nx_object) *object = NULL;
-	size_t i = 0;
-	nx_rc rc;
+	const struct nx_item *item;
+	nx_rc rc = version_find(c, version, &item, err);
 
-	while (i < c->n && c->versions[i].item.version != version)
-		i++;
-	if (i == c->n)
-		return nx_err_set(err, NX_E_NOENT, "no such version");
-	rc = object_of_item(c->r, &c->versions[i].item, &object, err);
+	if (!rc)
+		rc = object_of_item(c->r, item, &object, err);
 	if (!rc)
 		rc = note(c->r, who, &n, false, err);
 	if (rc)
@@ -487,5 +509,151 @@ nx_rc nx_retrieve_conflict_version(struct nx_retrieve *retrieve, const struct nx
 	if (!rc)
 		rc = version_open(&c, who, version, ret, err);
 	nx_arena_free(c.arena);
+	return rc;
+}
+
+/* ---- settling: the version that counts becomes the newest, as a version of its own ---- */
+
+struct settling {
+	struct conflict c;
+	struct nx_change *change;
+	const struct nx_item *keep;
+	struct nx_put put;
+	struct nx_study study;
+	struct nx_series series;
+	char etag[65]; /* of the version that is the newest */
+};
+
+static const struct nx_item *live_find(const struct conflict *c)
+{
+	for (size_t i = 0; i < c->n; i++)
+		if (c->versions[i].item.state == NX_ITEM_LIVE)
+			return &c->versions[i].item;
+	return NULL;
+}
+
+/* What is chosen was compared with what was the newest then, and with nothing that came since. */
+static nx_rc live_pin(struct settling *s, const struct nx_item *live, struct nx_err *err)
+{
+	struct nx_recipe *recipe;
+	nx_rc rc = nx_archive_recipe(s->c.r->archive, live, s->c.arena, &recipe, err);
+
+	if (rc)
+		return rc;
+	nx_hex_format(recipe->digest, 32, s->etag);
+	s->put.if_match = s->etag;
+	return NX_OK;
+}
+
+/* The same blobs under a new recipe; nothing is read or written but the rows. */
+static nx_rc put_make(struct settling *s, struct nx_err *err)
+{
+	struct nx_cat *cat = nx_archive_cat(s->c.r->archive);
+	struct nx_recipe *recipe;
+	nx_rc rc = nx_archive_recipe(s->c.r->archive, s->keep, s->c.arena, &recipe, err);
+
+	if (!rc)
+		rc = nx_cat_series_by_id(cat, s->keep->series, s->c.arena, &s->series, err);
+	if (!rc)
+		rc = nx_cat_study_by_id(cat, s->series.study, s->c.arena, &s->study, err);
+	if (rc)
+		return rc;
+	s->put = (struct nx_put){.collection = &s->c.collection,
+		.subject = (uint64_t)s->keep->subject,
+		.study = &s->study,
+		.series = &s->series,
+		.item = s->keep,
+		.shared = recipe->blobs,
+		.n_shared = recipe->n_blobs,
+		.parts = recipe->parts,
+		.n_parts = recipe->n_parts,
+		.content = recipe->content,
+		.settles = true};
+	return NX_OK;
+}
+
+static nx_rc newest_make(struct settling *s, struct nx_err *err)
+{
+	const struct nx_item *live = live_find(&s->c);
+	nx_rc rc;
+
+	if (!live)
+		return nx_err_set(err, NX_E_NOENT, "the instance is deleted");
+	if (live == s->keep)
+		return NX_OK;
+	rc = put_make(s, err);
+	if (!rc)
+		rc = live_pin(s, live, err);
+	return rc ? rc : nx_change_put(s->change, &s->put, err);
+}
+
+static nx_rc state_set(struct settling *s, struct nx_err *err)
+{
+	struct nx_val vals[] = {nx_val_int(s->c.row.id), nx_val_int(NX_C_CONFLICT_STATE),
+		nx_val_int(STATE_SETTLED)};
+
+	return nx_change_op(s->change,
+		&(struct nx_op){.verb = NX_OP_SET, .table = NX_T_CONFLICT, .n = 3, .vals = vals},
+		err);
+}
+
+static nx_rc settle_note(
+	struct settling *s, const struct nx_principal *who, const char *reason, struct nx_err *err)
+{
+	struct nx_entry_draft draft = {.action = NX_ACTION_CONFLICT_SETTLE,
+		.principal = who->name,
+		.subject = (uint64_t)s->keep->subject,
+		.study = s->study.uid};
+	NX_AUTO_DONE(nx_buf) detail;
+	struct nx_json json;
+	nx_rc rc;
+
+	nx_buf_init(&detail, DETAIL_MAX, NX_BUF_WIPE);
+	nx_json_init(&json, &detail);
+	nx_json_object_begin(&json);
+	if (s->put.item)
+		nx_json_kv_str(&json, "door", "settle");
+	nx_json_kv_str(&json, "collection", s->c.collection.name);
+	nx_json_kv_int(&json, "conflict", s->c.row.id);
+	nx_json_kv_str(&json, "item", s->keep->name);
+	nx_json_kv_int(&json, "keep", s->keep->version);
+	nx_json_kv_str(&json, "reason", reason);
+	if (who->peer[0])
+		nx_json_kv_str(&json, "peer", who->peer);
+	nx_json_object_end(&json);
+	rc = nx_buf_check(&detail, err);
+	draft.detail = nx_buf_slice(&detail);
+	return rc ? rc : nx_change_entry(s->change, &draft, NULL, err);
+}
+
+static nx_rc settle(struct settling *s, const struct nx_principal *who, int64_t version,
+	const char *reason, struct nx_err *err)
+{
+	nx_rc rc = s->c.row.state == STATE_SETTLED
+		? nx_err_set(err, NX_E_CONFLICT, "the conflict is settled")
+		: version_find(&s->c, version, &s->keep, err);
+
+	if (!rc)
+		rc = newest_make(s, err);
+	if (!rc)
+		rc = state_set(s, err);
+	if (!rc)
+		rc = settle_note(s, who, reason, err);
+	return rc ? rc : nx_archive_commit(s->c.r->archive, s->change, err);
+}
+
+nx_rc nx_retrieve_conflict_settle(struct nx_retrieve *retrieve, const struct nx_principal *who,
+	int64_t number, int64_t version, const char *reason, struct nx_err *err)
+{
+	struct settling s = {.change = nx_change_new()};
+	nx_rc rc;
+
+	if (!s.change)
+		return nx_err_set(err, NX_E_NOMEM, "no memory for a change");
+	rc = conflict_open(retrieve, who, NX_PERM_QUARANTINE, number, &s.c, err);
+	if (!rc)
+		rc = settle(&s, who, version, reason, err);
+	nx_change_free(s.change);
+	nx_arena_free(s.c.arena);
 	return rc;
 }

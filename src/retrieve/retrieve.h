@@ -270,14 +270,23 @@ NX_NODISCARD nx_rc nx_retrieve_object_delete(struct nx_retrieve *retrieve,
 	const char *if_match, struct nx_err *err);
 /* ---- conflicts: other bytes under a SOP Instance UID that was taken ---- */
 
-/* {"conflicts":[{"number","time","collection","old_version","new_version"}],"next":...}: by number;
- * versions of an erased patient are null.  `collection` NULL: all that `who` may query. */
+/* {"conflicts":[{"number","time","collection","state","old_version","new_version"}],"next":...}: by
+ * number; versions of an erased patient are null.  `collection` NULL: all that `who` may query. */
 NX_NODISCARD nx_rc nx_retrieve_conflicts(struct nx_retrieve *retrieve,
 	const struct nx_principal *who, const char *collection, int64_t after, unsigned limit,
 	struct nx_buf *out, struct nx_err *err);
 /* One: UIDs, every version with time, size and source, and the tags whose values differ. */
 NX_NODISCARD nx_rc nx_retrieve_conflict(struct nx_retrieve *retrieve,
 	const struct nx_principal *who, int64_t number, struct nx_buf *out, struct nx_err *err);
+/*
+ * Settle it: the version that counts becomes the newest, as a new version with the same bytes,
+ * where it is not; all others stay readable.  For who may look after what is wrong
+ * (NX_PERM_QUARANTINE). NX_E_PRECONDITION: a newer version came while it was looked at;
+ * NX_E_CONFLICT: it is settled.
+ */
+NX_NODISCARD nx_rc nx_retrieve_conflict_settle(struct nx_retrieve *retrieve,
+	const struct nx_principal *who, int64_t number, int64_t version, const char *reason,
+	struct nx_err *err);
 /* The bytes of one version of it. */
 NX_NODISCARD nx_rc nx_retrieve_conflict_version(struct nx_retrieve *retrieve,
 	const struct nx_principal *who, int64_t number, int64_t version, struct nx_object **ret,
