@@ -48,6 +48,7 @@ nx_rc api_forward_rule_set(struct nx_http_req *req, struct nx_err *err)
 		rc = api_member_text(body, "destination", true, &spec.destination, err);
 	if (!rc)
 		rc = conditions_take(body, conditions, &spec, err);
+	spec.commitment = json_is_true(json_object_get(body, "commitment"));
 	if (!rc)
 		rc = nx_forward_rule_set(api_of(req)->forward, api_who_of(req), &spec, err);
 	json_decref(body);
@@ -106,6 +107,7 @@ nx_rc api_forward_send(struct nx_http_req *req, struct nx_err *err)
 		rc = api_member_text(body, "study", true, &order.study, err);
 	if (!rc)
 		rc = api_member_text(body, "destination", true, &order.destination, err);
+	order.commitment = json_is_true(json_object_get(body, "commitment"));
 	if (!rc)
 		rc = nx_forward_send(api_of(req)->forward, api_who_of(req), &order, &n, err);
 	json_decref(body);

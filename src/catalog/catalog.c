@@ -294,7 +294,8 @@ nx_rc nx_cat_counts(struct nx_cat *cat, struct nx_cat_counts *ret, struct nx_err
 nx_rc nx_cat_delivery_counts(struct nx_cat *cat, struct nx_delivery_counts *ret, struct nx_err *err)
 {
 	static const char *const sql[] = {
-		"SELECT COUNT(*) FROM delivery WHERE state < 3",
+		"SELECT COUNT(*) FROM delivery WHERE state = 1",
+		"SELECT COUNT(*) FROM delivery WHERE state = 2",
 		"SELECT COUNT(*) FROM delivery WHERE state = 3",
 	};
 	int64_t n[NX_ARRAY_LEN(sql)];
@@ -302,7 +303,8 @@ nx_rc nx_cat_delivery_counts(struct nx_cat *cat, struct nx_delivery_counts *ret,
 
 	if (rc)
 		return rc;
-	*ret = (struct nx_delivery_counts){.waiting = (uint64_t)n[0], .dead = (uint64_t)n[1]};
+	*ret = (struct nx_delivery_counts){
+		.waiting = (uint64_t)n[0], .asked = (uint64_t)n[1], .dead = (uint64_t)n[2]};
 	return NX_OK;
 }
 

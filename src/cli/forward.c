@@ -83,8 +83,9 @@ nx_rc cmd_forward_add(const struct cli_args *args, struct nx_err *err)
 		return rc;
 	}
 	return cli_ask(args, "PUT", nx_client_path("/forward/rules/%s", args->words[0]),
-		json_pack("{s:s,s:s,s:o}", "collection", cli_collection(args, "clinical"),
-			"destination", args->words[1], "conditions", conditions),
+		json_pack("{s:s,s:s,s:o,s:b}", "collection", cli_collection(args, "clinical"),
+			"destination", args->words[1], "conditions", conditions, "commitment",
+			cli_has(args, "commitment")),
 		NULL, err);
 }
 
@@ -96,9 +97,10 @@ nx_rc cmd_forward_remove(const struct cli_args *args, struct nx_err *err)
 
 nx_rc cmd_forward_queue(const struct cli_args *args, struct nx_err *err)
 {
-	static const struct cli_column columns[] = {{"NUMBER", "number", 8}, {"STATE", "state", 8},
-		{"DESTINATION", "destination", 16}, {"TRIES", "tries", 6}, {"DUE", "due", 27},
-		{"STATUS", "status", 7}, {"ERROR", "error", 16}, {"INSTANCE", "instance", 40}, {0}};
+	static const struct cli_column columns[] = {{"NUMBER", "number", 8}, {"KIND", "kind", 6},
+		{"STATE", "state", 8}, {"DESTINATION", "destination", 16}, {"TRIES", "tries", 6},
+		{"DUE", "due", 27}, {"STATUS", "status", 7}, {"ERROR", "error", 16},
+		{"INSTANCE", "instance", 40}, {0}};
 	static const char *const keys[] = {"destination", "state", "after", "limit"};
 	NX_AUTO_MEM char *path = cli_query(args, "/forward/queue", keys, NX_ARRAY_LEN(keys));
 
@@ -125,8 +127,9 @@ static nx_rc count_ask(
 nx_rc cmd_forward_send(const struct cli_args *args, struct nx_err *err)
 {
 	return count_ask(args, "/forward/queue",
-		json_pack("{s:s,s:s,s:s}", "study", args->words[0], "destination", args->words[1],
-			"collection", cli_collection(args, "clinical")),
+		json_pack("{s:s,s:s,s:s,s:b}", "study", args->words[0], "destination",
+			args->words[1], "collection", cli_collection(args, "clinical"),
+			"commitment", cli_has(args, "commitment")),
 		err);
 }
 

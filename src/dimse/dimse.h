@@ -16,6 +16,7 @@
 #include "base/err.h"
 
 struct nx_conn;
+struct nx_forward;
 struct nx_dimse;
 struct nx_ingest;
 struct nx_principal;
@@ -61,6 +62,8 @@ struct nx_dimse_opts {
 
 	struct nx_ingest *ingest;     /* borrowed */
 	struct nx_retrieve *retrieve; /* borrowed; may be NULL while no row of the table needs it */
+	/* Borrowed; NULL: results of storage commitment go to the requester's association alone. */
+	struct nx_forward *forward;
 
 	const char *implementation_uid;     /* required: PS3.7 D.3.3.2, borrowed */
 	const char *implementation_version; /* at most 16 characters, borrowed; NULL: not sent */
@@ -97,5 +100,19 @@ struct nx_dimse_stats {
 	uint64_t bytes;    /* of data sets received */
 };
 void nx_dimse_stats(struct nx_dimse *dimse, struct nx_dimse_stats *ret);
+
+/* ---- what there is, for the conformance statement ---- */
+
+struct nx_dimse_service_info {
+	const char *name; /* "C-STORE" */
+	const char *permission;
+	bool scp;
+	bool scu;
+	bool extended; /* answers SOP class extended negotiation */
+};
+/* The i-th service; false past the last. */
+bool nx_dimse_service_at(size_t i, struct nx_dimse_service_info *ret);
+/* Is it of this SOP class and transfer syntax?  ts_uid NULL: in any. */
+bool nx_dimse_service_takes(size_t i, const char *sop_class, const char *ts_uid);
 
 #endif

@@ -101,6 +101,21 @@ const struct nx_dimse_service nx_dimse_services[] = {
 		.finish = nx_commit_finish,
 		.drop = nx_identifier_drop,
 	},
+	{
+		.field = NX_N_EVENT_REPORT_RQ,
+		.name = "N-EVENT-REPORT",
+		.match = nx_commit_match,
+		.permission = "store",
+		.action = "commitment",
+		.authorized_by = "door",
+		.roles = NX_ROLE_SCU,
+		.dataset = true,
+		.ts = nx_identifier_ts,
+		.begin = nx_identifier_begin,
+		.data = nx_identifier_data,
+		.finish = nx_commit_event_finish,
+		.drop = nx_identifier_drop,
+	},
 	{0},
 };
 
@@ -149,4 +164,25 @@ bool nx_service_takes(const char *sop_class, const char *ts_uid)
 			return true;
 	}
 	return false;
+}
+
+bool nx_dimse_service_at(size_t i, struct nx_dimse_service_info *ret)
+{
+	const struct nx_dimse_service *s = &nx_dimse_services[i];
+
+	if (!s->name)
+		return false;
+	*ret = (struct nx_dimse_service_info){.name = s->name,
+		.permission = s->permission,
+		.scp = s->roles & NX_ROLE_SCP,
+		.scu = s->roles & NX_ROLE_SCU,
+		.extended = s->n_extended > 0};
+	return true;
+}
+
+bool nx_dimse_service_takes(size_t i, const char *sop_class, const char *ts_uid)
+{
+	const struct nx_dimse_service *s = &nx_dimse_services[i];
+
+	return s->match(sop_class) && (!ts_uid || !s->ts || s->ts(ts_uid));
 }

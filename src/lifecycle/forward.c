@@ -6,18 +6,13 @@
 
 #include "base/enc.h"
 #include "base/log.h"
+#include "base/rd.h"
 #include "lifecycle/forward_priv.h"
 
 enum {
-	BATCH_ARENA_MAX = 4 * 1024 * 1024,
-	DETAIL_MAX = 16 * 1024,
-	TROUBLE_US = 5 * 1000000 /* before the catalog is asked again after a failure */
-};
-
-/* DIMSE statuses of C-STORE (PS3.4 B.2.3, PS3.7 Annex C). */
-enum {
-	STATUS_CLASS_NOT_SUPPORTED = 0x0122,
-	STATUS_NOT_AUTHORIZED = 0x0124
+	BATCH_ARENA_MAX = 256 * 1024 * 1024, /* reports may be large */
+	REPORT_AFTER_US = 1000000,           /* who asked gets the response to that first */
+	TROUBLE_US = 5 * 1000000             /* before the catalog is asked again after a failure */
 };
 
 /* ---- lanes; caller holds f->lock ---- */
@@ -116,7 +111,7 @@ static void lane_give(struct nx_forward *f, struct forward_lane *lane, int64_t d
 }
 
 /* Doubled from failure to failure, and scattered: who failed together does not come together. */
-static int64_t backoff_us(const struct nx_forward *f, uint64_t failures)
+int64_t forward_backoff_us(const struct nx_forward *f, uint64_t failures)
 {
 	int64_t wait_us = f->opts.backoff_us;
 	uint64_t scatter;
@@ -138,7 +133,7 @@ static void lane_pause(
 	(void)pthread_mutex_lock(&f->lock);
 	lane->failures = failed ? lane->failures + 1 : 0;
 	if (failed)
-		wait_us += backoff_us(f, lane->failures);
+		wait_us += forward_backoff_us(f, lane->failures);
 	lane->paused_us = wait_us ? nx_now_us() + wait_us : 0;
 	(void)pthread_mutex_unlock(&f->lock);
 }
@@ -151,6 +146,17 @@ bool forward_knows(struct nx_forward *f, const char *destination)
 	known = lane_get(f, destination) != NULL;
 	(void)pthread_mutex_unlock(&f->lock);
 	return known;
+}
+
+void forward_owe(struct nx_forward *f, const char *destination, int64_t due_us)
+{
+	struct forward_lane *lane;
+
+	(void)pthread_mutex_lock(&f->lock);
+	lane = lane_get(f, destination);
+	if (lane)
+		lane_owe(f, lane, due_us);
+	(void)pthread_mutex_unlock(&f->lock);
 }
 
 void forward_look(struct nx_forward *f)
@@ -174,6 +180,7 @@ void forward_row_init(struct nx_forward *f, struct nx_delivery_row *row, const c
 		.state = NX_DELIVERY_WAITING,
 		.due_us = nx_now_us(),
 	};
+	row->txn = "";
 	row->created_us = row->due_us;
 }
 
@@ -185,15 +192,16 @@ struct wanted {
 	size_t n;
 };
 
-static nx_rc wanted_add(
-	void *payload, const char *rule, const char *destination, struct nx_err *err)
+static nx_rc wanted_add(void *payload, const struct forward_want *want, struct nx_err *err)
 {
 	struct wanted *w = payload;
-	struct forward_lane *lane = lane_get(w->f, destination);
+	struct forward_lane *lane = lane_get(w->f, want->destination);
 	struct nx_delivery_row row;
 
-	forward_row_init(w->f, &row, nx_arena_str(w->arena, destination, strlen(destination)));
-	row.principal = nx_arena_printf(w->arena, "rule:%s", rule);
+	forward_row_init(
+		w->f, &row, nx_arena_str(w->arena, want->destination, strlen(want->destination)));
+	row.principal = nx_arena_printf(w->arena, "rule:%s", want->rule);
+	row.commitment = want->commitment;
 	if (!row.destination || !row.principal || !lane)
 		return nx_err_set(err, NX_E_NOMEM, "no memory for a delivery");
 	lane->noted = true;
@@ -247,7 +255,8 @@ static void stored_durable(void *payload)
 /* What goes together: on behalf of one, from one collection. */
 static bool goes_with(const struct nx_delivery_row *first, const struct nx_delivery_row *row)
 {
-	return row->kind == first->kind && row->collection == first->collection &&
+	return row->kind == first->kind && row->state == first->state &&
+		row->collection == first->collection &&
 		strcmp(row->principal, first->principal) == 0;
 }
 
@@ -276,18 +285,67 @@ static nx_rc batch_fill(struct nx_forward_batch *b, const struct nx_op *ops, siz
 	return NX_OK;
 }
 
-static nx_rc batch_name(struct nx_forward *f, struct nx_forward_batch *b, struct nx_err *err)
+nx_rc forward_names(struct nx_cat *cat, int64_t id, struct nx_arena *arena, struct nx_delivery *ret)
 {
-	struct nx_collection collection;
+	struct nx_series series;
+	struct nx_study study;
+	struct nx_item item;
+	nx_rc rc = nx_cat_item_by_id(cat, id, arena, &item, NULL);
+
+	if (!rc)
+		rc = nx_cat_series_by_id(cat, item.series, arena, &series, NULL);
+	if (!rc)
+		rc = nx_cat_study_by_id(cat, series.study, arena, &study, NULL);
+	if (rc)
+		return rc;
+	ret->study = study.uid;
+	ret->sop_class = item.type;
+	ret->sop_instance = item.name;
+	return NX_OK;
+}
+
+/* Event type, then the data set. */
+static nx_rc payload_take(
+	const struct nx_delivery_row *row, struct nx_delivery *ret, struct nx_err *err)
+{
+	struct nx_rd rd = nx_rd(row->payload);
+
+	if (!nx_rd_u16le(&rd, &ret->event_type))
+		return nx_err_set(err, NX_E_CORRUPT, "report without an event type");
+	ret->dataset = nx_slice(rd.p, rd.n);
+	return NX_OK;
+}
+
+static nx_rc delivery_describe(struct nx_cat *cat, const struct nx_delivery_row *row,
+	struct nx_arena *arena, struct nx_delivery *d, struct nx_err *err)
+{
 	nx_rc rc;
+
+	if (row->kind == NX_DELIVERY_REPORT)
+		return payload_take(row, d, err);
+	rc = forward_names(cat, d->item, arena, d);
+	d->gone = rc == NX_E_NOENT;
+	return rc && !d->gone ? nx_err_set(err, rc, "what is to be delivered cannot be found")
+			      : NX_OK;
+}
+
+nx_rc forward_batch_describe(struct nx_forward *f, struct nx_forward_batch *b, struct nx_err *err)
+{
+	struct nx_cat *cat = nx_archive_cat(f->opts.archive);
+	struct nx_collection collection = {.name = ""};
+	nx_rc rc = NX_OK;
 
 	if (!b->n)
 		return NX_OK;
-	rc = nx_cat_collection_by_id(
-		nx_archive_cat(f->opts.archive), b->rows[0].collection, b->arena, &collection, err);
+	if (b->rows[0].collection)
+		rc = nx_cat_collection_by_id(
+			cat, b->rows[0].collection, b->arena, &collection, err);
+	b->kind = b->rows[0].kind;
 	b->collection = collection.name;
 	(void)snprintf(b->principal, sizeof(b->principal), "%s", b->rows[0].principal);
 	(void)snprintf(b->session, sizeof(b->session), "%s", f->session);
+	for (size_t i = 0; i < b->n && !rc; i++)
+		rc = delivery_describe(cat, &b->rows[i], b->arena, &b->deliveries[i], err);
 	return rc;
 }
 
@@ -303,11 +361,24 @@ static nx_rc batch_read(
 	if (!b->arena)
 		return nx_err_set(err, NX_E_NOMEM, "no memory for deliveries");
 	nx_archive_barrier(f->opts.archive);
-	rc = nx_cat_rows(nx_archive_cat(f->opts.archive), NX_T_DELIVERY, 1, &where, 1, false,
-		NX_FORWARD_BATCH, b->arena, &ops, &n, err);
+	rc = nx_cat_rows(nx_archive_cat(f->opts.archive), NX_T_DELIVERY, FORWARD_BY_DUE, &where, 1,
+		false, NX_FORWARD_BATCH, b->arena, &ops, &n, err);
 	if (!rc)
 		rc = batch_fill(b, ops, n, ret_next_us, err);
-	return rc ? rc : batch_name(f, b, err);
+	return rc ? rc : forward_batch_describe(f, b, err);
+}
+
+/* What was asked and not answered in time has failed; the destination was reached. */
+static nx_rc batch_overdue(
+	struct nx_forward *f, struct nx_forward_batch *b, int64_t *ret_next_us, struct nx_err *err)
+{
+	struct forward_outcome o = {
+		.f = f, .batch = b, .reached = NX_E_TIMEOUT, .next_us = *ret_next_us};
+	nx_rc rc = forward_outcome(&o, err);
+
+	b->n = 0;
+	*ret_next_us = o.next_us;
+	return rc;
 }
 
 nx_rc nx_forward_take(struct nx_forward *forward, struct nx_forward_batch *ret, struct nx_err *err)
@@ -321,6 +392,8 @@ nx_rc nx_forward_take(struct nx_forward *forward, struct nx_forward_batch *ret, 
 
 		memcpy(b.destination, lane->destination, sizeof(b.destination));
 		rc = batch_read(forward, &b, &next_us, err);
+		if (!rc && b.n && b.rows[0].state == NX_DELIVERY_ASKED)
+			rc = batch_overdue(forward, &b, &next_us, err);
 		if (rc) {
 			nx_log_err(NX_LOG_ERROR, "lifecycle", "forward", err);
 			lane_pause(forward, lane, false, TROUBLE_US);
@@ -336,236 +409,15 @@ nx_rc nx_forward_take(struct nx_forward *forward, struct nx_forward_batch *ret, 
 	return nx_err_set(err, NX_E_CLOSED, "forwarding stops");
 }
 
-/* ---- what came of it ---- */
-
-static nx_rc row_set(
-	struct nx_change *change, const struct nx_delivery_row *row, struct nx_err *err)
-{
-	struct nx_val vals[] = {nx_val_int(row->id), nx_val_int(NX_C_DELIVERY_STATE),
-		nx_val_int(row->state), nx_val_int(NX_C_DELIVERY_DUE_US), nx_val_int(row->due_us),
-		nx_val_int(NX_C_DELIVERY_TRIES), nx_val_int(row->tries),
-		nx_val_int(NX_C_DELIVERY_STATUS), nx_val_int(row->status),
-		nx_val_int(NX_C_DELIVERY_CODE), nx_val_int(row->code)};
-
-	return nx_change_op(change,
-		&(struct nx_op){.verb = NX_OP_SET,
-			.table = NX_T_DELIVERY,
-			.n = NX_ARRAY_LEN(vals),
-			.vals = vals},
-		err);
-}
-
-nx_rc forward_row_retry(struct nx_change *change, struct nx_delivery_row *row, struct nx_err *err)
-{
-	row->state = NX_DELIVERY_WAITING;
-	row->due_us = nx_now_us();
-	row->tries = 0;
-	return row_set(change, row, err);
-}
-
-nx_rc forward_row_drop(
-	struct nx_change *change, const struct nx_delivery_row *row, struct nx_err *err)
-{
-	struct nx_val vals[] = {nx_val_int(row->id)};
-
-	return nx_change_op(change,
-		&(struct nx_op){.verb = NX_OP_DEL, .table = NX_T_DELIVERY, .n = 1, .vals = vals},
-		err);
-}
-
-static bool is_success(unsigned status)
-{
-	return status == 0 || status >> 12 == 0xb;
-}
-
-/* Asking again would not help: the peer does not want it. */
-static bool is_final(unsigned status)
-{
-	return status == STATUS_CLASS_NOT_SUPPORTED || status == STATUS_NOT_AUTHORIZED ||
-		status >> 8 == 0xa9 || status >> 12 == 0xc;
-}
-
-static nx_rc dead_event(struct nx_forward *f, struct nx_change *change,
-	const struct nx_delivery_row *row, struct nx_arena *arena, struct nx_err *err)
-{
-	const struct nx_event_row event = {
-		.id = (int64_t)nx_archive_next_id(f->opts.archive, NX_T_EVENT),
-		.time_us = nx_now_us(),
-		.kind = "forward.dead",
-		.subject = row->subject,
-		.detail = nx_arena_printf(arena, "{\"delivery\":%lld}", (long long)row->id),
-	};
-	struct nx_op op;
-
-	if (!event.detail || nx_op_put_event(&event, arena, &op))
-		return nx_err_set(err, NX_E_NOMEM, "no memory for an event");
-	return nx_change_op(change, &op, err);
-}
-
-struct outcome {
-	struct nx_forward *f;
-	struct nx_forward_batch *batch;
-	struct nx_change *change;
-	nx_rc reached;
-	uint64_t sent, failed, died;
-};
-
-static nx_rc failed_set(
-	struct outcome *o, struct nx_delivery_row *row, bool final, struct nx_err *err)
-{
-	nx_rc rc = NX_OK;
-
-	o->failed++;
-	row->tries++;
-	row->due_us = nx_now_us() + backoff_us(o->f, (uint64_t)row->tries);
-	if (final || row->tries >= o->f->opts.tries) {
-		o->died++;
-		row->state = NX_DELIVERY_DEAD;
-		rc = dead_event(o->f, o->change, row, o->batch->arena, err);
-	}
-	return rc ? rc : row_set(o->change, row, err);
-}
-
-static nx_rc delivery_end(struct outcome *o, size_t i, struct nx_err *err)
-{
-	const struct nx_delivery *d = &o->batch->deliveries[i];
-	struct nx_delivery_row *row = &o->batch->rows[i];
-
-	if (d->gone)
-		return forward_row_drop(o->change, row, err);
-	if (!d->settled && !o->reached)
-		return NX_OK;
-	row->code = d->settled ? 0 : o->reached;
-	row->status = d->settled ? d->status : 0;
-	if (!d->settled || !is_success(d->status))
-		return failed_set(o, row, d->settled && is_final(d->status), err);
-	o->sent++;
-	return forward_row_drop(o->change, row, err);
-}
-
-/* ---- the ledger: one entry of what left for each study of a batch ---- */
-
-/* Is the i-th in the same entry as the one at `from`? */
-static bool same_entry(const struct nx_forward_batch *b, size_t from, size_t i)
-{
-	return b->deliveries[i].settled && b->rows[i].subject == b->rows[from].subject &&
-		strcmp(b->deliveries[i].study, b->deliveries[from].study) == 0;
-}
-
-static void entry_detail(
-	const struct nx_forward_batch *b, size_t from, size_t to, struct nx_buf *out)
-{
-	struct nx_json json;
-	int64_t failed = 0;
-
-	nx_json_init(&json, out);
-	nx_json_object_begin(&json);
-	nx_json_kv_str(&json, "collection", b->collection);
-	nx_json_kv_str(&json, "to", b->destination);
-	nx_json_key(&json, "sent");
-	nx_json_array_begin(&json);
-	for (size_t i = from; i < to; i++)
-		if (is_success(b->deliveries[i].status))
-			nx_json_str(&json, b->deliveries[i].sop_instance);
-		else
-			failed++;
-	nx_json_array_end(&json);
-	nx_json_kv_int(&json, "failed", failed);
-	nx_json_object_end(&json);
-}
-
-static nx_rc entry_add(struct outcome *o, size_t from, size_t to, struct nx_err *err)
-{
-	const struct nx_forward_batch *b = o->batch;
-	NX_AUTO_DONE(nx_buf) detail;
-	struct nx_entry_draft draft = {.action = NX_ACTION_FORWARD,
-		.principal = b->principal,
-		.subject = (uint64_t)b->rows[from].subject,
-		.study = b->deliveries[from].study};
-	nx_rc rc;
-
-	nx_buf_init(&detail, DETAIL_MAX, NX_BUF_WIPE);
-	entry_detail(b, from, to, &detail);
-	for (size_t i = from; i < to; i++)
-		if (!is_success(b->deliveries[i].status))
-			draft.outcome = NX_OUTCOME_MINOR;
-	draft.detail = nx_buf_slice(&detail);
-	rc = nx_buf_check(&detail, err);
-	return rc ? rc : nx_change_entry(o->change, &draft, NULL, err);
-}
-
-static nx_rc entries_add(struct outcome *o, struct nx_err *err)
-{
-	const struct nx_forward_batch *b = o->batch;
-	nx_rc rc = NX_OK;
-	size_t to;
-
-	for (size_t i = 0; i < b->n && !rc; i = to) {
-		to = i + 1;
-		if (!b->deliveries[i].settled)
-			continue;
-		while (to < b->n && same_entry(b, i, to))
-			to++;
-		rc = entry_add(o, i, to, err);
-	}
-	return rc;
-}
-
-static nx_rc outcome_write(struct outcome *o, struct nx_err *err)
-{
-	nx_rc rc = NX_OK;
-
-	o->change = nx_change_new();
-	if (!o->change)
-		return nx_err_set(err, NX_E_NOMEM, "no memory for a change");
-	for (size_t i = 0; i < o->batch->n && !rc; i++)
-		rc = delivery_end(o, i, err);
-	if (!rc)
-		rc = entries_add(o, err);
-	if (!rc)
-		rc = nx_archive_commit(o->f->opts.archive, o->change, err);
-	o->change = nx_change_free(o->change);
-	return rc;
-}
-
-static void outcome_count(const struct outcome *o)
-{
-	(void)pthread_mutex_lock(&o->f->lock);
-	o->f->sent += o->sent;
-	o->f->failed += o->failed;
-	o->f->died += o->died;
-	(void)pthread_mutex_unlock(&o->f->lock);
-	if (o->died)
-		nx_log(NX_LOG_ERROR, "lifecycle", "forward.dead",
-			"%llu deliveries to %s are given up", (unsigned long long)o->died,
-			o->batch->destination);
-}
-
-/* The next one that is due may be one of those that failed. */
-static int64_t next_due_us(const struct nx_forward_batch *b)
-{
-	int64_t due_us = b->next_us;
-
-	for (size_t i = 0; i < b->n; i++) {
-		const struct nx_delivery *d = &b->deliveries[i];
-		bool over = d->gone || (d->settled && is_success(d->status));
-
-		if (!over && b->rows[i].state != NX_DELIVERY_DEAD && b->rows[i].due_us < due_us)
-			due_us = b->rows[i].due_us;
-	}
-	return due_us;
-}
-
 nx_rc nx_forward_done(struct nx_forward *forward, struct nx_forward_batch *batch, nx_rc reached,
 	struct nx_err *err)
 {
-	struct outcome o = {.f = forward, .batch = batch, .reached = reached};
-	nx_rc rc = outcome_write(&o, err);
+	struct forward_outcome o = {
+		.f = forward, .batch = batch, .reached = reached, .next_us = batch->next_us};
+	nx_rc rc = forward_outcome(&o, err);
 
-	if (!rc)
-		outcome_count(&o);
 	lane_pause(forward, batch->lane, reached != NX_OK, rc ? TROUBLE_US : 0);
-	lane_give(forward, batch->lane, next_due_us(batch));
+	lane_give(forward, batch->lane, rc ? nx_now_us() : o.next_us);
 	nx_arena_free(batch->arena);
 	*batch = (struct nx_forward_batch){0};
 	return rc;
@@ -598,12 +450,56 @@ nx_rc nx_forward_stats(struct nx_forward *forward, struct nx_forward_stats *ret,
 		return rc;
 	(void)pthread_mutex_lock(&forward->lock);
 	*ret = (struct nx_forward_stats){.waiting = counts.waiting,
+		.asked = counts.asked,
 		.dead = counts.dead,
 		.sent = forward->sent,
 		.failed = forward->failed,
 		.died = forward->died};
 	(void)pthread_mutex_unlock(&forward->lock);
 	return NX_OK;
+}
+
+/* ---- answers to what is asked of us ---- */
+
+static nx_rc report_row(struct nx_forward *f, const struct nx_forward_report *report,
+	struct nx_buf *payload, struct nx_change *change, struct nx_err *err)
+{
+	NX_AUTO(nx_arena) *arena = admin_arena(err);
+	struct nx_delivery_row row;
+	struct nx_op op;
+	nx_rc rc;
+
+	if (!arena)
+		return NX_E_NOMEM;
+	forward_row_init(f, &row, report->destination);
+	row.kind = NX_DELIVERY_REPORT;
+	row.due_us += REPORT_AFTER_US;
+	row.principal = report->principal;
+	nx_buf_put_u16le(payload, report->event_type);
+	nx_buf_put_slice(payload, report->dataset);
+	rc = nx_buf_check(payload, err);
+	row.payload = nx_buf_slice(payload);
+	if (!rc && nx_op_put_delivery(&row, arena, &op))
+		rc = nx_err_set(err, NX_E_NOMEM, "no memory for a report");
+	return rc ? rc : nx_change_op(change, &op, err);
+}
+
+nx_rc nx_forward_report(
+	struct nx_forward *forward, const struct nx_forward_report *report, struct nx_err *err)
+{
+	NX_AUTO(nx_change) *change = nx_change_new();
+	NX_AUTO_DONE(nx_buf) payload;
+	nx_rc rc;
+
+	nx_buf_init(&payload, report->dataset.n + 2, NX_BUF_WIPE);
+	if (!change || !forward_knows(forward, report->destination))
+		return nx_err_set(err, NX_E_NOMEM, "no memory for a report");
+	rc = report_row(forward, report, &payload, change, err);
+	if (!rc)
+		rc = nx_archive_commit(forward->opts.archive, change, err);
+	if (!rc)
+		forward_owe(forward, report->destination, nx_now_us() + REPORT_AFTER_US);
+	return rc;
 }
 
 /* ---- from start to end ---- */

@@ -18,6 +18,7 @@
 #include "base/auto.h"
 #include "base/err.h"
 #include "base/limits.h"
+#include "base/slice.h"
 
 struct nx_admin;
 struct nx_archive;
@@ -32,6 +33,7 @@ struct nx_forward_opts {
 	unsigned tries;         /* of one delivery, before it is a dead letter */
 	int64_t backoff_us;     /* after the first failure; doubled from failure to failure, ... */
 	int64_t backoff_max_us; /* ... up to this */
+	int64_t answer_us;      /* that a destination may take to say whether it has an instance */
 };
 /* Before anything is committed. */
 NX_NODISCARD nx_rc nx_forward_new(
@@ -52,6 +54,7 @@ struct nx_forward_spec {
 	const char *destination;
 	const struct nx_forward_condition *conditions; /* all of them must hold */
 	size_t n_conditions;
+	bool commitment; /* ask the destination for it afterwards (PS3.4 Annex J) */
 };
 /* One with that name is replaced.  NX_E_NOENT: no such collection or destination. */
 NX_NODISCARD nx_rc nx_forward_rule_set(struct nx_forward *forward, const struct nx_principal *who,
@@ -59,13 +62,14 @@ NX_NODISCARD nx_rc nx_forward_rule_set(struct nx_forward *forward, const struct 
 /* What it has queued stays queued. */
 NX_NODISCARD nx_rc nx_forward_rule_remove(struct nx_forward *forward,
 	const struct nx_principal *who, const char *name, struct nx_err *err);
-/* {"rules":[{"name","collection","destination","conditions":{...},"created"}]} */
+/* {"rules":[{"name","collection","destination","conditions":{...},"commitment",
+ * "created"}]} */
 NX_NODISCARD nx_rc nx_forward_rules(struct nx_forward *forward, const struct nx_principal *who,
 	struct nx_buf *out, struct nx_err *err);
 
 struct nx_forward_find {
 	const char *destination; /* NULL: any */
-	const char *state;       /* "waiting", "dead"; NULL: any */
+	const char *state;       /* "waiting", "asked", "dead"; NULL: any */
 	int64_t after;           /* numbers past this one */
 	unsigned limit;          /* 0: 1000, which is the most */
 };
@@ -90,6 +94,7 @@ struct nx_forward_order {
 	const char *collection;
 	const char *study;
 	const char *destination;
+	bool commitment;
 };
 /* Queue all instances of a study, whatever the rules say. */
 NX_NODISCARD nx_rc nx_forward_send(struct nx_forward *forward, const struct nx_principal *who,
@@ -97,6 +102,7 @@ NX_NODISCARD nx_rc nx_forward_send(struct nx_forward *forward, const struct nx_p
 
 struct nx_forward_stats {
 	uint64_t waiting; /* in the queue at present, ... */
+	uint64_t asked;
 	uint64_t dead;
 	uint64_t sent;   /* ... since the start */
 	uint64_t failed; /* tries */
@@ -113,15 +119,19 @@ enum {
 
 struct nx_delivery {
 	int64_t item;
-	/* Set by who delivers. */
-	bool gone;         /* it is not there any more: nothing is owed */
-	bool settled;      /* else it was not tried, or nothing came back */
-	unsigned status;   /* of the answer */
-	const char *study; /* of the instance; as long as the batch */
+	const char *study; /* of the instance */
+	const char *sop_class;
 	const char *sop_instance;
+	uint16_t event_type; /* of a report */
+	struct nx_slice dataset;
+	/* Set by who delivers. */
+	bool gone;       /* it is not there any more: nothing is owed */
+	bool settled;    /* else it was not tried, or nothing came back */
+	unsigned status; /* of the answer */
 };
 
 struct nx_forward_batch {
+	int64_t kind; /* enum nx_delivery_kind */
 	char destination[16 + 1];
 	char principal[NX_LIMIT_NAME + 1]; /* on whose behalf, ... */
 	char session[33];                  /* ... as nx_principal has it */
@@ -129,7 +139,8 @@ struct nx_forward_batch {
 	struct nx_delivery *deliveries;
 	size_t n;
 	struct nx_arena *arena;
-	struct forward_lane *lane; /* the queue's own, from here on */
+	char txn[NX_LIMIT_UID + 1]; /* of the question, after nx_forward_ask() */
+	struct forward_lane *lane;  /* the queue's own, from here on */
 	struct nx_delivery_row *rows;
 	int64_t next_us;
 };
@@ -138,6 +149,10 @@ struct nx_forward_batch {
  * was stopped. */
 NX_NODISCARD nx_rc nx_forward_take(
 	struct nx_forward *forward, struct nx_forward_batch *ret, struct nx_err *err);
+/* A question gets its Transaction UID before it is asked: its answer may come on another
+ * association, and at once. */
+NX_NODISCARD nx_rc nx_forward_ask(
+	struct nx_forward *forward, struct nx_forward_batch *batch, struct nx_err *err);
 /*
  * What came of it; ends the batch whatever the result.  `reached`: why the destination could not be
  * reached, or was lost (NX_OK: it was reached): what is not settled then has failed, and the
@@ -145,6 +160,31 @@ NX_NODISCARD nx_rc nx_forward_take(
  */
 NX_NODISCARD nx_rc nx_forward_done(struct nx_forward *forward, struct nx_forward_batch *batch,
 	nx_rc reached, struct nx_err *err);
+/* ---- storage commitment ---- */
+
+struct nx_forward_ref {
+	const char *sop_instance;
+	uint16_t reason; /* 0: it is held */
+};
+struct nx_forward_answer {
+	const char *destination; /* who answers */
+	const char *txn;
+	const struct nx_forward_ref *refs;
+	size_t n;
+};
+/* A destination answers what it was asked.  NX_E_NOENT: it was not asked that. */
+NX_NODISCARD nx_rc nx_forward_answered(
+	struct nx_forward *forward, const struct nx_forward_answer *answer, struct nx_err *err);
+/* The answer to what was asked of us; it is durable when this returns, and goes out later. */
+struct nx_forward_report {
+	const char *destination;
+	const char *principal; /* who asked */
+	uint16_t event_type;
+	struct nx_slice dataset; /* implicit VR little endian */
+};
+NX_NODISCARD nx_rc nx_forward_report(
+	struct nx_forward *forward, const struct nx_forward_report *report, struct nx_err *err);
+
 /* From now on take() gives nothing out. */
 void nx_forward_stop(struct nx_forward *forward);
 bool nx_forward_stopping(struct nx_forward *forward);

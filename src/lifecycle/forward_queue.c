@@ -10,9 +10,12 @@ enum {
 
 static const char *const kinds[] = {
 	[NX_DELIVERY_STORE] = "store",
+	[NX_DELIVERY_COMMIT] = "commit",
+	[NX_DELIVERY_REPORT] = "report",
 };
 static const char *const states[] = {
 	[NX_DELIVERY_WAITING] = "waiting",
+	[NX_DELIVERY_ASKED] = "asked",
 	[NX_DELIVERY_DEAD] = "dead",
 };
 
@@ -42,15 +45,12 @@ struct listing {
 static void uids_json(struct listing *l, int64_t id)
 {
 	NX_AUTO(nx_arena) *arena = admin_arena(NULL);
-	struct nx_series series = {0};
-	struct nx_study study = {0};
-	struct nx_item item = {0};
+	struct nx_delivery d = {0};
 
-	if (arena && !nx_cat_item_by_id(l->cat, id, arena, &item, NULL) &&
-		!nx_cat_series_by_id(l->cat, item.series, arena, &series, NULL))
-		(void)!nx_cat_study_by_id(l->cat, series.study, arena, &study, NULL);
-	nx_json_kv_str(&l->json, "study", study.uid);
-	nx_json_kv_str(&l->json, "instance", item.name);
+	if (arena && id)
+		(void)!forward_names(l->cat, id, arena, &d);
+	nx_json_kv_str(&l->json, "study", d.study);
+	nx_json_kv_str(&l->json, "instance", d.sop_instance);
 }
 
 static nx_rc delivery_json(void *payload, const void *row, struct nx_err *err)
@@ -263,6 +263,7 @@ static nx_rc item_order(void *payload, const void *row, struct nx_err *err)
 	d.collection = item->collection;
 	d.subject = item->subject;
 	d.item = item->id;
+	d.commitment = o->order->commitment;
 	nx_arena_reset(o->arena);
 	if (nx_op_put_delivery(&d, o->arena, &op))
 		return nx_err_set(err, NX_E_NOMEM, "no memory for a delivery");

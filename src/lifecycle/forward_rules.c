@@ -40,6 +40,7 @@ struct rule {
 	char name[NX_LIMIT_NAME + 1];
 	char collection[NX_LIMIT_NAME + 1];
 	char destination[16 + 1];
+	bool commitment;
 	struct condition conditions[NX_LIMIT_FORWARD_CONDITIONS];
 	size_t n_conditions;
 };
@@ -133,14 +134,18 @@ size_t forward_rules_n(const struct forward_rules *rules)
 }
 
 nx_rc forward_rules_match(const struct forward_rules *rules, const struct nx_put *put,
-	nx_rc (*fn)(void *payload, const char *rule, const char *destination, struct nx_err *err),
+	nx_rc (*fn)(void *payload, const struct forward_want *want, struct nx_err *err),
 	void *payload, struct nx_err *err)
 {
 	nx_rc rc = NX_OK;
 
-	for (size_t i = 0; i < rules->n && !rc; i++)
-		if (wants(&rules->rules[i], put))
-			rc = fn(payload, rules->rules[i].name, rules->rules[i].destination, err);
+	for (size_t i = 0; i < rules->n && !rc; i++) {
+		const struct rule *rule = &rules->rules[i];
+		const struct forward_want want = {rule->name, rule->destination, rule->commitment};
+
+		if (wants(rule, put))
+			rc = fn(payload, &want, err);
+	}
 	return rc;
 }
 
@@ -190,6 +195,7 @@ static nx_rc rule_take(struct rule *rule, const struct nx_forward_row *row, stru
 	(void)snprintf(rule->name, sizeof(rule->name), "%s", row->name);
 	(void)snprintf(rule->collection, sizeof(rule->collection), "%s", row->collection);
 	(void)snprintf(rule->destination, sizeof(rule->destination), "%s", row->destination);
+	rule->commitment = row->commitment;
 	rc = json_is_object(object)
 		? conditions_take(rule, object, err)
 		: nx_err_set(err, NX_E_CORRUPT, "conditions of a rule are no object");
@@ -326,6 +332,7 @@ nx_rc nx_forward_rule_set(struct nx_forward *forward, const struct nx_principal 
 	struct nx_forward_row row = {.name = spec->name,
 		.collection = spec->collection,
 		.destination = spec->destination,
+		.commitment = spec->commitment,
 		.created_us = nx_now_us()};
 	struct nx_op op;
 	nx_rc rc;
@@ -385,6 +392,7 @@ static void rule_json(struct nx_json *json, const struct nx_val *vals)
 	admin_json_text(json, "destination", &vals[2]);
 	nx_json_key(json, "conditions");
 	nx_json_raw(json, vals[3].s);
+	nx_json_kv_bool(json, "commitment", vals[5].i != 0);
 	admin_json_time(json, "created", vals[4].i);
 }
 

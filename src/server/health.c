@@ -108,6 +108,9 @@ static nx_rc forward_metrics(struct nx_server *server, struct nx_buf *out, struc
 		return rc;
 	nx_metric(out, "narthex_forward_waiting", "gauge", "Deliveries that destinations are owed",
 		"", true, s.waiting);
+	nx_metric(out, "narthex_forward_asked", "gauge",
+		"Instances that destinations are to say of whether they have them", "", true,
+		s.asked);
 	nx_metric(out, "narthex_forward_dead", "gauge", "Dead letters", "", true, s.dead);
 	nx_metric(out, "narthex_forward_sent_total", "counter", "Instances that destinations took",
 		"", true, s.sent);

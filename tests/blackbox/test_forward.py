@@ -8,6 +8,7 @@ import pydicom
 import pytest
 from testenv import Dcmtk, Deadline, Narthex, phantom
 from testenv.dcmtk import StoreScp
+from testenv.peer import IMPLICIT_LE, Association, encode
 from testenv.process import free_port
 from testenv.scp import BadScp
 
@@ -205,6 +206,59 @@ def test_by_hand(at, ct):
     assert at.json("ledger", "search", "--action", "forward", "--study", study)["entries"][0]["body"]["detail"]["to"] == "HAND"
     assert at("forward", "send", "1.2.3", "HAND", check=False).returncode == 3
     assert at("forward", "send", study, "NOBODY", check=False).returncode == 3
+
+
+# ---- storage commitment ----
+
+
+PUSH, WELL_KNOWN = "1.2.840.10008.1.20.1", "1.2.840.10008.1.20.1.1"
+
+
+def held(at, rule):
+    entries = at.json("ledger", "search", "--principal", f"rule:{rule}")["entries"]
+    return {uid for entry in entries if entry["action"] == "forward.commit" for uid in entry["body"]["detail"]["held"]}
+
+
+def test_who_is_asked_answers_at_once(site, at, sc):
+    """To the site itself, into another collection: it answers on the association of the question."""
+    at("ae", "allow", "NARTHEX", "curated", "--called", "SELF")
+    at.destination("SELF", site.ports["dimse"])
+    at("forward", "add", "self", "SELF", "--commitment")
+    at.load(sc)
+    until(lambda: held(at, "self") == sc.uids and not at.queue())
+    assert at.json("forward", "list")["rules"][0]["commitment"]
+
+
+def test_what_the_destination_has_not_is_sent_again(at, sc):
+    with BadScp("forgets") as scp:
+        at.destination("FORGETS", scp.port)
+        at("forward", "add", "forgets", "FORGETS", "--commitment")
+        at.load(sc)
+        until(lambda: scp.stored >= 2 * sc.n)
+        scp.how = "good"  # takes them, and does not answer
+        until(lambda: all(one["kind"] == "commit" and one["state"] == "asked" for one in at.queue()))
+        assert len(at.queue()) == sc.n and not held(at, "forgets")
+        assert {one.ReferencedSOPInstanceUID for one in scp.asked[-1].ReferencedSOPSequence} <= sc.uids
+
+
+def test_only_who_was_asked_can_answer(site, at, sc):
+    """And after a restart, on an association of its own."""
+    with BadScp("good") as scp:
+        at.destination("CT01", scp.port)
+        at.load(sc)
+        at("forward", "send", phantom.uid(sc.plan, "study", 0), "CT01", "--commitment")
+        until(lambda: [one["state"] for one in at.queue()] == ["asked"] * sc.n)
+        site.kill()
+        site.start()
+        result = pydicom.Dataset()
+        result.TransactionUID = scp.asked[-1].TransactionUID
+        result.ReferencedSOPSequence = scp.asked[-1].ReferencedSOPSequence[1:]
+        at("ae", "allow", "OTHER", "clinical")
+        for aet, event, status in (("OTHER", 1, 0x0110), ("CT01", 3, 0x0113), ("CT01", 2, 0), ("CT01", 2, 0x0110)):
+            with Association(site.ports["dimse"], [(PUSH, [IMPLICIT_LE])], aet=aet) as peer:
+                assert peer.report(PUSH, WELL_KNOWN, event, encode(result)).status == status
+        # What it does not vouch for it gets again.
+        until(lambda: scp.stored == sc.n + 1)
 
 
 def test_the_erased_are_not_sent(at, sc):
