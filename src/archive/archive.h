@@ -62,6 +62,8 @@ struct nx_pool *nx_archive_pool(struct nx_archive *archive);
 
 /* Everything answered before this call is visible to catalog queries after it. */
 void nx_archive_barrier(struct nx_archive *archive);
+/* But for this: the catalog takes nothing at present, and what is not found may be there. */
+bool nx_archive_is_behind(struct nx_archive *archive);
 /* Have `fn` told of every study that gets or changes an instance, from the committer's thread and
  * before the change is durable: note it, and look later.  Called before anything is committed. */
 void nx_archive_on_study(

@@ -686,3 +686,13 @@ void nx_archive_barrier(struct nx_archive *archive)
 		(void)pthread_cond_wait(&archive->applied_cond, &archive->lock);
 	(void)pthread_mutex_unlock(&archive->lock);
 }
+
+bool nx_archive_is_behind(struct nx_archive *archive)
+{
+	bool behind;
+
+	(void)pthread_mutex_lock(&archive->lock);
+	behind = archive->stuck;
+	(void)pthread_mutex_unlock(&archive->lock);
+	return behind;
+}

@@ -68,7 +68,9 @@ nx_rc cli_print(const struct nx_buf *buf, struct nx_err *err)
 {
 	nx_rc rc = nx_buf_check(buf, err);
 
-	if (!rc && (fwrite(buf->data, 1, buf->len, stdout) != buf->len || fflush(stdout) != 0))
+	if (!rc && buf->len && fwrite(buf->data, 1, buf->len, stdout) != buf->len)
+		rc = nx_err_errno(err, "standard output");
+	if (!rc && fflush(stdout) != 0)
 		rc = nx_err_errno(err, "standard output");
 	return rc;
 }
@@ -111,6 +113,32 @@ static nx_rc cmd_run(const struct cli_args *args, struct nx_err *err)
 	if (args->cmd->flags & CLI_SITE)
 		(void)umask(077);
 	return args->cmd->run(args, err);
+}
+
+/* ---- standard streams ---- */
+
+/* Where one is closed, the next file or socket would get its number, and what is printed with it.
+ */
+static bool streams_open(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
+			return false;
+	return true;
+}
+
+/* Whether all of it was taken.  Who reads from a pipe may have enough. */
+static nx_rc output_end(struct nx_err *err)
+{
+	struct stat st;
+
+	errno = 0;
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return NX_OK;
+	if (fstat(STDOUT_FILENO, &st) == 0 && (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode)))
+		return NX_OK;
+	return errno ? nx_err_errno(err, "standard output")
+		     : nx_err_set(err, NX_E_IO, "standard output was not written");
 }
 
 /* ---- arguments ---- */
@@ -170,6 +198,8 @@ int nx_cli_main(int argc, char **argv)
 	char **words;
 	nx_rc rc;
 
+	if (!streams_open())
+		return EXIT_FAILED;
 	if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
 		cli_help(NULL);
 		return argc < 2 ? EXIT_USAGE : EXIT_OK;
@@ -181,6 +211,8 @@ int nx_cli_main(int argc, char **argv)
 	words = words_copy(argc, argv);
 	rc = args && words ? run(argc, argv, words, args, &err)
 			   : nx_err_set(&err, NX_E_NOMEM, "no memory");
+	if (!rc)
+		rc = output_end(&err);
 	if (rc)
 		(void)fprintf(stderr, "narthex: %s\n", nx_err_text(&err));
 	free(args);

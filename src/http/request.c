@@ -138,6 +138,21 @@ static nx_rc body_open(struct nx_http_req *req, const struct head *head, struct 
 	return rc;
 }
 
+/*
+ * Is the head as long as what was understood of it?  libmicrohttpd ends it at a line that begins
+ * with a colon and says nothing: what follows it would be the next request.  More white space than
+ * is usual makes a head longer as well, which is no fault: it costs the connection, not the answer.
+ */
+static bool is_whole(struct nx_http_req *req, const char *version, const struct head *head)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(req->conn, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+	size_t line = strlen(req->method) + 1 + strlen(req->uri ? req->uri : "") + 1 +
+		strlen(version) + LINE_END_LEN;
+
+	return info && info->header_size == line + head->bytes + LINE_END_LEN;
+}
+
 static nx_rc head_open(struct nx_http_req *req, const char *version, struct nx_err *err)
 {
 	bool http11 = strcmp(version, "HTTP/1.1") == 0;
@@ -154,7 +169,7 @@ static nx_rc head_open(struct nx_http_req *req, const char *version, struct nx_e
 	if (rc)
 		return rc;
 	rc = body_open(req, &head, err);
-	req->must_close = rc != NX_OK;
+	req->must_close = rc || !is_whole(req, version, &head);
 	return rc;
 }
 

@@ -46,6 +46,9 @@ static nx_rc subject_find(struct erasure *e, struct nx_err *err)
 	if (!rc)
 		rc = nx_cat_subject_find(cat, collection.domain, spec->issuer ? spec->issuer : "",
 			spec->patient_id, &e->result.subject, err);
+	if (rc == NX_E_NOENT && nx_archive_is_behind(e->archive))
+		rc = nx_err_set(err, NX_E_BUSY,
+			"the catalog takes no changes at present, and may not know the patient yet");
 	return rc;
 }
 
@@ -208,13 +211,18 @@ nx_rc nx_lifecycle_erase(struct nx_archive *archive, const struct nx_principal *
 		return nx_err_set(
 			err, NX_E_INVAL, "an erasure needs a reason of 1 to %d bytes", REASON_MAX);
 	rc = subject_find(&e, err);
-	if (!rc)
-		rc = keys_destroy(&e, who, err);
+	if (rc)
+		return rc;
+	rc = keys_destroy(&e, who, err);
 	if (!rc)
 		rc = certify(&e, certificate, err);
-	if (!rc)
-		*ret = e.result;
-	return rc;
+	/* The patient id leads nowhere any more: with this the erasure is finished, or certified.
+	 */
+	if (rc)
+		return nx_err_prefix(
+			err, rc, "subject %016llx", (unsigned long long)e.result.subject);
+	*ret = e.result;
+	return NX_OK;
 }
 
 nx_rc nx_lifecycle_certificate_check(

@@ -28,7 +28,7 @@ NX_NODISCARD nx_rc remote_open(
 	const struct remote_opts *opts, struct remote **ret, struct nx_err *err);
 struct remote *remote_free(struct remote *remote);
 NX_DEFINE_AUTO(remote);
-/* `path` is below /api/v1; `body` NULL: none.  A status of 400 or more is an error with the
+/* `path` is below /api/v1; `body` NULL: none.  Any status but 200 to 299 is an error with the
  * server's text. */
 NX_NODISCARD nx_rc remote_call(struct remote *remote, const char *method, const char *path,
 	const char *body, struct nx_buf *out, struct nx_err *err);

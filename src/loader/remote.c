@@ -10,7 +10,8 @@
 
 enum {
 	CONNECT_MS = 10000,
-	STALL_S = 60, /* less than a byte a second for so long ends a call */
+	STALL_S = 60, /* less than this many bytes a second for so long end a call */
+	STALL_RATE = 1024,
 	ERROR_TEXT_MAX = 160
 };
 
@@ -139,7 +140,7 @@ static bool options_set(
 		curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
 		curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK &&
 		curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS) == CURLE_OK &&
-		curl_easy_setopt(c, CURLOPT_LOW_SPEED_LIMIT, 1L) == CURLE_OK &&
+		curl_easy_setopt(c, CURLOPT_LOW_SPEED_LIMIT, (long)STALL_RATE) == CURLE_OK &&
 		curl_easy_setopt(c, CURLOPT_LOW_SPEED_TIME, (long)STALL_S) == CURLE_OK &&
 		curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, body_take) == CURLE_OK &&
 		curl_easy_setopt(c, CURLOPT_WRITEDATA, out) == CURLE_OK;
@@ -175,5 +176,6 @@ nx_rc remote_call(struct remote *remote, const char *method, const char *path, c
 		return nx_err_set(err, code == CURLE_OPERATION_TIMEDOUT ? NX_E_TIMEOUT : NX_E_IO,
 			"cannot talk to the site: %s", curl_easy_strerror(code));
 	(void)curl_easy_getinfo(remote->curl, CURLINFO_RESPONSE_CODE, &status);
-	return status < 400 ? NX_OK : status_err(status, out, err);
+	/* Nor is a redirection followed: the token is for this site. */
+	return status / 100 == 2 ? NX_OK : status_err(status, out, err);
 }

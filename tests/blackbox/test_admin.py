@@ -104,6 +104,14 @@ def test_exit_statuses_are_in_the_man_page_and_mean_what_it_says(site, tmp_path)
     assert not (tmp_path / "x").exists() and not (tmp_path / "x.part").exists()
 
 
+def test_output_that_is_not_taken_is_an_error(site):
+    for words in (["status"], ["status", "--json"], ["ledger", "search"]):
+        with open("/dev/full", "w", encoding="ascii") as full:
+            done = subprocess.run([find_binary(), *words, "--site", site.site], stdout=full, stderr=subprocess.PIPE,
+                                  text=True, check=False, env={**os.environ, **SANITIZER_ENV})
+        assert done.returncode == 1 and "standard output" in done.stderr, words
+
+
 def test_a_folder_without_a_site_is_not_a_site_that_is_down(cold, tmp_path):
     done = run("status", "--site", tmp_path / "nothing")
     assert done.returncode == 3 and "no site" in done.stderr

@@ -102,3 +102,26 @@ def test_init_touches_nothing_that_may_be_of_another_site(tmp_path, left):
         done = run(*init_argv(nx.site, nx.passphrase_file))
         assert done.returncode == 7 and "another site" in done.stderr
         assert before == sorted((path, path.read_bytes()) for path in nx.site.rglob("*") if path.is_file())
+
+
+def test_help_is_printed_and_nothing_else():
+    done = subprocess.run([find_binary(), "help"], capture_output=True, text=True, check=True,
+                          env={**os.environ, **SANITIZER_ENV})
+    assert "narthex COMMAND" in done.stdout and not done.stderr
+
+
+def test_a_closed_standard_stream_is_no_other_file(silent):
+    """What is printed would go into the first file or socket that is opened."""
+    shell = f'exec "$0" status --site {silent} <&- >&- 2>&-'
+    with subprocess.Popen(["/bin/sh", "-c", shell, find_binary()], env={**os.environ, **SANITIZER_ENV}) as child:
+        try:
+            deadline = Deadline(10)
+            while not any(os.readlink(fd).startswith("socket:") for fd in links(child)):
+                deadline.wait("it asks the site")
+            assert [os.readlink(f"/proc/{child.pid}/fd/{fd}") for fd in range(3)] == ["/dev/null"] * 3
+        finally:
+            child.kill()
+
+
+def links(child):
+    return list(pathlib.Path(f"/proc/{child.pid}/fd").iterdir())

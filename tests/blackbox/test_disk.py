@@ -158,6 +158,31 @@ def test_another_part_of_the_site_fails_and_comes_back(tmp_path, where, heals):
         log_is_clean(site)
 
 
+def test_an_erasure_that_a_disk_cuts_short_is_finished_by_its_subject(tmp_path):
+    """The patient id leads nowhere any more; what was said has the number that the certificate is asked for with."""
+    def erase(**who):
+        with site.session() as session:
+            return session.post(site.url("/api/v1/erasures", "management"), json={"reason": "request", **who}, timeout=60)
+
+    faults = Faults(tmp_path)
+    with site_with(tmp_path / "nx", faults) as (site, sender):
+        sender.all_good()
+        patient = {"collection": "clinical", "patient_id": "PHANTOM-000001"}
+        faults.fail(errno.ENOSPC, "/catalog.db")
+        while sender.c_store() == 0:
+            pass
+        unknown = erase(collection="clinical", patient_id="PHANTOM-NOBODY")
+        assert unknown.status_code == 503, unknown.text
+        faults.fail(errno.ENOSPC, "/ledger/")
+        sender.works_again()
+        refused = erase(**patient)
+        assert refused.status_code == 507, refused.text
+        subject = refused.json()["error"]["message"].split(":")[0].removeprefix("subject ")
+        faults.heal()
+        done = erase(subject=subject)
+        assert done.status_code == 201 and done.json()["statement"]["subject"] == subject, done.text
+
+
 @contextlib.contextmanager
 def mounted(folder, size):
     """A file system of its own, where this user may mount one."""

@@ -549,6 +549,21 @@ static void test_malformed_heads_are_refused_and_closed(void **state)
 	}
 }
 
+/* To libmicrohttpd the line with the colon is the end of the head. */
+static void test_nothing_after_a_field_without_a_name_is_a_request(void **state)
+{
+	struct fixture *fx = *state;
+	NX_AUTO(nx_conn) *conn = fx_dial(fx);
+	struct reply reply;
+	char c;
+
+	fx_send(conn,
+		"GET /hello HTTP/1.1\r\nHost: x\r\n: a\r\nGET /hello HTTP/1.1\r\nHost: x\r\n\r\n");
+	assert_true(fx_reply(conn, &reply));
+	free(reply.body);
+	assert_rc(nx_conn_read(conn, &c, 1, &fx->err), NX_E_CLOSED);
+}
+
 static void test_white_space_around_values_is_no_fault(void **state)
 {
 	struct fixture *fx = *state;
@@ -742,6 +757,7 @@ int main(void)
 		HTTP_TEST(test_a_failing_coded_body_is_cut),
 		HTTP_TEST(test_nothing_is_cached_that_does_not_say_so),
 		HTTP_TEST(test_malformed_heads_are_refused_and_closed),
+		HTTP_TEST(test_nothing_after_a_field_without_a_name_is_a_request),
 		HTTP_TEST(test_white_space_around_values_is_no_fault),
 		HTTP_TEST(test_bad_targets_are_refused),
 		HTTP_TEST(test_long_targets_and_heads_are_refused),
