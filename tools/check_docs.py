@@ -2,7 +2,8 @@
 """Fail where a page names what the tree does not have: tools/check_docs.py ROOT.
 
 Links, files, functions, commands and options in README.md, CONTRIBUTING.md and docs/ are looked up in the sources;
-pages that sources name, and modules that the map of docs/ARCHITECTURE.md must have, the other way round.
+pages that sources name, modules that the map of docs/ARCHITECTURE.md must have, and routes that docs/API.md must have,
+the other way round.
 """
 import pathlib
 import re
@@ -16,6 +17,8 @@ COMMAND = re.compile(r"(?<![\w/-])narthex ([a-z][a-z-]*)(?: ([a-z]+))?([^|;\n]*)
 PAGE = re.compile(r"\bdocs/[\w/-]+\.md\b")
 ROW = re.compile(r'^\t\{"([a-z-]+)", (?:NULL|"([a-z]+)"),', re.M)
 OPTION = re.compile(r'^\t\{+"([a-z-]+)", (?:NULL|"[^"a-z]*"),', re.M)
+ROUTE = re.compile(r'^\t\{"([A-Z]+)", (COLLECTION )?"([^"]*)",\s*NX_PERM_([A-Z]+),', re.M)
+ROUTE_TOLD = re.compile(r"(?m)^\| `([A-Z]+) (/[^`]*)` \| ([a-z]+) \|")
 PLACES = ("", "src", "docs")  # where a path on a page may begin
 
 
@@ -90,12 +93,21 @@ def modules_mapped(root):
             yield f"docs/ARCHITECTURE.md: no module {folder.name} in the map"
 
 
+def routes_told(root):
+    routes = {(method, ("/collections/{collection}" if within else "") + path, perm.lower())
+              for method, within, path, perm in ROUTE.findall((root / "src/api/routes.c").read_text())}
+    told = set(ROUTE_TOLD.findall((root / "docs/API.md").read_text()))
+    for what, some in (("no row of", routes - told), ("no such route:", told - routes)):
+        for method, path, perm in sorted(some):
+            yield f"docs/API.md: {what} {method} {path} (may: {perm})"
+
+
 def main(root):
     tree = Tree(root)
     pages = [root / "README.md", root / "CONTRIBUTING.md", *sorted((root / "docs").rglob("*.md"))]
     bad = [f"{page.relative_to(root)}: {what}" for page in pages for check in (links, names, commands)
            for what in check(tree, page, page.read_text())]
-    bad += [*pages_named(root), *modules_mapped(root)]
+    bad += [*pages_named(root), *modules_mapped(root), *routes_told(root)]
     print("\n".join(bad))
     return bool(bad)
 

@@ -13,6 +13,7 @@
 struct nx_admin;
 struct nx_archive;
 struct nx_deid;
+struct nx_forward;
 struct nx_ingest;
 struct nx_releases;
 struct nx_report;
@@ -29,6 +30,7 @@ struct nx_api {
 	struct nx_report *report;
 	struct nx_deid *deid;
 	struct nx_releases *releases;
+	struct nx_forward *forward;
 	struct nx_archive *archive; /* only passed on to services that have no object */
 	const char *site;           /* its name */
 	const char *const *files;   /* configuration and certificates, for backups */

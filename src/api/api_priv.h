@@ -86,6 +86,14 @@ nx_rc api_destination_set(struct nx_http_req *req, struct nx_err *err);
 nx_rc api_destination_remove(struct nx_http_req *req, struct nx_err *err);
 nx_rc api_destination_echo(struct nx_http_req *req, struct nx_err *err);
 
+nx_rc api_forward_rules(struct nx_http_req *req, struct nx_err *err);
+nx_rc api_forward_rule_set(struct nx_http_req *req, struct nx_err *err);
+nx_rc api_forward_rule_remove(struct nx_http_req *req, struct nx_err *err);
+nx_rc api_forward_queue(struct nx_http_req *req, struct nx_err *err);
+nx_rc api_forward_send(struct nx_http_req *req, struct nx_err *err);
+nx_rc api_forward_retry(struct nx_http_req *req, struct nx_err *err);
+nx_rc api_forward_drop(struct nx_http_req *req, struct nx_err *err);
+
 nx_rc api_tokens_list(struct nx_http_req *req, struct nx_err *err);
 nx_rc api_tokens_create(struct nx_http_req *req, struct nx_err *err);
 nx_rc api_token_revoke(struct nx_http_req *req, struct nx_err *err);
@@ -102,6 +110,7 @@ nx_rc api_quarantine_get(struct nx_http_req *req, struct nx_err *err);
 nx_rc api_quarantine_retry(struct nx_http_req *req, struct nx_err *err);
 nx_rc api_quarantine_discard(struct nx_http_req *req, struct nx_err *err);
 
+nx_rc api_changes_list(struct nx_http_req *req, struct nx_err *err);
 nx_rc api_conflicts_list(struct nx_http_req *req, struct nx_err *err);
 nx_rc api_conflict_show(struct nx_http_req *req, struct nx_err *err);
 nx_rc api_conflict_get(struct nx_http_req *req, struct nx_err *err);

@@ -51,7 +51,8 @@ static nx_rc ledger_open(
 
 /* Tables whose rows get their number from nx_archive_next_id(). */
 static const enum nx_table numbered[] = {NX_T_COLLECTION, NX_T_STUDY, NX_T_SERIES, NX_T_ITEM,
-	NX_T_BLOB, NX_T_EVENT, NX_T_QUARANTINE, NX_T_RELEASE, NX_T_JOB, NX_T_CONFLICT};
+	NX_T_BLOB, NX_T_EVENT, NX_T_QUARANTINE, NX_T_RELEASE, NX_T_JOB, NX_T_CONFLICT,
+	NX_T_DELIVERY};
 
 static nx_rc ids_load(struct nx_archive *a, struct nx_err *err)
 {
@@ -130,6 +131,7 @@ nx_rc nx_archive_open(
 	(void)pthread_cond_init(&a->space.cond, NULL);
 	wake_init(&a->wake);
 	(void)pthread_cond_init(&a->applied_cond, NULL);
+	wake_init(&a->feed_cond);
 	wake_init(&a->keeper_wake);
 	a->pool = opts->pool;
 	a->keys = opts->keys;
@@ -189,6 +191,8 @@ struct nx_archive *nx_archive_free(struct nx_archive *archive)
 	(void)pthread_cond_destroy(&archive->space.cond);
 	(void)pthread_cond_destroy(&archive->wake);
 	(void)pthread_cond_destroy(&archive->applied_cond);
+	(void)pthread_cond_destroy(&archive->feed_cond);
+	feed_free(archive);
 	(void)pthread_cond_destroy(&archive->keeper_wake);
 	(void)pthread_mutex_destroy(&archive->lock);
 	(void)pthread_mutex_destroy(&archive->space.lock);
@@ -227,6 +231,11 @@ void nx_archive_stats(struct nx_archive *archive, struct nx_archive_stats *ret)
 	*ret = archive->stats;
 	ret->queue = archive->queue_len;
 	(void)pthread_mutex_unlock(&archive->lock);
+}
+
+void nx_archive_on_stored(struct nx_archive *archive, const struct nx_stored_watch *watch)
+{
+	archive->on_stored = watch ? *watch : (struct nx_stored_watch){0};
 }
 
 void nx_archive_on_study(

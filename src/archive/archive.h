@@ -66,6 +66,31 @@ void nx_archive_barrier(struct nx_archive *archive);
  * before the change is durable: note it, and look later.  Called before anything is committed. */
 void nx_archive_on_study(
 	struct nx_archive *archive, void (*fn)(void *payload, int64_t study), void *payload);
+/*
+ * Have rows made for every instance that is stored, in the group that stores it: both are durable,
+ * or neither.  Set before anything is committed; NULL: nobody wants any.
+ */
+struct nx_stored {
+	const struct nx_put *put; /* with what the commit has set */
+	uint64_t subject;
+	uint32_t domain;
+};
+struct nx_stored_watch {
+	/* From the committer's thread: it must not wait.  The operations are from `arena`; a
+	 * failure is the put's. */
+	nx_rc (*rows)(void *payload, const struct nx_stored *stored, struct nx_arena *arena,
+		struct nx_op **ret_ops, size_t *ret_n, struct nx_err *err);
+	/* A group with such rows is durable: they are there after nx_archive_barrier(). */
+	void (*durable)(void *payload);
+	void *payload;
+};
+void nx_archive_on_stored(struct nx_archive *archive, const struct nx_stored_watch *watch);
+/* Returns when the collection's change feed has a number higher than `after`, which was its last
+ * one when it was looked at, or after `wait_us`, or when all waiting is over. */
+void nx_archive_feed_wait(
+	struct nx_archive *archive, int64_t collection, int64_t after, int64_t wait_us);
+/* At a stop: who waits is released, and nobody waits any more. */
+void nx_archive_feed_over(struct nx_archive *archive);
 /* A fresh id for rows of `table` (enum nx_table). */
 uint64_t nx_archive_next_id(struct nx_archive *archive, unsigned table);
 
@@ -200,6 +225,7 @@ struct nx_put {
 	 * of its name, is in no query, and goes with the subject.  study and series are NULL. */
 	bool derived;
 	const struct nx_item *item; /* name, type, ts_uid, number, rows, columns, frames, size */
+	const char *source;         /* AE title that it came from; NULL: from elsewhere */
 	struct nx_blob **blobs;     /* new ones first ... */
 	size_t n_blobs;
 	const struct nx_recipe_blob
@@ -237,6 +263,8 @@ NX_NODISCARD nx_rc nx_change_op(
  * Those of one series one after another.  One that is not live any more by then stays as it is. */
 NX_NODISCARD nx_rc nx_change_remove(
 	struct nx_change *change, const struct nx_item *item, struct nx_err *err);
+/* With an erasure: the change feed of the collection tells it.  Once for each. */
+NX_NODISCARD nx_rc nx_change_feed(struct nx_change *change, int64_t collection, struct nx_err *err);
 /* A ledger entry; copied.  `put` (may be NULL): take subject and the action (store, duplicate,
  * version, reject) from its outcome. */
 NX_NODISCARD nx_rc nx_change_entry(struct nx_change *change, const struct nx_entry_draft *draft,

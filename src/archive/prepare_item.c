@@ -232,6 +232,23 @@ static nx_rc conflicts_note(
 	return rc;
 }
 
+/* What somebody wants to be there with the instance. */
+static nx_rc watched_rows(
+	struct nx_archive *a, struct group *g, const struct target *t, struct nx_err *err)
+{
+	const struct nx_stored stored = {t->put, t->subject, t->domain};
+	struct nx_op *ops = NULL;
+	size_t n = 0;
+	nx_rc rc = NX_OK;
+
+	if (a->on_stored.rows)
+		rc = a->on_stored.rows(a->on_stored.payload, &stored, g->arena, &ops, &n, err);
+	for (size_t i = 0; i < n && !rc; i++)
+		rc = group_op(g, &ops[i], err);
+	g->watched |= !rc && n;
+	return rc;
+}
+
 nx_rc item_store(struct nx_archive *a, struct group *g, struct target *t, struct nx_recipe *r,
 	struct nx_err *err)
 {
@@ -247,9 +264,13 @@ nx_rc item_store(struct nx_archive *a, struct group *g, struct target *t, struct
 		rc = study_move(a, g, t, err);
 	if (!rc && t->put->outcome == NX_PUT_STORED)
 		rc = study_count(g, t, err);
+	if (!rc && t->study)
+		rc = feed_note(g, t->put->collection->id,
+			t->put->outcome == NX_PUT_VERSION ? NX_FEED_UPDATE : NX_FEED_CREATE,
+			(int64_t)t->subject, t->put->ret_item, err);
 	if (rc)
 		return rc;
 	t->put->ret_study = t->study ? t->study->id : 0;
 	t->put->ret_series = t->series ? t->series->id : 0;
-	return NX_OK;
+	return t->study ? watched_rows(a, g, t, err) : NX_OK;
 }

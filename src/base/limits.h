@@ -90,6 +90,13 @@
 #define NX_LIMIT_QUERY_ROWS   10000u
 #define NX_LIMIT_QUERY_KEYS   64u
 #define NX_LIMIT_QUERY_VALUES 4096u /* values of all lists of one query */
+#define NX_LIMIT_FEED_WAIT_S  60    /* a question for changes waits for an answer */
+
+/* Forwarding. */
+#define NX_LIMIT_FORWARD_RULES      256u
+#define NX_LIMIT_FORWARD_CONDITIONS 16u   /* of one rule */
+#define NX_LIMIT_FORWARD_PATTERN    1024u /* bytes of one condition's values */
+#define NX_LIMIT_FORWARD_WORKERS    64u   /* destinations that are served at a time */
 
 /* Catalog. */
 #define NX_LIMIT_OP_VALUES 64u /* values of one row operation */

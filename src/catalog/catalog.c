@@ -248,6 +248,23 @@ nx_rc nx_cat_max_id(struct nx_cat *cat, enum nx_table table, uint64_t *ret_id, s
 	return rc;
 }
 
+/* One number of each statement, all of one moment. */
+static nx_rc numbers(
+	struct nx_cat *cat, const char *const *sql, size_t n, int64_t *ret, struct nx_err *err)
+{
+	struct conn *conn;
+	nx_rc rc = nx_cat_take_reader(cat, &conn, err);
+
+	if (rc)
+		return rc;
+	rc = nx_sql_exec(conn->db, "BEGIN", err);
+	for (size_t i = 0; i < n && !rc; i++)
+		rc = nx_sql_int(conn->db, sql[i], &ret[i], err);
+	nx_sql_rollback(conn->db);
+	nx_cat_give_reader(cat, conn);
+	return rc;
+}
+
 nx_rc nx_cat_counts(struct nx_cat *cat, struct nx_cat_counts *ret, struct nx_err *err)
 {
 	static const char *const sql[] = {
@@ -260,16 +277,8 @@ nx_rc nx_cat_counts(struct nx_cat *cat, struct nx_cat_counts *ret, struct nx_err
 		"SELECT COALESCE(SUM(size), 0) FROM quarantine",
 	};
 	int64_t n[NX_ARRAY_LEN(sql)];
-	struct conn *conn;
-	nx_rc rc = nx_cat_take_reader(cat, &conn, err);
+	nx_rc rc = numbers(cat, sql, NX_ARRAY_LEN(sql), n, err);
 
-	if (rc)
-		return rc;
-	rc = nx_sql_exec(conn->db, "BEGIN", err); /* all of one moment */
-	for (size_t i = 0; i < NX_ARRAY_LEN(sql) && !rc; i++)
-		rc = nx_sql_int(conn->db, sql[i], &n[i], err);
-	nx_sql_rollback(conn->db);
-	nx_cat_give_reader(cat, conn);
 	if (rc)
 		return rc;
 	*ret = (struct nx_cat_counts){.subjects = (uint64_t)n[0],
@@ -279,6 +288,23 @@ nx_rc nx_cat_counts(struct nx_cat *cat, struct nx_cat_counts *ret, struct nx_err
 		.bytes = (uint64_t)n[4],
 		.quarantined = (uint64_t)n[5],
 		.quarantined_bytes = (uint64_t)n[6]};
+	return NX_OK;
+}
+
+nx_rc nx_cat_delivery_counts(struct nx_cat *cat, struct nx_delivery_counts *ret, struct nx_err *err)
+{
+	static const char *const sql[] = {
+		"SELECT COUNT(*) FROM delivery WHERE state = 1",
+		"SELECT COUNT(*) FROM delivery WHERE state = 2",
+		"SELECT COUNT(*) FROM delivery WHERE state = 3",
+	};
+	int64_t n[NX_ARRAY_LEN(sql)];
+	nx_rc rc = numbers(cat, sql, NX_ARRAY_LEN(sql), n, err);
+
+	if (rc)
+		return rc;
+	*ret = (struct nx_delivery_counts){
+		.waiting = (uint64_t)n[0], .asked = (uint64_t)n[1], .dead = (uint64_t)n[2]};
 	return NX_OK;
 }
 

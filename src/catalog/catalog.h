@@ -86,6 +86,10 @@ enum nx_table {
 		       domain */
 	NX_T_CONFLICT,
 	NX_T_DESTINATION, /* DICOM peers that instances are sent to */
+	NX_T_FORWARD,     /* rules: what is sent on to which destination */
+	NX_T_DELIVERY,    /* what destinations are still to get */
+	NX_T_FEED,        /* what became of instances, numbered by collection */
+	NX_T_COMMITMENT,  /* results of storage commitment over the web */
 	NX_T_COUNT_
 };
 
@@ -108,6 +112,13 @@ enum nx_column {
 	NX_C_LEASE_STATE = 5,
 	NX_C_JOB_STATE = 2,
 	NX_C_CONFLICT_STATE = 6,
+	NX_C_DELIVERY_KIND = 1,
+	NX_C_DELIVERY_STATE = 3,
+	NX_C_DELIVERY_DUE_US = 4,
+	NX_C_DELIVERY_TRIES = 5,
+	NX_C_DELIVERY_STATUS = 10,
+	NX_C_DELIVERY_CODE = 11,
+	NX_C_DELIVERY_TXN = 13,
 };
 
 struct nx_op {
@@ -320,6 +331,47 @@ struct nx_destination_row {
 	int64_t created_us;
 };
 
+struct nx_forward_row {
+	const char *name;
+	const char *collection;
+	const char *destination; /* AE title */
+	const char *conditions;  /* JSON object: fact and pattern; all of them must hold */
+	int64_t created_us;
+	int64_t commitment; /* 1: the destination is asked for it afterwards */
+};
+
+/* Numbers are on disk: append only. */
+enum nx_delivery_kind {
+	NX_DELIVERY_STORE = 1,  /* an instance, by C-STORE */
+	NX_DELIVERY_COMMIT = 2, /* the question whether it has the instance, by N-ACTION */
+	NX_DELIVERY_REPORT = 3, /* the answer to such a question, by N-EVENT-REPORT */
+};
+
+enum nx_delivery_state {
+	NX_DELIVERY_WAITING = 1,
+	NX_DELIVERY_ASKED = 2, /* the answer is awaited; due_us: until when */
+	NX_DELIVERY_DEAD = 3   /* given up; kept until somebody decides.  Above all others. */
+};
+
+struct nx_delivery_row { /* deleted when it is done */
+	int64_t id;
+	int64_t kind; /* enum nx_delivery_kind */
+	const char *destination;
+	int64_t state;  /* enum nx_delivery_state */
+	int64_t due_us; /* not tried before */
+	int64_t tries;  /* that failed */
+	int64_t collection;
+	int64_t subject;       /* 0: of nobody in particular */
+	int64_t item;          /* 0: of none */
+	const char *principal; /* on whose behalf */
+	int64_t status;        /* DIMSE status of the last try; 0: none */
+	int64_t code;          /* nx_rc of the last try; 0: it was answered */
+	int64_t created_us;
+	const char *txn;         /* Transaction UID of the question; "" */
+	struct nx_slice payload; /* of the answer: event type and data set (lifecycle) */
+	int64_t commitment;      /* 1: ask when the instance was taken */
+};
+
 struct nx_kv_row {
 	const char *key;
 	struct nx_slice value;
@@ -417,6 +469,32 @@ struct nx_conflict_row { /* a second object under a name that was taken */
 	int64_t state; /* 1 open, 2 settled */
 };
 
+enum nx_feed_action {
+	NX_FEED_CREATE = 1,
+	NX_FEED_UPDATE, /* a new version of what was there */
+	NX_FEED_DELETE,
+	NX_FEED_ERASE /* everything of the subject; no item is named */
+};
+
+/* Nothing here tells who or what it was: the item's rows do, until they are erased. */
+struct nx_feed_row {
+	int64_t collection;
+	int64_t number; /* 1, 2, ... without a gap */
+	int64_t time_us;
+	int64_t action; /* enum nx_feed_action */
+	int64_t subject;
+	int64_t item;
+};
+
+struct nx_commitment_row {
+	int64_t collection;
+	const char *transaction_uid;
+	const char *principal; /* who asked */
+	int64_t created_us;
+	/* JSON: [{"item","class"}] of what is held, [{"uid","class","reason"}] of what is not. */
+	const char *refs;
+};
+
 /* ---- look-ups; NX_E_NOENT when there is none ---- */
 
 NX_NODISCARD nx_rc nx_cat_collection(struct nx_cat *cat, const char *name, struct nx_arena *arena,
@@ -494,6 +572,19 @@ NX_NODISCARD nx_rc nx_cat_quarantine(struct nx_cat *cat, int64_t after_id, int64
 	int64_t reason, unsigned limit, nx_cat_row_fn fn, void *payload, struct nx_err *err);
 NX_NODISCARD nx_rc nx_cat_conflicts(struct nx_cat *cat, int64_t after_id, int64_t collection,
 	unsigned limit, nx_cat_row_fn fn, void *payload, struct nx_err *err);
+/* struct nx_delivery_row by id; state 0 and destination "": any. */
+NX_NODISCARD nx_rc nx_cat_deliveries(struct nx_cat *cat, int64_t after_id, int64_t state,
+	const char *destination, unsigned limit, nx_cat_row_fn fn, void *payload,
+	struct nx_err *err);
+/* The first that is due of every destination that is owed something. */
+NX_NODISCARD nx_rc nx_cat_deliveries_first(
+	struct nx_cat *cat, nx_cat_row_fn fn, void *payload, struct nx_err *err);
+/* struct nx_commitment_row, the oldest of any collection, from before that time. */
+NX_NODISCARD nx_rc nx_cat_commitments_before(struct nx_cat *cat, int64_t us, unsigned limit,
+	nx_cat_row_fn fn, void *payload, struct nx_err *err);
+/* struct nx_feed_row of a collection by number. */
+NX_NODISCARD nx_rc nx_cat_feed(struct nx_cat *cat, int64_t collection, int64_t after,
+	unsigned limit, nx_cat_row_fn fn, void *payload, struct nx_err *err);
 NX_NODISCARD nx_rc nx_cat_packs(
 	struct nx_cat *cat, nx_cat_row_fn fn, void *payload, struct nx_err *err);
 
@@ -567,6 +658,14 @@ struct nx_cat_counts {
 };
 NX_NODISCARD nx_rc nx_cat_counts(struct nx_cat *cat, struct nx_cat_counts *ret, struct nx_err *err);
 
+struct nx_delivery_counts {
+	uint64_t waiting;
+	uint64_t asked;
+	uint64_t dead;
+};
+NX_NODISCARD nx_rc nx_cat_delivery_counts(
+	struct nx_cat *cat, struct nx_delivery_counts *ret, struct nx_err *err);
+
 /* What waits in quarantine for one collection. */
 NX_NODISCARD nx_rc nx_cat_quarantine_totals(struct nx_cat *cat, int64_t collection, uint64_t *ret_n,
 	uint64_t *ret_bytes, struct nx_err *err);
@@ -592,6 +691,10 @@ NX_NODISCARD nx_rc nx_op_put_ae(
 	const struct nx_ae_row *row, struct nx_arena *arena, struct nx_op *ret);
 NX_NODISCARD nx_rc nx_op_put_destination(
 	const struct nx_destination_row *row, struct nx_arena *arena, struct nx_op *ret);
+NX_NODISCARD nx_rc nx_op_put_forward(
+	const struct nx_forward_row *row, struct nx_arena *arena, struct nx_op *ret);
+NX_NODISCARD nx_rc nx_op_put_delivery(
+	const struct nx_delivery_row *row, struct nx_arena *arena, struct nx_op *ret);
 NX_NODISCARD nx_rc nx_op_put_event(
 	const struct nx_event_row *row, struct nx_arena *arena, struct nx_op *ret);
 NX_NODISCARD nx_rc nx_op_put_quarantine(
@@ -602,6 +705,10 @@ NX_NODISCARD nx_rc nx_op_put_release(
 	const struct nx_release_row *row, struct nx_arena *arena, struct nx_op *ret);
 NX_NODISCARD nx_rc nx_op_put_lease(
 	const struct nx_lease_row *row, struct nx_arena *arena, struct nx_op *ret);
+NX_NODISCARD nx_rc nx_op_put_commitment(
+	const struct nx_commitment_row *row, struct nx_arena *arena, struct nx_op *ret);
+NX_NODISCARD nx_rc nx_op_put_feed(
+	const struct nx_feed_row *row, struct nx_arena *arena, struct nx_op *ret);
 NX_NODISCARD nx_rc nx_op_put_conflict(
 	const struct nx_conflict_row *row, struct nx_arena *arena, struct nx_op *ret);
 /* The struct of a generic row (nx_cat_rows, nx_op_parse) of that table; `ret_row` is the struct

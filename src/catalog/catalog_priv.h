@@ -18,7 +18,7 @@
 struct cat_vfs;
 
 enum {
-	CAT_SCHEMA = 4, /* version this program writes: the highest `since` below */
+	CAT_SCHEMA = 6, /* version this program writes: the highest `since` below */
 	CAT_PAGE = 4096,
 	CAT_RESERVE = 32, /* bytes of a page that are not SQLite's: nonce, tag, epoch */
 	CAT_INDEX_COLS = 4,
@@ -114,6 +114,10 @@ enum cat_stmt {
 	CAT_S_PACKS,
 	CAT_S_QUARANTINE,
 	CAT_S_CONFLICTS,
+	CAT_S_DELIVERIES,
+	CAT_S_DELIVERIES_FIRST,
+	CAT_S_FEED,
+	CAT_S_COMMITMENTS_BEFORE,
 	CAT_S_COUNT_
 };
 

@@ -134,6 +134,38 @@ nx_rc nx_cat_conflicts(struct nx_cat *cat, int64_t after_id, int64_t collection,
 	return list(cat, CAT_S_CONFLICTS, args, 3, fn, payload, err);
 }
 
+nx_rc nx_cat_deliveries(struct nx_cat *cat, int64_t after_id, int64_t state,
+	const char *destination, unsigned limit, nx_cat_row_fn fn, void *payload,
+	struct nx_err *err)
+{
+	struct nx_val args[] = {nx_val_int(after_id), nx_val_int(state), nx_val_text(destination),
+		nx_val_int(limit)};
+
+	return list(cat, CAT_S_DELIVERIES, args, 4, fn, payload, err);
+}
+
+nx_rc nx_cat_deliveries_first(
+	struct nx_cat *cat, nx_cat_row_fn fn, void *payload, struct nx_err *err)
+{
+	return list(cat, CAT_S_DELIVERIES_FIRST, NULL, 0, fn, payload, err);
+}
+
+nx_rc nx_cat_commitments_before(struct nx_cat *cat, int64_t us, unsigned limit, nx_cat_row_fn fn,
+	void *payload, struct nx_err *err)
+{
+	struct nx_val args[] = {nx_val_int(us), nx_val_int(limit)};
+
+	return list(cat, CAT_S_COMMITMENTS_BEFORE, args, 2, fn, payload, err);
+}
+
+nx_rc nx_cat_feed(struct nx_cat *cat, int64_t collection, int64_t after, unsigned limit,
+	nx_cat_row_fn fn, void *payload, struct nx_err *err)
+{
+	struct nx_val args[] = {nx_val_int(collection), nx_val_int(after), nx_val_int(limit)};
+
+	return list(cat, CAT_S_FEED, args, 3, fn, payload, err);
+}
+
 nx_rc nx_cat_objects(struct nx_cat *cat, int64_t collection, const char *prefix, const char *after,
 	unsigned limit, nx_cat_row_fn fn, void *payload, struct nx_err *err)
 {

@@ -53,6 +53,17 @@ static const struct {
 		"ORDER BY id LIMIT ?4"},
 	[CAT_S_CONFLICTS] = {NX_T_CONFLICT,
 		"WHERE id > ?1 AND (?2 = 0 OR collection = ?2) ORDER BY id LIMIT ?3"},
+	[CAT_S_DELIVERIES] = {NX_T_DELIVERY,
+		"WHERE id > ?1 AND (?2 = 0 OR state = ?2) AND (?3 = '' OR destination = ?3) "
+		"ORDER BY id LIMIT ?4"},
+	/* Beside a minimum SQLite takes other columns from the row that has it. */
+	[CAT_S_DELIVERIES_FIRST] = {NX_T_DELIVERY,
+		"WHERE id IN (SELECT id FROM (SELECT id, min(due_us) FROM delivery "
+		"WHERE state < 3 GROUP BY destination))"},
+	[CAT_S_COMMITMENTS_BEFORE] = {NX_T_COMMITMENT,
+		"WHERE created_us < ?1 ORDER BY created_us LIMIT ?2"},
+	[CAT_S_FEED] = {NX_T_FEED,
+		"WHERE collection = ?1 AND number > ?2 ORDER BY number LIMIT ?3"},
 };
 
 const struct cat_table *nx_cat_stmt_table(enum cat_stmt which)

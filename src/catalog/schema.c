@@ -29,6 +29,11 @@
 #m, offsetof(struct row, m), NX_VAL_BLOB, 1 \
 	}
 
+#define BLOB_SINCE(row, m, version)                               \
+	{                                                         \
+#m, offsetof(struct row, m), NX_VAL_BLOB, version \
+	}
+
 static const struct cat_column kv_cols[] = {TEXT(nx_kv_row, key), BLOB(nx_kv_row, value)};
 
 static const struct cat_column collection_cols[] = {
@@ -312,6 +317,59 @@ static const struct cat_index conflict_idx[] = {
 	{.name = "conflict_collection", .cols = {1, 6}, .n_cols = 2, .since = 1},
 };
 
+static const struct cat_column forward_cols[] = {
+	TEXT(nx_forward_row, name),
+	TEXT(nx_forward_row, collection),
+	TEXT(nx_forward_row, destination),
+	TEXT(nx_forward_row, conditions),
+	INT(nx_forward_row, created_us),
+	INT_SINCE(nx_forward_row, commitment, 6),
+};
+
+static const struct cat_column delivery_cols[] = {
+	INT(nx_delivery_row, id),
+	INT(nx_delivery_row, kind),
+	TEXT(nx_delivery_row, destination),
+	INT(nx_delivery_row, state),
+	INT(nx_delivery_row, due_us),
+	INT(nx_delivery_row, tries),
+	INT(nx_delivery_row, collection),
+	INT(nx_delivery_row, subject),
+	INT(nx_delivery_row, item),
+	TEXT(nx_delivery_row, principal),
+	INT(nx_delivery_row, status),
+	INT(nx_delivery_row, code),
+	INT(nx_delivery_row, created_us),
+	TEXT_SINCE(nx_delivery_row, txn, 6),
+	BLOB_SINCE(nx_delivery_row, payload, 6),
+	INT_SINCE(nx_delivery_row, commitment, 6),
+};
+static const struct cat_index delivery_idx[] = {
+	{.name = "delivery_due", .cols = {2, 4}, .n_cols = 2, .since = 5, .where = "state < 3"},
+	{.name = "delivery_subject", .cols = {7}, .n_cols = 1, .since = 5},
+	{.name = "delivery_txn", .cols = {13}, .n_cols = 1, .since = 6, .where = "txn != ''"},
+};
+
+static const struct cat_column feed_cols[] = {
+	INT(nx_feed_row, collection),
+	INT(nx_feed_row, number),
+	INT(nx_feed_row, time_us),
+	INT(nx_feed_row, action),
+	INT(nx_feed_row, subject),
+	INT(nx_feed_row, item),
+};
+
+static const struct cat_column commitment_cols[] = {
+	INT(nx_commitment_row, collection),
+	TEXT(nx_commitment_row, transaction_uid),
+	TEXT(nx_commitment_row, principal),
+	INT(nx_commitment_row, created_us),
+	TEXT(nx_commitment_row, refs),
+};
+static const struct cat_index commitment_idx[] = {
+	{.name = "commitment_created", .cols = {3}, .n_cols = 1, .since = 6},
+};
+
 /* `word` names the table, its columns and its struct. */
 #define TABLE(word, row, pk, cluster) TABLE_SINCE(word, row, pk, cluster, 1)
 #define TABLE_SINCE(word, row, pk, cluster, version)                             \
@@ -342,6 +400,11 @@ static const struct cat_table tables[NX_T_COUNT_] = {
 	[NX_T_VAULT] = {TABLE(vault, nx_vault_row, 1, true)},
 	[NX_T_CONFLICT] = {TABLE(conflict, nx_conflict_row, 1, false), INDEXED(conflict)},
 	[NX_T_DESTINATION] = {TABLE_SINCE(destination, nx_destination_row, 1, true, 4)},
+	[NX_T_FORWARD] = {TABLE_SINCE(forward, nx_forward_row, 1, true, 5)},
+	[NX_T_DELIVERY] = {TABLE_SINCE(delivery, nx_delivery_row, 1, false, 5), INDEXED(delivery)},
+	[NX_T_FEED] = {TABLE_SINCE(feed, nx_feed_row, 2, true, 6)},
+	[NX_T_COMMITMENT] = {TABLE_SINCE(commitment, nx_commitment_row, 2, true, 6),
+		INDEXED(commitment)},
 };
 
 /* Running totals of live items, so that nx_cat_counts() never scans. */

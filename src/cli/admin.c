@@ -11,7 +11,7 @@
 #include "server/passphrase.h"
 
 enum {
-	COLUMNS_MAX = 8,
+	COLUMNS_MAX = 10,
 	FOUND_MAX = 1000 /* entries of one search */
 };
 

@@ -211,6 +211,42 @@ static const struct cli_opt conflict_opts[] = {
 	{0},
 };
 
+static const struct cli_opt forward_add_opts[] = {
+	{"collection", "NAME", "What is stored there; else clinical"},
+	{"commitment", NULL,
+		"Ask the destination afterwards whether it keeps it, and send again what it has not"},
+	{0},
+};
+
+static const struct cli_opt forward_queue_opts[] = {
+	{"destination", "AE", "Only what this one is owed"},
+	{"state", "WORD", "waiting, asked or dead; else all"},
+	{"after", "NUMBER", "Numbers past this one"},
+	{"limit", "N", "Most rows; else 1000"},
+	{0},
+};
+
+static const struct cli_opt forward_retry_opts[] = {
+	{"dead", NULL, "All dead letters"},
+	{"destination", "AE", "Only those to this one"},
+	{0},
+};
+
+static const struct cli_opt forward_drop_opts[] = {
+	{"dead", NULL, "All dead letters"},
+	{"destination", "AE", "Only those to this one"},
+	{"yes", NULL, "Do not ask"},
+	{0},
+};
+
+static const struct cli_opt changes_opts[] = {
+	{"collection", "NAME", "Of this collection; else clinical"},
+	{"after", "NUMBER", "Numbers past this one"},
+	{"limit", "N", "Most rows, up to 1000; else 100"},
+	{"wait", "SECONDS", "Where there is none yet, wait for one, up to 60"},
+	{0},
+};
+
 const struct cli_cmd cli_cmds[] = {
 	{"init", NULL, "", "Make a site",
 		"Makes keys, certificates, catalog, ledger and the collections clinical, curated "
@@ -229,6 +265,10 @@ const struct cli_cmd cli_cmds[] = {
 		find_opts, 1, -1, CLI_SERVER, cmd_find},
 	{"get", NULL, "STUDY|KEY PLACE", "Fetch a study into a folder, or an object into a file",
 		NULL, get_opts, 2, 2, CLI_SERVER, cmd_get},
+	{"changes", NULL, "", "What became of instances, by number",
+		"Every instance that is stored, changed or deleted has a number in its collection, "
+		"without a gap.\nAsk for those past the last one that was seen.",
+		changes_opts, 0, 0, CLI_SERVER, cmd_changes},
 	{"put", NULL, "FILE KEY", "Store a file as an object; - is standard input",
 		"A patient id counts in the key domain of the collection, so --patient needs "
 		"--collection.\nWithout --patient a new version belongs to whom the old one "
@@ -310,6 +350,26 @@ const struct cli_cmd cli_cmds[] = {
 		NULL, 1, 1, CLI_SERVER, cmd_destination_remove},
 	{"echo", NULL, "AE", "C-ECHO with a DICOM peer that instances are sent to", NULL, NULL, 1,
 		1, CLI_SERVER, cmd_echo},
+	{"forward", "list", "", "List what is sent on, and to whom", NULL, NULL, 0, 0, CLI_SERVER,
+		cmd_forward_list},
+	{"forward", "add", "NAME DESTINATION [KEY=VALUE...]",
+		"Have what is stored sent on to a destination",
+		"All conditions must hold.  KEY is Modality, CallingAE, SOPClassUID, "
+		"TransferSyntaxUID, StudyDescription,\nSeriesDescription, BodyPartExamined, "
+		"StationName or ReferringPhysicianName.  VALUE may have * and ?,\nand is several "
+		"with backslashes between: 'Modality=CT\\MR' 'StudyDescription=*chest*'.  Case does "
+		"not\ncount.  A rule of that name is replaced.",
+		forward_add_opts, 2, -1, CLI_SERVER, cmd_forward_add},
+	{"forward", "remove", "NAME", "Have it sent on no longer; what waits is still sent", NULL,
+		NULL, 1, 1, CLI_SERVER, cmd_forward_remove},
+	{"forward", "send", "STUDY DESTINATION", "Send a study to a destination", NULL,
+		forward_add_opts, 2, 2, CLI_SERVER, cmd_forward_send},
+	{"forward", "queue", "", "List what destinations are owed, and dead letters", NULL,
+		forward_queue_opts, 0, 0, CLI_SERVER, cmd_forward_queue},
+	{"forward", "retry", "[NUMBER]", "Try it, or all dead letters, again from the beginning",
+		NULL, forward_retry_opts, 0, 1, CLI_SERVER, cmd_forward_retry},
+	{"forward", "drop", "[NUMBER]", "Forget it, or all dead letters", NULL, forward_drop_opts,
+		0, 1, CLI_SERVER, cmd_forward_drop},
 	{"token", "list", "", "List the tokens", NULL, NULL, 0, 0, CLI_SERVER, cmd_token_list},
 	{"token", "create", "NAME ROLE", "Make a token; it is shown once",
 		"Roles: admin, reader, steward, auditor, monitor, trainer.", token_opts, 2, 2,

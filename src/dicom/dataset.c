@@ -15,13 +15,7 @@ enum {
 };
 
 struct frame {
-	struct nx_elem *elems;
-	size_t n_elems;
-	size_t cap_elems;
-	struct nx_dataset **items; /* of the sequence that this level's data sets are in */
-	size_t n_items;
-	size_t cap_items;
-	struct nx_slice charset;
+	struct nx_level level;
 	bool is_signed; /* (0028,0103) */
 };
 
@@ -35,23 +29,6 @@ struct builder {
 static nx_rc no_memory(struct nx_err *err)
 {
 	return nx_err_set(err, NX_E_NOMEM, "no memory for a data set");
-}
-
-/* Room for one more in *p. */
-static bool grow(void *p, size_t n, size_t *cap, size_t size)
-{
-	void **vec = p;
-	size_t want = *cap ? *cap * 2 : 64;
-	void *more;
-
-	if (n < *cap)
-		return true;
-	more = reallocarray(*vec, want, size);
-	if (!more)
-		return false;
-	*vec = more;
-	*cap = want;
-	return true;
 }
 
 /* ---- values ---- */
@@ -113,9 +90,9 @@ static struct nx_elem *elem_push(struct builder *b, const struct nx_dicom_elem *
 	struct frame *frame = &b->frames[e->depth];
 	struct nx_elem *elem;
 
-	if (!grow(&frame->elems, frame->n_elems, &frame->cap_elems, sizeof(*frame->elems)))
+	elem = nx_level_elem(&frame->level);
+	if (!elem)
 		return NULL;
-	elem = &frame->elems[frame->n_elems++];
 	*elem = (struct nx_elem){
 		.tag = e->tag,
 		.vr = vr_settle(frame, e),
@@ -156,7 +133,7 @@ static nx_rc on_value(
 	if (is_un_sequence(e, value))
 		return un_sequence(b, e, value, elem, err);
 	if (elem->tag == NX_TAG_SPECIFIC_CHARACTER_SET)
-		frame->charset = elem->value;
+		frame->level.charset = elem->value;
 	if (elem->tag == NX_TAG_PIXEL_REPRESENTATION)
 		frame->is_signed = elem->value.n && elem->value.p[0] == 1;
 	return NX_OK;
@@ -178,7 +155,7 @@ static nx_rc on_seq_begin(void *payload, const struct nx_dicom_elem *e, struct n
 {
 	struct builder *b = payload;
 
-	b->frames[e->depth + 1].n_items = 0;
+	b->frames[e->depth + 1].level.n_items = 0;
 	return elem_push(b, e) ? NX_OK : no_memory(err);
 }
 
@@ -190,79 +167,28 @@ static nx_rc on_item_begin(
 
 	(void)index;
 	(void)err;
-	frame->n_elems = 0;
-	frame->charset = b->frames[e->depth].charset;
+	frame->level.n_elems = 0;
+	frame->level.charset = b->frames[e->depth].level.charset;
 	frame->is_signed = b->frames[e->depth].is_signed;
 	return NX_OK;
-}
-
-static int elem_order(const void *a, const void *b)
-{
-	const struct nx_elem *x = a, *y = b;
-
-	if (x->tag != y->tag)
-		return x->tag < y->tag ? -1 : 1;
-	return x->bulk_offset < y->bulk_offset ? -1 : x->bulk_offset > y->bulk_offset;
-}
-
-/* Ascending tags, as they should have been; of equal ones the last. */
-static void elems_order(struct frame *frame)
-{
-	size_t n = 0;
-	bool sorted = true;
-
-	for (size_t i = 1; i < frame->n_elems && sorted; i++)
-		sorted = frame->elems[i - 1].tag < frame->elems[i].tag;
-	if (sorted)
-		return;
-	qsort(frame->elems, frame->n_elems, sizeof(*frame->elems), elem_order);
-	for (size_t i = 0; i < frame->n_elems; i++) {
-		if (n && frame->elems[n - 1].tag == frame->elems[i].tag)
-			n--;
-		frame->elems[n++] = frame->elems[i];
-	}
-	frame->n_elems = n;
-}
-
-static struct nx_dataset *dataset_close(struct builder *b, struct frame *frame)
-{
-	struct nx_dataset *ds = nx_arena_alloc(b->arena, sizeof(*ds));
-
-	if (!ds)
-		return NULL;
-	elems_order(frame);
-	ds->n = frame->n_elems;
-	ds->charset = frame->charset;
-	if (ds->n == 0)
-		return ds;
-	ds->elems = nx_arena_copy(b->arena, frame->elems, ds->n * sizeof(*ds->elems));
-	return ds->elems ? ds : NULL;
 }
 
 static nx_rc on_item_end(void *payload, const struct nx_dicom_elem *e, struct nx_err *err)
 {
 	struct builder *b = payload;
-	struct frame *frame = &b->frames[e->depth + 1];
-	struct nx_dataset *ds = dataset_close(b, frame);
 
-	if (!ds || !grow(&frame->items, frame->n_items, &frame->cap_items, sizeof(*frame->items)))
-		return no_memory(err);
-	frame->items[frame->n_items++] = ds;
-	return NX_OK;
+	return nx_level_item(&b->frames[e->depth + 1].level, b->arena) ? NX_OK : no_memory(err);
 }
 
 static nx_rc on_seq_end(void *payload, const struct nx_dicom_elem *e, struct nx_err *err)
 {
 	struct builder *b = payload;
-	const struct frame *frame = &b->frames[e->depth + 1];
-	struct frame *outer = &b->frames[e->depth];
-	struct nx_elem *elem = &outer->elems[outer->n_elems - 1];
+	struct nx_level *outer = &b->frames[e->depth].level;
 
-	if (frame->n_items == 0)
-		return NX_OK;
-	elem->items = nx_arena_copy(b->arena, frame->items, frame->n_items * sizeof(*elem->items));
-	elem->n_items = frame->n_items;
-	return elem->items ? NX_OK : no_memory(err);
+	return nx_level_items(
+		       &b->frames[e->depth + 1].level, b->arena, &outer->elems[outer->n_elems - 1])
+		? NX_OK
+		: no_memory(err);
 }
 
 static const struct nx_dicom_cb callbacks = {
@@ -304,10 +230,8 @@ static nx_rc feed_split(struct nx_dicom_parser *parser, struct nx_slice header,
 static void builder_done(struct builder *b)
 {
 	b->parser = nx_dicom_parser_free(b->parser);
-	for (size_t i = 0; i < LEVELS; i++) {
-		free(b->frames[i].elems);
-		free(b->frames[i].items);
-	}
+	for (size_t i = 0; i < LEVELS; i++)
+		nx_level_done(&b->frames[i].level);
 }
 
 /* What the caller has set in `b` before is the context of a data set inside another one. */
@@ -321,7 +245,7 @@ static nx_rc build_in(struct builder *b, struct nx_slice header, const struct nx
 	if (!rc)
 		rc = feed_split(b->parser, header, bulks, n_bulks, err);
 	if (!rc) {
-		ds = dataset_close(b, &b->frames[0]);
+		ds = nx_level_close(&b->frames[0].level, b->arena);
 		if (ds)
 			*ret_ds = ds;
 		else
@@ -358,7 +282,7 @@ static nx_rc un_sequence(struct builder *b, const struct nx_dicom_elem *e, struc
 	rc = nx_buf_check(&stream, err);
 	if (rc)
 		return rc;
-	inner.frames[0].charset = b->frames[e->depth].charset;
+	inner.frames[0].level.charset = b->frames[e->depth].level.charset;
 	inner.frames[0].is_signed = b->frames[e->depth].is_signed;
 	rc = build_in(&inner, nx_buf_slice(&stream), NULL, 0, &opts, &ds, err);
 	if (rc == NX_E_NOMEM)

@@ -136,6 +136,12 @@ NX_DEFINE_AUTO(nx_dicom_parser);
  * tag and offset. */
 NX_NODISCARD nx_rc nx_dicom_feed(
 	struct nx_dicom_parser *parser, const void *p, size_t n, struct nx_err *err);
+/*
+ * The next `n` bytes of the stream are one bulk value that is not at hand (it is stored apart). The
+ * parser must stand at the begin of a value of that length, or of undefined length.
+ */
+NX_NODISCARD nx_rc nx_dicom_feed_hole(
+	struct nx_dicom_parser *parser, uint64_t n, struct nx_err *err);
 /* No more bytes: the stream must be complete (NX_E_SHORT otherwise). */
 NX_NODISCARD nx_rc nx_dicom_finish(struct nx_dicom_parser *parser, struct nx_err *err);
 /*

@@ -325,13 +325,6 @@ static nx_rc put_value(struct writer *w, const struct nx_dataset *ds, const stru
 	return NX_OK;
 }
 
-/* PS3.18 F.2.2: group lengths, meta information and padding are of the encoding, not the data. */
-static bool is_encoding(nx_tag tag)
-{
-	return (tag & 0xffff) == 0 || nx_tag_group(tag) == 2 || nx_tag_group(tag) == 0xfffe ||
-		tag == NX_TAG_DATA_SET_TRAILING_PADDING;
-}
-
 static nx_rc put_dataset(struct writer *w, const struct nx_dataset *ds, struct nx_err *err)
 {
 	nx_rc rc = NX_OK;
@@ -340,7 +333,7 @@ static nx_rc put_dataset(struct writer *w, const struct nx_dataset *ds, struct n
 	for (size_t i = 0; !rc && i < ds->n; i++) {
 		const struct nx_elem *elem = &ds->elems[i];
 
-		if (is_encoding(elem->tag))
+		if (nx_tag_is_encoding(elem->tag))
 			continue;
 		put_key(w->json, elem->tag, nx_vr_info(elem->vr) ? elem->vr : NX_VR('U', 'N'));
 		rc = put_value(w, ds, elem, err);

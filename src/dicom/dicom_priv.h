@@ -97,14 +97,39 @@ bool nx_text_int(struct nx_slice text, int64_t *ret);
 /* The `i`th value of US, UL, SS, SL, UV below 2^63, SV. */
 bool nx_binary_int(const struct nx_elem *elem, size_t i, int64_t *ret);
 
-/* ---- parser internals ---- */
+/* ---- trees ---- */
 
 /*
- * The next `n` bytes of the stream are one value that is not at hand (it was stored apart).  The
- * parser must stand at the begin of a value of that length, or of undefined length.
+ * A data set that is being built, and the sequence that it is an item of.  Elements come in any
+ * order; of equal tags that with the highest bulk_offset stays.
  */
-NX_NODISCARD nx_rc nx_dicom_feed_hole(
-	struct nx_dicom_parser *parser, uint64_t n, struct nx_err *err);
+struct nx_level {
+	struct nx_elem *elems;
+	size_t n_elems;
+	size_t cap_elems;
+	struct nx_dataset **items; /* of the sequence that this level's data sets are in */
+	size_t n_items;
+	size_t cap_items;
+	struct nx_slice charset;
+};
+
+struct nx_elem *nx_level_elem(struct nx_level *level); /* one more; NULL without memory */
+/* What was built, in `arena`; NULL without memory. */
+struct nx_dataset *nx_level_close(struct nx_level *level, struct nx_arena *arena);
+bool nx_level_item(struct nx_level *level, struct nx_arena *arena); /* the same, as an item */
+/* The items so far are those of `ret`. */
+bool nx_level_items(const struct nx_level *level, struct nx_arena *arena, struct nx_elem *ret);
+void nx_level_done(struct nx_level *level);
+
+/* PS3.18 F.2.2: group lengths, meta information and padding are of the encoding, not the data. */
+static inline bool nx_tag_is_encoding(nx_tag tag)
+{
+	return (tag & 0xffff) == 0 || nx_tag_group(tag) == 2 || nx_tag_group(tag) == 0xfffe ||
+		tag == NX_TAG_DATA_SET_TRAILING_PADDING;
+}
+
+/* ---- parser internals ---- */
+
 /* The byte order of the element last announced. */
 bool nx_dicom_big_endian(const struct nx_dicom_parser *parser);
 

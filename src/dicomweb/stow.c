@@ -6,25 +6,10 @@
  */
 #include <string.h>
 
-#include "dicomweb/dicomweb_priv.h"
+#include "dicomweb/stow_priv.h"
 
 enum {
-	WINDOW = 64,        /* jobs submitted and not yet answered */
-	PARTS_MAX = 100000, /* of one request */
 	RESPONSE_MAX = 512 * 1024 * 1024
-};
-
-struct store {
-	struct dw_call call;
-	struct nx_ingest_opts opts;
-	struct nx_ingest_job *window[WINDOW]; /* a ring: first is the oldest */
-	size_t first;
-	size_t n;
-	struct nx_ingest_job *now; /* of the part that arrives; NULL: it is not taken */
-	nx_rc now_rc;              /* why not */
-	bool in_part;
-	size_t n_parts;
-	struct dw_report report;
 };
 
 /* ---- the window ---- */
@@ -45,15 +30,15 @@ static void oldest_finish(struct store *s)
 		dw_report_stored(&s->report, s->call.base_url, &result);
 	}
 	nx_ingest_job_free(job);
-	s->first = (s->first + 1) % WINDOW;
+	s->first = (s->first + 1) % STOW_WINDOW;
 	s->n--;
 }
 
-static void window_put(struct store *s, struct nx_ingest_job *job)
+void stow_submitted(struct store *s, struct nx_ingest_job *job)
 {
-	if (s->n == WINDOW)
+	if (s->n == STOW_WINDOW)
 		oldest_finish(s);
-	s->window[(s->first + s->n) % WINDOW] = job;
+	s->window[(s->first + s->n) % STOW_WINDOW] = job;
 	s->n++;
 }
 
@@ -65,31 +50,40 @@ static void window_finish(struct store *s)
 
 /* ---- one instance ---- */
 
-/* A collection that is not there or not the caller's ends the request; what is wrong with one part
- * does not. */
-static nx_rc instance_begin(struct store *s, struct nx_err *err)
+nx_rc stow_begin(struct store *s, struct nx_ingest_job **ret_job, struct nx_err *err)
 {
-	nx_rc rc;
-
-	s->in_part = true;
-	s->now = NULL;
-	if (s->n_parts++ == PARTS_MAX)
+	if (s->n_parts++ == STOW_PARTS)
 		return nx_err_set(
-			err, NX_E_LIMIT, "more than %d instances in a request", PARTS_MAX);
-	rc = nx_ingest_begin(s->call.mount->ingest, &s->opts, &s->now, err);
-	s->now_rc = rc;
-	return rc == NX_E_DENIED || rc == NX_E_NOENT ? rc : NX_OK;
+			err, NX_E_LIMIT, "more than %d instances in a request", STOW_PARTS);
+	return nx_ingest_begin(s->call.mount->ingest, &s->opts, ret_job, err);
 }
 
-/* The job is over; it says in the ledger why. */
-static void instance_fail(struct store *s, nx_rc rc)
+bool stow_is_over(nx_rc rc)
+{
+	return rc == NX_E_DENIED || rc == NX_E_NOENT || rc == NX_E_LIMIT;
+}
+
+static nx_rc instance_begin(struct store *s, struct nx_err *err)
+{
+	s->in_part = true;
+	s->now = NULL;
+	s->now_rc = stow_begin(s, &s->now, err);
+	return stow_is_over(s->now_rc) ? s->now_rc : NX_OK;
+}
+
+void stow_failed(struct store *s, struct nx_ingest_job *job, nx_rc rc)
 {
 	struct nx_ingest_result known = {0};
 
-	if (s->now)
-		nx_ingest_peek(s->now, &known);
+	if (job)
+		nx_ingest_peek(job, &known);
 	dw_report_failed(&s->report, &known, rc, s->opts.expect_study);
-	s->now = nx_ingest_job_free(s->now);
+	nx_ingest_job_free(job);
+}
+
+static void instance_fail(struct store *s, nx_rc rc)
+{
+	stow_failed(s, NX_STEAL(s->now), rc);
 	s->in_part = false;
 }
 
@@ -107,7 +101,7 @@ static void instance_end(struct store *s)
 		instance_fail(s, s->now_rc);
 		return;
 	}
-	window_put(s, NX_STEAL(s->now));
+	stow_submitted(s, NX_STEAL(s->now));
 	s->in_part = false;
 }
 
@@ -118,9 +112,10 @@ static nx_rc part_begin(
 {
 	struct store *s = payload;
 
-	(void)content_location;
 	if (!content_type || dw_media_is(content_type, "application/dicom"))
 		return instance_begin(s, err);
+	if (stow_model_takes(s, content_type))
+		return stow_model_part(s, content_type, content_location, err);
 	s->in_part = true;
 	s->now = NULL;
 	s->now_rc = NX_E_UNSUPPORTED;
@@ -129,15 +124,21 @@ static nx_rc part_begin(
 
 static nx_rc part_data(void *payload, struct nx_slice data, struct nx_err *err)
 {
-	(void)err;
-	instance_feed(payload, data);
+	struct store *s = payload;
+
+	if (!s->in_part)
+		return stow_model_data(s, data, err);
+	instance_feed(s, data);
 	return NX_OK;
 }
 
 static nx_rc part_end(void *payload, struct nx_err *err)
 {
-	(void)err;
-	instance_end(payload);
+	struct store *s = payload;
+
+	if (!s->in_part)
+		return stow_model_part_end(s, err);
+	instance_end(s);
 	return NX_OK;
 }
 
@@ -154,30 +155,34 @@ static nx_rc body_multipart(struct store *s, const char *content_type, struct nx
 			break;
 		rc = nx_multipart_feed(mp, data.p, data.n, err);
 	}
-	return rc ? rc : nx_multipart_finish(mp, err);
+	if (!rc)
+		rc = nx_multipart_finish(mp, err);
+	return rc ? rc : stow_model_finish(s, err);
 }
 
-static nx_rc body_single(struct store *s, struct nx_err *err)
+/* One part by itself (PS3.18 8.6.1.1). */
+static nx_rc body_single(struct store *s, const char *content_type, struct nx_err *err)
 {
 	struct nx_slice data = {NULL, 1};
-	nx_rc rc = instance_begin(s, err);
+	nx_rc rc = part_begin(s, content_type, NULL, err);
 
 	while (!rc && data.n) {
 		rc = nx_http_body_next(s->call.req, &data, err);
-		if (!rc)
-			instance_feed(s, data);
+		if (!rc && data.n)
+			rc = part_data(s, data, err);
 	}
 	if (!rc)
-		instance_end(s);
-	return rc;
+		rc = part_end(s, err);
+	return rc ? rc : stow_model_finish(s, err);
 }
 
 static nx_rc body_read(struct store *s, struct nx_err *err)
 {
 	const char *content_type = nx_http_header(s->call.req, "Content-Type");
 
-	if (content_type && dw_media_is(content_type, "application/dicom"))
-		return body_single(s, err);
+	if (content_type &&
+		(dw_media_is(content_type, "application/dicom") || stow_is_model(content_type)))
+		return body_single(s, content_type, err);
 	return body_multipart(s, content_type, err);
 }
 
@@ -205,7 +210,8 @@ static nx_rc finish(struct store *s, nx_rc rc, struct nx_err *err)
 	if (rc && s->in_part)
 		instance_fail(s, rc);
 	else if (rc)
-		dw_report_failed(&s->report, NULL, rc, NULL);
+		stow_failed(s, NULL, rc);
+	stow_model_fail(s, rc);
 	window_finish(s);
 	if (rc && !s->report.n_stored)
 		return rc;
@@ -229,6 +235,7 @@ static nx_rc store_all(struct store *s, struct nx_err *err)
 	};
 	dw_report_init(&s->report);
 	rc = finish(s, body_read(s, err), err);
+	stow_model_done(s);
 	dw_report_done(&s->report);
 	return rc;
 }

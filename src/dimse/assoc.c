@@ -423,6 +423,5 @@ void nx_assoc_run(struct nx_dimse *dimse, const struct nx_dimse_io *io)
 	assoc_leave(assoc);
 	if (!assoc->dead)
 		linger(assoc);
-	nx_commit_deliver(assoc);
 	assoc_free(assoc);
 }

@@ -11,6 +11,8 @@
  */
 enum {
 	ELEM_GROUP_LENGTH = 0x0000,
+	ELEM_AFFECTED_CLASS = 0x0002,
+	ELEM_AFFECTED_INSTANCE = 0x1000,
 };
 
 enum kind {
@@ -31,7 +33,7 @@ struct element {
 #define AT(member) offsetof(struct nx_dimse_cmd, member)
 
 /* Affected and Requested UIDs share a member: a command has the one or the other.  The first of
- * two rows for a bit is the one that is written. */
+ * two rows for a bit is the one that is written, the second where `requested` says so. */
 static const struct element elements[] = {
 	{0x0002, AT(sop_class), KIND_UI, NX_CMD_SOP_CLASS},
 	{0x0003, AT(sop_class), KIND_UI, NX_CMD_SOP_CLASS},
@@ -238,7 +240,10 @@ void nx_cmd_format(struct nx_buf *out, const struct nx_dimse_cmd *cmd)
 	head_put(out, ELEM_GROUP_LENGTH, 4);
 	nx_buf_put_u32le(out, 0);
 	for (size_t i = 0; i < NX_ARRAY_LEN(elements); i++) {
-		if (!(left >> elements[i].bit & 1u))
+		bool affected = elements[i].number == ELEM_AFFECTED_CLASS ||
+			elements[i].number == ELEM_AFFECTED_INSTANCE;
+
+		if (!(left >> elements[i].bit & 1u) || (affected && cmd->requested))
 			continue;
 		left &= ~(1u << elements[i].bit);
 		element_put(out, &elements[i], cmd);

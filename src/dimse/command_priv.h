@@ -40,6 +40,7 @@ enum nx_dimse_status {
 	NX_STATUS_SUCCESS = 0x0000,
 	NX_STATUS_PROCESSING_FAILURE = 0x0110,
 	NX_STATUS_NO_SUCH_INSTANCE = 0x0112,
+	NX_STATUS_NO_SUCH_EVENT = 0x0113,
 	NX_STATUS_INVALID_INSTANCE = 0x0117,
 	NX_STATUS_MISSING_ATTRIBUTE = 0x0120,
 	NX_STATUS_CLASS_NOT_SUPPORTED = 0x0122,
@@ -97,6 +98,7 @@ struct nx_dimse_cmd {
 	uint16_t failed;
 	uint16_t warning;
 	uint16_t move_originator_id;
+	bool requested;     /* UIDs are written as Requested ones: N-ACTION, N-SET (PS3.7 10.3) */
 	uint32_t offending; /* the tag of the first offending element */
 	char sop_class[NX_LIMIT_UID + 1];
 	char sop_instance[NX_LIMIT_UID + 1];

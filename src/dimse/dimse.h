@@ -16,6 +16,7 @@
 #include "base/err.h"
 
 struct nx_conn;
+struct nx_forward;
 struct nx_dimse;
 struct nx_ingest;
 struct nx_principal;
@@ -61,6 +62,8 @@ struct nx_dimse_opts {
 
 	struct nx_ingest *ingest;     /* borrowed */
 	struct nx_retrieve *retrieve; /* borrowed; may be NULL while no row of the table needs it */
+	/* Borrowed; NULL: results of storage commitment go to the requester's association alone. */
+	struct nx_forward *forward;
 
 	const char *implementation_uid;     /* required: PS3.7 D.3.3.2, borrowed */
 	const char *implementation_version; /* at most 16 characters, borrowed; NULL: not sent */

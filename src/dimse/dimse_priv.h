@@ -18,7 +18,6 @@
 
 struct nx_arena;
 struct nx_assoc;
-struct nx_commit_report;
 struct nx_dimse_op;
 
 enum {
@@ -89,8 +88,7 @@ nx_rc nx_find_finish(struct nx_assoc *assoc, struct nx_dimse_op *op, struct nx_e
 
 bool nx_commit_match(const char *sop_class);
 nx_rc nx_commit_finish(struct nx_assoc *assoc, struct nx_dimse_op *op, struct nx_err *err);
-/* The association is over: results that go to the requester's own address.  Frees them. */
-void nx_commit_deliver(struct nx_assoc *assoc);
+nx_rc nx_commit_event_finish(struct nx_assoc *assoc, struct nx_dimse_op *op, struct nx_err *err);
 
 bool nx_move_match(const char *sop_class);
 nx_rc nx_move_finish(struct nx_assoc *assoc, struct nx_dimse_op *op, struct nx_err *err);
@@ -173,8 +171,6 @@ struct nx_assoc {
 	/* Takes responses to what we ask; set while something of ours may be outstanding. */
 	nx_rc (*answered)(void *payload, const struct nx_dimse_cmd *rsp, struct nx_err *err);
 	void *answered_payload;
-
-	struct nx_commit_report *reports; /* of storage commitment, to be delivered at the end */
 
 	uint64_t operations;
 	uint64_t bytes;

@@ -13,7 +13,7 @@
 enum {
 	ARENA_MAX = 8 * 1024 * 1024,
 	RX_CAP = NX_LIMIT_PDU_ASSOC + 4096,
-	PDU_MAX = 64 * 1024, /* what the peer may send: responses only */
+	PDU_MAX = 64 * 1024, /* what the peer may send: responses and events */
 	TX_MAX = 2 * 1024 * 1024,
 	TX_HOLD = 64 * 1024,  /* small messages are gathered up to here */
 	COPY_MAX = 16 * 1024, /* larger data sets are written from where they are */
@@ -30,6 +30,10 @@ struct nx_dimse_scu {
 	struct nx_buf tx;
 	struct nx_buf command; /* of the response that comes in */
 	struct nx_buf bytes;   /* of the request that goes out */
+	struct nx_buf dataset; /* of the event that comes in */
+	struct nx_dimse_cmd event;
+	bool in_event; /* its data set is on the way */
+	unsigned events;
 	struct nx_pdu_associate ours;
 	struct nx_pdu_associate theirs;
 	unsigned window;
@@ -206,6 +210,7 @@ nx_rc nx_dimse_scu_open(
 	nx_buf_init(&scu->tx, TX_MAX, 0);
 	nx_buf_init(&scu->command, NX_LIMIT_COMMAND_SET, 0);
 	nx_buf_init(&scu->bytes, NX_LIMIT_COMMAND_SET, 0);
+	nx_buf_init(&scu->dataset, NX_LIMIT_IDENTIFIER, NX_BUF_WIPE);
 	scu->arena = nx_arena_new(ARENA_MAX, 0);
 	if (!scu->arena || !nx_rx_init(&scu->rx, RX_CAP))
 		return nx_err_set(err, NX_E_NOMEM, "no memory for association");
@@ -239,6 +244,7 @@ struct nx_dimse_scu *nx_dimse_scu_free(struct nx_dimse_scu *scu)
 	}
 	nx_conn_free(scu->conn);
 	nx_buf_done(&scu->bytes);
+	nx_buf_done(&scu->dataset);
 	nx_buf_done(&scu->command);
 	nx_buf_done(&scu->tx);
 	nx_rx_done(&scu->rx);
@@ -301,23 +307,68 @@ static bool waiting_take(struct nx_dimse_scu *scu, uint16_t message_id)
 	return false;
 }
 
-static nx_rc response_take(struct nx_dimse_scu *scu, struct nx_err *err)
+static nx_rc response_take(
+	struct nx_dimse_scu *scu, const struct nx_dimse_cmd *rsp, struct nx_err *err)
 {
-	struct nx_dimse_cmd rsp;
+	if (!(rsp->field & NX_DIMSE_RESPONSE) || !nx_cmd_has(rsp, NX_CMD_STATUS) ||
+		!waiting_take(scu, rsp->responded_id))
+		return nx_err_set(
+			err, NX_E_MALFORMED, "command %04XH is no response to us", rsp->field);
+	scu->last_status = rsp->status;
+	if (scu->opts.on_status)
+		scu->opts.on_status(
+			scu->opts.payload, rsp->responded_id, rsp->status, rsp->comment);
+	return NX_OK;
+}
+
+static nx_rc command_take(struct nx_dimse_scu *scu, struct nx_err *err)
+{
+	struct nx_dimse_cmd cmd;
 	nx_rc rc;
 
-	rc = nx_cmd_parse(nx_buf_slice(&scu->command), &rsp, err);
+	rc = nx_cmd_parse(nx_buf_slice(&scu->command), &cmd, err);
 	nx_buf_clear(&scu->command);
 	if (rc)
 		return rc;
-	if (!(rsp.field & NX_DIMSE_RESPONSE) || !nx_cmd_has(&rsp, NX_CMD_STATUS) ||
-		!waiting_take(scu, rsp.responded_id))
-		return nx_err_set(
-			err, NX_E_MALFORMED, "command %04XH is no response to us", rsp.field);
-	scu->last_status = rsp.status;
-	if (scu->opts.on_status)
-		scu->opts.on_status(scu->opts.payload, rsp.responded_id, rsp.status, rsp.comment);
+	if (cmd.field != NX_N_EVENT_REPORT_RQ || !scu->opts.on_event || scu->in_event)
+		return response_take(scu, &cmd, err);
+	if (!nx_cmd_has_dataset(&cmd) || !nx_cmd_has(&cmd, NX_CMD_MESSAGE_ID))
+		return nx_err_set(err, NX_E_MALFORMED, "an event without a data set");
+	scu->event = cmd;
+	scu->in_event = true;
+	nx_buf_clear(&scu->dataset);
 	return NX_OK;
+}
+
+static nx_rc event_take(struct nx_dimse_scu *scu, uint8_t context, struct nx_err *err)
+{
+	struct nx_dimse_cmd rsp;
+
+	nx_cmd_response(&rsp, &scu->event,
+		scu->opts.on_event(
+			scu->opts.payload, scu->event.event_type, nx_buf_slice(&scu->dataset)));
+	nx_buf_clear(&scu->bytes);
+	nx_cmd_format(&scu->bytes, &rsp);
+	nx_pdu_data_format(&scu->tx, context, true, nx_buf_slice(&scu->bytes), scu->theirs.max_pdu);
+	scu->in_event = false;
+	scu->events++;
+	return tx_flush(scu, err);
+}
+
+static nx_rc pdv_take(struct nx_dimse_scu *scu, const struct nx_pdv_header *pdv,
+	struct nx_slice bytes, struct nx_err *err)
+{
+	bool command = pdv->flags & NX_PDV_COMMAND;
+	struct nx_buf *to = command ? &scu->command : &scu->dataset;
+	nx_rc rc;
+
+	if (!command && !scu->in_event)
+		return nx_err_set(err, NX_E_MALFORMED, "a data set that was not announced");
+	nx_buf_put_slice(to, bytes);
+	rc = nx_buf_check(to, err);
+	if (rc || !(pdv->flags & NX_PDV_LAST))
+		return rc;
+	return command ? command_take(scu, err) : event_take(scu, pdv->context, err);
 }
 
 static nx_rc pdvs_take(struct nx_dimse_scu *scu, struct nx_slice body, struct nx_err *err)
@@ -327,13 +378,10 @@ static nx_rc pdvs_take(struct nx_dimse_scu *scu, struct nx_slice body, struct nx
 
 	while (!rc && body.n > 0) {
 		if (body.n < NX_PDV_HEADER_LEN || !nx_pdv_header_parse(body.p, &pdv) ||
-			pdv.len > body.n - NX_PDV_HEADER_LEN || !(pdv.flags & NX_PDV_COMMAND))
+			pdv.len > body.n - NX_PDV_HEADER_LEN)
 			return nx_err_set(err, NX_E_MALFORMED,
 				"response PDV with %zu bytes before the end of its PDU", body.n);
-		nx_buf_put(&scu->command, body.p + NX_PDV_HEADER_LEN, pdv.len);
-		rc = nx_buf_check(&scu->command, err);
-		if (!rc && pdv.flags & NX_PDV_LAST)
-			rc = response_take(scu, err);
+		rc = pdv_take(scu, &pdv, nx_slice(body.p + NX_PDV_HEADER_LEN, pdv.len), err);
 		body = nx_slice(
 			body.p + NX_PDV_HEADER_LEN + pdv.len, body.n - NX_PDV_HEADER_LEN - pdv.len);
 	}
@@ -365,6 +413,20 @@ nx_rc nx_dimse_scu_drain(struct nx_dimse_scu *scu, struct nx_err *err)
 
 	while (!rc && scu->outstanding > 0)
 		rc = answers_wait(scu, err);
+	return rc;
+}
+
+nx_rc nx_dimse_scu_listen(struct nx_dimse_scu *scu, int64_t timeout_us, struct nx_err *err)
+{
+	const int64_t usual_us = scu->opts.timeout_us;
+	unsigned events = scu->events;
+	nx_rc rc = NX_OK;
+
+	scu->opts.timeout_us = timeout_us;
+	while (!rc && scu->events == events)
+		rc = answers_wait(scu, err);
+	scu->opts.timeout_us = usual_us;
+	scu->open |= rc == NX_E_TIMEOUT;
 	return rc;
 }
 
@@ -457,13 +519,11 @@ nx_rc nx_dimse_scu_echo(struct nx_dimse_scu *scu, uint16_t *ret_status, struct n
 	return NX_OK;
 }
 
-nx_rc nx_dimse_scu_report(struct nx_dimse_scu *scu, const char *sop_class, const char *sop_instance,
-	uint16_t event_type, struct nx_slice dataset, uint16_t *ret_status, struct nx_err *err)
+/* DIMSE-N with a data set; waits for the answer. */
+static nx_rc n_request(struct nx_dimse_scu *scu, struct nx_dimse_cmd *cmd, const char *sop_class,
+	const char *sop_instance, struct nx_slice dataset, uint16_t *ret_status, struct nx_err *err)
 {
 	const struct nx_pdu_context *c = context_find(scu, sop_class, NULL);
-	struct nx_dimse_cmd cmd = {.field = NX_N_EVENT_REPORT_RQ,
-		.dataset_type = NX_DIMSE_HAS_DATASET,
-		.event_type = event_type};
 	nx_rc rc;
 
 	if (!c)
@@ -473,11 +533,11 @@ nx_rc nx_dimse_scu_report(struct nx_dimse_scu *scu, const char *sop_class, const
 		rc = request_begin(scu, err);
 	if (rc)
 		return rc;
-	(void)snprintf(cmd.sop_class, sizeof(cmd.sop_class), "%s", sop_class);
-	(void)snprintf(cmd.sop_instance, sizeof(cmd.sop_instance), "%s", sop_instance);
-	nx_cmd_mark(&cmd, NX_CMD_SOP_INSTANCE);
-	nx_cmd_mark(&cmd, NX_CMD_EVENT_TYPE);
-	rc = command_put(scu, c, &cmd, err);
+	cmd->dataset_type = NX_DIMSE_HAS_DATASET;
+	(void)snprintf(cmd->sop_class, sizeof(cmd->sop_class), "%s", sop_class);
+	(void)snprintf(cmd->sop_instance, sizeof(cmd->sop_instance), "%s", sop_instance);
+	nx_cmd_mark(cmd, NX_CMD_SOP_INSTANCE);
+	rc = command_put(scu, c, cmd, err);
 	if (rc)
 		return rc;
 	scu->waiting[scu->outstanding++] = scu->message_id;
@@ -486,6 +546,27 @@ nx_rc nx_dimse_scu_report(struct nx_dimse_scu *scu, const char *sop_class, const
 	if (!rc)
 		*ret_status = scu->last_status;
 	return rc;
+}
+
+nx_rc nx_dimse_scu_report(struct nx_dimse_scu *scu, const char *sop_class, const char *sop_instance,
+	uint16_t event_type, struct nx_slice dataset, uint16_t *ret_status, struct nx_err *err)
+{
+	struct nx_dimse_cmd cmd = {.field = NX_N_EVENT_REPORT_RQ,
+		.event_type = event_type,
+		.present = 1u << NX_CMD_EVENT_TYPE};
+
+	return n_request(scu, &cmd, sop_class, sop_instance, dataset, ret_status, err);
+}
+
+nx_rc nx_dimse_scu_action(struct nx_dimse_scu *scu, const char *sop_class, const char *sop_instance,
+	uint16_t action_type, struct nx_slice dataset, uint16_t *ret_status, struct nx_err *err)
+{
+	struct nx_dimse_cmd cmd = {.field = NX_N_ACTION_RQ,
+		.action_type = action_type,
+		.requested = true,
+		.present = 1u << NX_CMD_ACTION_TYPE};
+
+	return n_request(scu, &cmd, sop_class, sop_instance, dataset, ret_status, err);
 }
 
 nx_rc nx_dimse_scu_send(

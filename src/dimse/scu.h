@@ -45,6 +45,8 @@ struct nx_dimse_scu_opts {
 	/* Optional: the status of every operation of nx_dimse_scu_send(), in the order of answers.
 	 */
 	void (*on_status)(void *payload, uint16_t message_id, uint16_t status, const char *comment);
+	/* Optional: an N-EVENT-REPORT of the peer's; the status that answers it. */
+	uint16_t (*on_event)(void *payload, uint16_t event_type, struct nx_slice dataset);
 	/* Optional: asked now and then while the peer is waited for; false gives up, with
 	 * NX_E_CLOSED. */
 	bool (*goes_on)(void *payload);
@@ -93,6 +95,13 @@ NX_NODISCARD nx_rc nx_dimse_scu_send(
 NX_NODISCARD nx_rc nx_dimse_scu_report(struct nx_dimse_scu *scu, const char *sop_class,
 	const char *sop_instance, uint16_t event_type, struct nx_slice dataset,
 	uint16_t *ret_status, struct nx_err *err);
+/* N-ACTION, likewise. */
+NX_NODISCARD nx_rc nx_dimse_scu_action(struct nx_dimse_scu *scu, const char *sop_class,
+	const char *sop_instance, uint16_t action_type, struct nx_slice dataset,
+	uint16_t *ret_status, struct nx_err *err);
+/* Until an event came and was answered, or NX_E_TIMEOUT: the association is as it was. */
+NX_NODISCARD nx_rc nx_dimse_scu_listen(
+	struct nx_dimse_scu *scu, int64_t timeout_us, struct nx_err *err);
 /* The Message ID of what was sent last. */
 uint16_t nx_dimse_scu_message_id(const struct nx_dimse_scu *scu);
 /* Was the class accepted in this transfer syntax? */

@@ -101,6 +101,21 @@ const struct nx_dimse_service nx_dimse_services[] = {
 		.finish = nx_commit_finish,
 		.drop = nx_identifier_drop,
 	},
+	{
+		.field = NX_N_EVENT_REPORT_RQ,
+		.name = "N-EVENT-REPORT",
+		.match = nx_commit_match,
+		.permission = "store",
+		.action = "commitment",
+		.authorized_by = "door",
+		.roles = NX_ROLE_SCU,
+		.dataset = true,
+		.ts = nx_identifier_ts,
+		.begin = nx_identifier_begin,
+		.data = nx_identifier_data,
+		.finish = nx_commit_event_finish,
+		.drop = nx_identifier_drop,
+	},
 	{0},
 };
 

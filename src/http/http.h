@@ -169,6 +169,10 @@ NX_NODISCARD nx_rc nx_http_range(const struct nx_http_req *req, uint64_t size, u
  * its type and a transfer syntax.  Index of the offer, or -1. */
 int nx_http_accept(const char *accept, const char *const *offers, size_t n);
 
+/* The value of a parameter of a media type, without its quotes; false: it has none, or not of less
+ * than `cap` bytes. */
+bool nx_http_media_param(const char *content_type, const char *name, char *ret, size_t cap);
+
 enum {
 	NX_HTTP_DATE = 32
 };

@@ -219,3 +219,16 @@ int nx_http_accept(const char *accept, const char *const *offers, size_t n)
 	}
 	return best;
 }
+
+bool nx_http_media_param(const char *content_type, const char *name, char *ret, size_t cap)
+{
+	struct nx_slice list = nx_slice_str(content_type), value;
+	struct nx_media media;
+
+	if (!nx_media_next(&list, &media) || !nx_media_param(&media, name, &value) ||
+		value.n >= cap || memchr(value.p, 0, value.n))
+		return false;
+	memcpy(ret, value.p, value.n);
+	ret[value.n] = '\0';
+	return true;
+}

@@ -106,8 +106,7 @@ static void record_refusal(
 		nx_log_err(NX_LOG_ERROR, "ingest", "ledger.record", &err);
 }
 
-/* Remember the first failure; it is recorded when the job ends. */
-static nx_rc job_fail(struct nx_ingest_job *job, nx_rc rc, const struct nx_err *err)
+nx_rc job_fail(struct nx_ingest_job *job, nx_rc rc, const struct nx_err *err)
 {
 	if (!rc || job->rc)
 		return rc;
@@ -218,6 +217,8 @@ nx_rc dicom_begin(struct nx_ingest *ingest, const struct nx_ingest_opts *opts, e
 		rc = job_keep(job, opts->sop_class, &job->sop_class, err);
 	if (!rc)
 		rc = job_keep(job, opts->ts_uid, &job->ts_uid, err);
+	if (!rc)
+		rc = job_keep(job, opts->calling_ae, &job->source, err);
 	if (rc)
 		return rc;
 	*ret_job = NX_STEAL(job);
@@ -228,6 +229,11 @@ nx_rc nx_ingest_begin(struct nx_ingest *ingest, const struct nx_ingest_opts *opt
 	struct nx_ingest_job **ret_job, struct nx_err *err)
 {
 	return dicom_begin(ingest, opts, NX_PERM_STORE, ret_job, err);
+}
+
+void nx_ingest_refuse(struct nx_ingest_job *job, const struct nx_err *why)
+{
+	(void)job_fail(job, why->rc, why);
 }
 
 nx_rc nx_ingest_feed(struct nx_ingest_job *job, const void *p, size_t n, struct nx_err *err)

@@ -30,6 +30,20 @@ struct nx_ingest *nx_ingest_new(struct nx_archive *archive); /* NULL without mem
 struct nx_ingest *nx_ingest_free(struct nx_ingest *ingest);
 NX_DEFINE_AUTO(nx_ingest);
 
+/*
+ * Memory that is filled from outside and has no bound of its own is counted, for all requests
+ * together: NX_E_BUSY beyond NX_LIMIT_DICOM_HEADERS.  In whole steps: what is less than one, as
+ * nearly all is, touches nothing shared.
+ */
+struct nx_ingest_hold {
+	struct nx_ingest *ingest;
+	uint64_t bytes;
+	uint64_t claimed;
+};
+NX_NODISCARD nx_rc nx_ingest_hold_set(
+	struct nx_ingest_hold *hold, uint64_t bytes, struct nx_err *err);
+void nx_ingest_hold_done(struct nx_ingest_hold *hold);
+
 /* Quarantine, for all collections; what is not set is on, with the bounds of limits.h. */
 struct nx_quarantine_opts {
 	bool off;           /* what is wrong is refused */
@@ -95,6 +109,22 @@ NX_NODISCARD nx_rc nx_ingest_begin(struct nx_ingest *ingest, const struct nx_ing
  * into quarantine does not fail: all of it is to be fed. */
 NX_NODISCARD nx_rc nx_ingest_feed(
 	struct nx_ingest_job *job, const void *p, size_t n, struct nx_err *err);
+/*
+ * A value that arrives by itself, before the bytes around it (STOW-RS of metadata and bulk data).
+ * What is long is written while it arrives; its memory is counted in `hold`.
+ */
+struct nx_ingest_value;
+struct nx_ingest_hold;
+NX_NODISCARD nx_rc nx_ingest_value_new(const struct nx_ingest_job *job, struct nx_ingest_hold *hold,
+	struct nx_ingest_value **ret_value, struct nx_err *err);
+struct nx_ingest_value *nx_ingest_value_free(struct nx_ingest_value *value);
+NX_DEFINE_AUTO(nx_ingest_value);
+NX_NODISCARD nx_rc nx_ingest_value_put(
+	struct nx_ingest_value *value, const void *p, size_t n, struct nx_err *err);
+uint64_t nx_ingest_value_size(const struct nx_ingest_value *value);
+/* The next bytes of the job's stream are the value, whole; its element's header came before. */
+NX_NODISCARD nx_rc nx_ingest_feed_value(
+	struct nx_ingest_job *job, struct nx_ingest_value *value, struct nx_err *err);
 /* All bytes were fed: queue the commit ... */
 NX_NODISCARD nx_rc nx_ingest_submit(struct nx_ingest_job *job, struct nx_err *err);
 /* ... and wait until it is durable.  NX_E_CONFLICT: same UID, other bytes, and the collection
@@ -103,6 +133,8 @@ NX_NODISCARD nx_rc nx_ingest_wait(
 	struct nx_ingest_job *job, struct nx_ingest_result *ret, struct nx_err *err);
 /* What is known so far (UIDs), for error reports. */
 void nx_ingest_peek(const struct nx_ingest_job *job, struct nx_ingest_result *ret);
+/* The caller found it wrong: recorded in the ledger when the job ends, as a failure of feed is. */
+void nx_ingest_refuse(struct nx_ingest_job *job, const struct nx_err *why);
 struct nx_ingest_job *nx_ingest_job_free(
 	struct nx_ingest_job *job); /* not waited for: abandoned, no trace */
 NX_DEFINE_AUTO(nx_ingest_job);

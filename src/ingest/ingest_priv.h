@@ -25,7 +25,7 @@ struct nx_ingest {
 	pthread_mutex_t lock; /* guards stats */
 	struct nx_ingest_stats stats;
 	struct nx_quarantine_opts quarantine;
-	_Atomic uint64_t headers; /* bytes of large headers being received */
+	_Atomic uint64_t headers; /* bytes of large headers and models being received */
 };
 
 /* Attributes that rows are made of; the order of attrs.c's table. */
@@ -84,16 +84,17 @@ struct split {
 	struct nx_dicom_parser *parser;
 	struct nx_arena *arena; /* the job's */
 	struct attrs attrs;
-	struct nx_buf header;   /* all non-bulk bytes */
-	uint64_t claimed;       /* of ingest->headers */
-	size_t run_start;       /* of the header bytes not yet in a part */
-	struct nx_blob **blobs; /* [0] is the header's, made at the end */
+	struct nx_buf header;       /* all non-bulk bytes */
+	struct nx_ingest_hold hold; /* of it */
+	size_t run_start;           /* of the header bytes not yet in a part */
+	struct nx_blob **blobs;     /* [0] is the header's, made at the end */
 	size_t n_blobs;
 	size_t cap_blobs;
 	struct nx_recipe_part *parts;
 	size_t n_parts;
 	size_t cap_parts;
 	struct nx_blob_writer *bulk; /* the value that is arriving; spilling: the rest */
+	struct nx_blob *apart;       /* the value that arrived before; not yet in its slot */
 	uint64_t bulk_at;            /* size when it began */
 	uint64_t size;
 	uint64_t fed;      /* bytes of the caller */
@@ -107,6 +108,9 @@ NX_NODISCARD nx_rc split_init(struct split *s, struct nx_ingest *ingest, uint32_
 	struct nx_arena *arena, const char *ts_uid, struct nx_slice meta, struct nx_err *err);
 void split_done(struct split *s);
 NX_NODISCARD nx_rc split_feed(struct split *s, const void *p, size_t n, struct nx_err *err);
+/* The next `n` bytes are the bulk value *blob, which is taken on success. */
+NX_NODISCARD nx_rc split_feed_blob(
+	struct split *s, struct nx_blob **blob, uint64_t n, struct nx_err *err);
 /* The parse failed on the `n` bytes at `p`, or at the end of the stream: from here on it is only
  * kept, the rest in one more blob. */
 NX_NODISCARD nx_rc split_spill_begin(struct split *s, const void *p, size_t n, struct nx_err *err);
@@ -130,6 +134,7 @@ struct nx_ingest_job {
 	const char *sop_instance; /* as the command said; NULL */
 	const char *sop_class;
 	const char *ts_uid; /* of a bare data set; NULL: Part 10 */
+	const char *source; /* AE title that sends it; NULL */
 	bool is_object;
 	bool refuse_only; /* nothing of it goes into quarantine */
 	bool spilled;     /* the parse failed */
@@ -175,6 +180,8 @@ NX_NODISCARD nx_rc aside_submit(struct nx_ingest_job *job, struct nx_err *err);
  * check would not be checked. */
 NX_NODISCARD nx_rc job_keep(
 	struct nx_ingest_job *job, const char *text, const char **ret, struct nx_err *err);
+/* The first failure of a job stays, and is recorded when it ends.  Returns `rc`. */
+nx_rc job_fail(struct nx_ingest_job *job, nx_rc rc, const struct nx_err *err);
 /* The change of the job with its put and a ledger entry of `action`, queued. */
 NX_NODISCARD nx_rc job_commit(struct nx_ingest_job *job, unsigned action, struct nx_err *err);
 

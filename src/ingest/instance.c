@@ -173,6 +173,7 @@ nx_rc dicom_submit(struct nx_ingest_job *job, struct nx_err *err)
 		.study = &job->study,
 		.series = &job->series,
 		.item = &job->item,
+		.source = job->source,
 		.blobs = job->split.blobs,
 		.n_blobs = job->split.n_blobs,
 		.parts = job->split.parts,

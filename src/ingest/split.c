@@ -10,10 +10,6 @@
 #include "crypto/crypto.h"
 #include "ingest/ingest_priv.h"
 
-enum {
-	HEADER_STEP = 256 * 1024
-};
-
 static nx_rc part_add(
 	struct split *s, uint32_t blob, uint64_t off, uint64_t len, struct nx_err *err)
 {
@@ -67,37 +63,17 @@ static nx_rc on_value(
 	return e->depth ? NX_OK : attrs_take(&s->attrs, e, value, s->arena, err);
 }
 
-/* Counted in whole steps: a header of less than one, as nearly all are, touches nothing shared. */
-static nx_rc header_claim(struct split *s, size_t n, struct nx_err *err)
-{
-	uint64_t want = (s->header.len + n) / HEADER_STEP * HEADER_STEP;
-	uint64_t more = want > s->claimed ? want - s->claimed : 0;
-
-	if (!more)
-		return NX_OK;
-	if (atomic_fetch_add(&s->ingest->headers, more) + more > NX_LIMIT_DICOM_HEADERS) {
-		(void)atomic_fetch_sub(&s->ingest->headers, more);
-		return nx_err_set(err, NX_E_BUSY,
-			"headers that are being received take %u MiB: send it again later",
-			NX_LIMIT_DICOM_HEADERS / NX_MIB);
-	}
-	s->claimed = want;
-	return NX_OK;
-}
-
 /* Its blob has it now.  Many may wait for their answers, and a header is up to 64 MiB. */
 static void header_drop(struct split *s)
 {
 	nx_buf_done(&s->header);
-	if (s->claimed)
-		(void)atomic_fetch_sub(&s->ingest->headers, s->claimed);
-	s->claimed = 0;
+	nx_ingest_hold_done(&s->hold);
 }
 
 static nx_rc on_raw(void *payload, struct nx_slice data, struct nx_err *err)
 {
 	struct split *s = payload;
-	nx_rc rc = header_claim(s, data.n, err);
+	nx_rc rc = nx_ingest_hold_set(&s->hold, s->header.len + data.n, err);
 
 	if (rc)
 		return rc;
@@ -115,7 +91,9 @@ static nx_rc on_bulk_begin(void *payload, const struct nx_dicom_elem *e, struct 
 	s->bulk_at = s->size;
 	if (!rc)
 		rc = blob_slot(s, err);
-	return rc ? rc : nx_blob_writer_new(s->ingest->archive, s->domain, size, 0, &s->bulk, err);
+	if (rc || s->apart)
+		return rc;
+	return nx_blob_writer_new(s->ingest->archive, s->domain, size, 0, &s->bulk, err);
 }
 
 static nx_rc on_bulk_data(void *payload, struct nx_slice data, struct nx_err *err)
@@ -133,9 +111,15 @@ static nx_rc on_bulk_end(
 	void *payload, const struct nx_dicom_elem *e, uint64_t length, struct nx_err *err)
 {
 	struct split *s = payload;
-	nx_rc rc = nx_blob_writer_finish(s->bulk, &s->blobs[s->n_blobs - 1], err);
+	nx_rc rc = NX_OK;
 
 	(void)e;
+	if (s->apart) {
+		s->blobs[s->n_blobs - 1] = NX_STEAL(s->apart);
+		s->size += length;
+	} else {
+		rc = nx_blob_writer_finish(s->bulk, &s->blobs[s->n_blobs - 1], err);
+	}
 	s->bulk = nx_blob_writer_free(s->bulk);
 	return rc ? rc : part_add(s, (uint32_t)s->n_blobs - 1, 0, length, err);
 }
@@ -165,6 +149,7 @@ nx_rc split_init(struct split *s, struct nx_ingest *ingest, uint32_t domain, str
 	nx_rc rc;
 
 	s->ingest = ingest;
+	s->hold.ingest = ingest;
 	s->domain = domain;
 	s->arena = arena;
 	nx_buf_init(&s->header, NX_LIMIT_DICOM_HEADER, NX_BUF_WIPE);
@@ -193,6 +178,22 @@ nx_rc split_feed(struct split *s, const void *p, size_t n, struct nx_err *err)
 {
 	s->fed += n;
 	return nx_dicom_feed(s->parser, p, n, err);
+}
+
+nx_rc split_feed_blob(struct split *s, struct nx_blob **blob, uint64_t n, struct nx_err *err)
+{
+	nx_rc rc;
+
+	if (s->size + n > NX_LIMIT_DICOM_INSTANCE)
+		return nx_err_set(err, NX_E_LIMIT, "instance larger than %llu bytes",
+			NX_LIMIT_DICOM_INSTANCE);
+	s->fed += n;
+	s->apart = *blob;
+	rc = nx_dicom_feed_hole(s->parser, n, err);
+	if (!s->apart)
+		*blob = NULL;
+	s->apart = NULL;
+	return rc;
 }
 
 /* ---- a stream that is only kept ---- */

@@ -122,23 +122,30 @@ nx_rc admin_guard(struct nx_admin *admin, const struct nx_principal *who, enum n
 	return rc;
 }
 
-nx_rc admin_change(struct nx_admin *admin, const struct nx_principal *who, const struct nx_op *op,
-	const struct note *note, struct nx_err *err)
+nx_rc admin_change_note(const struct nx_principal *who, const struct note *note,
+	struct nx_change *change, struct nx_err *err)
 {
-	NX_AUTO(nx_change) *change = nx_change_new();
 	NX_AUTO_DONE(nx_buf) detail;
 	struct nx_entry_draft draft;
 	nx_rc rc;
 
 	nx_buf_init(&detail, DETAIL_MAX, 0);
-	if (!change)
-		return nx_err_set(err, NX_E_NOMEM, "no memory for a change");
 	note_draft(who, note, &detail, &draft);
 	rc = nx_buf_check(&detail, err);
+	return rc ? rc : nx_change_entry(change, &draft, NULL, err);
+}
+
+nx_rc admin_change(struct nx_admin *admin, const struct nx_principal *who, const struct nx_op *op,
+	const struct note *note, struct nx_err *err)
+{
+	NX_AUTO(nx_change) *change = nx_change_new();
+	nx_rc rc;
+
+	if (!change)
+		return nx_err_set(err, NX_E_NOMEM, "no memory for a change");
+	rc = nx_change_op(change, op, err);
 	if (!rc)
-		rc = nx_change_op(change, op, err);
-	if (!rc)
-		rc = nx_change_entry(change, &draft, NULL, err);
+		rc = admin_change_note(who, note, change, err);
 	if (!rc)
 		rc = nx_archive_commit(admin->archive, change, err);
 	/* What was answered is seen by the next call, look-ups without a barrier included. */

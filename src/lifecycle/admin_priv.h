@@ -42,6 +42,9 @@ NX_NODISCARD nx_rc admin_guard(struct nx_admin *admin, const struct nx_principal
 	enum nx_perm perm, const char *what, struct nx_err *err);
 NX_NODISCARD nx_rc admin_record(struct nx_admin *admin, const struct nx_principal *who,
 	const struct note *note, struct nx_err *err);
+/* Its entry, in a change that the caller commits. */
+NX_NODISCARD nx_rc admin_change_note(const struct nx_principal *who, const struct note *note,
+	struct nx_change *change, struct nx_err *err);
 /* One row operation with its entry. */
 NX_NODISCARD nx_rc admin_change(struct nx_admin *admin, const struct nx_principal *who,
 	const struct nx_op *op, const struct note *note, struct nx_err *err);

@@ -273,6 +273,7 @@ void nx_instances_info(const struct nx_instances *instances, size_t i, struct nx
 
 	assert(i < instances->n);
 	*ret = (struct nx_instance_info){
+		.item = item->id,
 		.study = instances->origins[i]->study,
 		.series = instances->origins[i]->series,
 		.sop_class = item->type,

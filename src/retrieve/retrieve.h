@@ -101,16 +101,45 @@ NX_NODISCARD nx_rc nx_retrieve_find_dicom(struct nx_retrieve *retrieve,
 /* Do results of this level have the attribute? */
 bool nx_retrieve_find_gives(unsigned level, uint32_t tag);
 
+/* ---- the change feed: what became of the instances of a collection ---- */
+
+struct nx_feed_ask {
+	const char *collection;
+	bool latest;     /* the last entry alone, no array; nothing where there is none */
+	int64_t after;   /* the number of the last entry that is known */
+	unsigned limit;  /* 0: 100; at most 1000 */
+	int64_t wait_us; /* for an entry, where there is none yet */
+};
+/*
+ * [{"Sequence","StudyInstanceUid","SeriesInstanceUid","SopInstanceUid","Action","Timestamp",
+ * "State","Subject"}]: numbers ascend without a gap, and everything that has one is committed.
+ * "Action" is Create, Update, Delete or Erase, "State" what became of the version since: current,
+ * replaced, deleted or erased; what is erased has no UIDs.
+ */
+NX_NODISCARD nx_rc nx_retrieve_feed(struct nx_retrieve *retrieve, const struct nx_principal *who,
+	const struct nx_feed_ask *ask, struct nx_buf *out, struct nx_err *err);
+
 /* ---- storage commitment ---- */
 
 struct nx_held {
 	const char *sop_class;
 	const char *sop_instance;
 	uint16_t reason; /* set: 0, or why not (PS3.3 C.14.1.1) */
+	int64_t item;    /* set, where there is one */
 };
 /* Which of them are durable here.  For who may store. */
 NX_NODISCARD nx_rc nx_retrieve_held(struct nx_retrieve *retrieve, const struct nx_principal *who,
 	const char *collection, struct nx_held *refs, size_t n, struct nx_err *err);
+
+/* The same over the web (PS3.18 13): the result is kept for 30 days.  NX_E_EXISTS: the transaction
+ * UID is in use. */
+NX_NODISCARD nx_rc nx_retrieve_commit(struct nx_retrieve *retrieve, const struct nx_principal *who,
+	const char *collection, const char *transaction, struct nx_held *refs, size_t n,
+	struct nx_err *err);
+/* The result; an instance that was erased since is held no more, and has no UID.  NX_E_NOENT. */
+NX_NODISCARD nx_rc nx_retrieve_commitment(struct nx_retrieve *retrieve,
+	const struct nx_principal *who, const char *collection, const char *transaction,
+	struct nx_arena *arena, struct nx_held **ret_refs, size_t *ret_n, struct nx_err *err);
 
 /* ---- a selection: a study, a series of it, an instance of that ---- */
 
@@ -141,10 +170,21 @@ struct nx_selection_keys {
 NX_NODISCARD nx_rc nx_retrieve_open_keys(struct nx_retrieve *retrieve,
 	const struct nx_principal *who, const struct nx_selection_keys *sel,
 	struct nx_instances **ret, struct nx_err *err);
+/* Items by their numbers, in this order; what is no live instance of the collection is left out. */
+struct nx_selection_items {
+	const char *collection;
+	const int64_t *items;
+	size_t n;
+	const char *to;
+};
+NX_NODISCARD nx_rc nx_retrieve_open_items(struct nx_retrieve *retrieve,
+	const struct nx_principal *who, const struct nx_selection_items *sel,
+	struct nx_instances **ret, struct nx_err *err);
 struct nx_instances *nx_instances_free(struct nx_instances *instances);
 NX_DEFINE_AUTO(nx_instances);
 size_t nx_instances_n(const struct nx_instances *instances);
 struct nx_instance_info { /* strings last as long as the selection */
+	int64_t item;
 	const char *study;
 	const char *series;
 	const char *sop_class;

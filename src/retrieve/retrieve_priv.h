@@ -30,6 +30,7 @@ struct nx_retrieve {
 	pthread_cond_t rendered; /* rendering got less */
 	unsigned rendering;      /* frames being made, each with memory of its own */
 	unsigned rendering_max;
+	pthread_mutex_t commit_lock; /* a transaction UID is looked for and taken */
 	struct nx_map
 		*opened; /* (session, scope) -> heap int64_t: when its opening entry was written */
 };

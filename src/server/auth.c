@@ -249,6 +249,23 @@ void nx_auth_dimse_free(void *context, struct nx_principal *who)
 	free(who);
 }
 
+/* Words of the table of DIMSE services. */
+static enum nx_perm perm_of(const char *word)
+{
+	static const struct {
+		const char *word;
+		enum nx_perm perm;
+	} perms[] = {
+		{"verify", NX_PERM_VERIFY},
+		{"store", NX_PERM_STORE},
+	};
+
+	for (size_t i = 0; i < NX_ARRAY_LEN(perms); i++)
+		if (strcmp(perms[i].word, word) == 0)
+			return perms[i].perm;
+	return NX_PERM_NONE_; /* which nobody has */
+}
+
 nx_rc nx_auth_dimse_check(void *context, const struct nx_principal *who, const char *permission,
 	const char *action, const char *collection, struct nx_err *err)
 {
@@ -257,9 +274,7 @@ nx_rc nx_auth_dimse_check(void *context, const struct nx_principal *who, const c
 		.principal = who->name,
 		.peer = who->peer,
 		.what = action};
-	nx_rc rc = strcmp(permission, "verify") == 0
-		? nx_access_check(who, NX_PERM_VERIFY, collection, err)
-		: nx_err_set(err, NX_E_DENIED, "denied: no such permission");
+	nx_rc rc = nx_access_check(who, perm_of(permission), collection, err);
 
 	if (rc)
 		failure_record(auth, &failure, err);

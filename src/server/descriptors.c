@@ -53,6 +53,7 @@ static uint64_t workers(void)
 uint64_t nx_descriptors_needed(const struct nx_config *config)
 {
 	return dimse_connections(config) + 2 * http_connections(config) +
+		(uint64_t)nx_config_number(config, NX_CFG_FORWARD_WORKERS) +
 		2ull * NX_LIMIT_OPEN_PACKS + NX_LIMIT_STREAMS +
 		PER_READER * (uint64_t)nx_config_number(config, NX_CFG_CATALOG_READERS) +
 		workers() + OTHERS;

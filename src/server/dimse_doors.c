@@ -20,6 +20,7 @@ static nx_rc acceptor_new(struct nx_server *server, struct nx_err *err)
 		.destination_us = nx_config_us(config, NX_CFG_DIMSE_DESTINATION),
 		.ingest = server->site->ingest,
 		.retrieve = server->site->retrieve,
+		.forward = server->forward,
 		.implementation_uid = NX_DIMSE_IMPLEMENTATION_UID,
 		.implementation_version = IMPLEMENTATION_VERSION,
 		.max_pdu = (uint32_t)nx_config_number(config, NX_CFG_DIMSE_MAX_PDU),

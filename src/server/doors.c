@@ -56,6 +56,7 @@ static void door_init(struct nx_server *server, struct nx_door *door)
 		.report = site->report,
 		.deid = site->deid,
 		.releases = site->releases,
+		.forward = server->forward,
 		.archive = site->archive,
 		.site = nx_config_text(&site->config, NX_CFG_SITE_NAME),
 		.files = (const char *const *)site->files,

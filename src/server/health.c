@@ -4,6 +4,7 @@
 #include "base/buf.h"
 #include "base/limits.h"
 #include "ledger/ledger.h"
+#include "lifecycle/forward.h"
 #include "report/report.h"
 #include "retrieve/retrieve.h"
 #include "server/serve_priv.h"
@@ -98,6 +99,28 @@ static void retrieve_metrics(struct nx_server *server, struct nx_buf *out)
 		"Those that took too long for a frame", "", true, s.workers_killed);
 }
 
+static nx_rc forward_metrics(struct nx_server *server, struct nx_buf *out, struct nx_err *err)
+{
+	struct nx_forward_stats s;
+	nx_rc rc = nx_forward_stats(server->forward, &s, err);
+
+	if (rc)
+		return rc;
+	nx_metric(out, "narthex_forward_waiting", "gauge", "Deliveries that destinations are owed",
+		"", true, s.waiting);
+	nx_metric(out, "narthex_forward_asked", "gauge",
+		"Instances that destinations are to say of whether they have them", "", true,
+		s.asked);
+	nx_metric(out, "narthex_forward_dead", "gauge", "Dead letters", "", true, s.dead);
+	nx_metric(out, "narthex_forward_sent_total", "counter", "Instances that destinations took",
+		"", true, s.sent);
+	nx_metric(out, "narthex_forward_failures_total", "counter",
+		"Tries of a delivery that failed", "", true, s.failed);
+	nx_metric(out, "narthex_forward_died_total", "counter",
+		"Deliveries that became dead letters", "", true, s.died);
+	return NX_OK;
+}
+
 static nx_rc metrics(struct nx_http_req *req, struct nx_err *err)
 {
 	struct nx_server *server = server_of(req);
@@ -111,7 +134,9 @@ static nx_rc metrics(struct nx_http_req *req, struct nx_err *err)
 	listener_metrics(server, &buf);
 	dimse_metrics(server, &buf);
 	retrieve_metrics(server, &buf);
-	rc = nx_buf_check(&buf, err);
+	rc = forward_metrics(server, &buf, err);
+	if (!rc)
+		rc = nx_buf_check(&buf, err);
 	return rc ? rc
 		  : nx_http_reply(req, 200, "text/plain; version=0.0.4; charset=utf-8",
 			    nx_buf_slice(&buf));

@@ -8,14 +8,17 @@
 #include <string.h>
 #include <time.h>
 
+#include "archive/archive.h"
 #include "base/buf.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/thread.h"
+#include "dimse/forwarder.h"
 #include "lifecycle/admin.h"
 #include "lifecycle/completeness.h"
+#include "lifecycle/forward.h"
 #include "lifecycle/works.h"
 #include "retrieve/retrieve.h"
 #include "server/descriptors.h"
@@ -189,6 +192,19 @@ static nx_rc completeness_start(struct nx_server *server, struct nx_err *err)
 	return nx_completeness_new(&opts, &server->completeness, err);
 }
 
+static nx_rc forward_open(struct nx_server *server, struct nx_err *err)
+{
+	const struct nx_config *config = &server->site->config;
+	const struct nx_forward_opts opts = {.archive = server->site->archive,
+		.admin = server->site->admin,
+		.tries = (unsigned)nx_config_number(config, NX_CFG_FORWARD_TRIES),
+		.backoff_us = nx_config_us(config, NX_CFG_FORWARD_BACKOFF),
+		.backoff_max_us = nx_config_us(config, NX_CFG_FORWARD_BACKOFF_MAX),
+		.answer_us = nx_config_us(config, NX_CFG_FORWARD_ANSWER)};
+
+	return nx_forward_new(&opts, &server->forward, err);
+}
+
 static nx_rc server_start(struct nx_server *server, const char *ready_file, struct nx_err *err)
 {
 	const struct nx_config *config = &server->site->config;
@@ -204,9 +220,15 @@ static nx_rc server_start(struct nx_server *server, const char *ready_file, stru
 		return nx_err_set(err, NX_E_NOMEM, "no memory for a server");
 	rc = completeness_start(server, err);
 	if (!rc)
+		rc = forward_open(server, err);
+	if (!rc)
 		rc = nx_admin_site_run(server->site->admin, true, err);
 	if (!rc)
 		rc = nx_dimse_listen(server, err);
+	if (!rc)
+		rc = nx_forwarder_new(server->dimse, server->forward,
+			(unsigned)nx_config_number(config, NX_CFG_FORWARD_WORKERS),
+			&server->forwarder, err);
 	if (!rc)
 		rc = nx_doors_open(server, err);
 	if (!rc)
@@ -247,7 +269,10 @@ static void server_stop(struct nx_server *server)
 	atomic_store(&server->ready, false);
 	nx_notify("STOPPING=1\nSTATUS=stopping: what is in flight is finished");
 	nx_works_stop(server->site->works);
+	server->forwarder = nx_forwarder_free(server->forwarder);
+	nx_archive_feed_over(server->site->archive);
 	listeners_stop(server);
+	server->forward = nx_forward_free(server->forward);
 	server->completeness = nx_completeness_free(server->completeness);
 	if (server->auth && nx_admin_site_run(server->site->admin, false, &err))
 		nx_log_err(NX_LOG_ERROR, "server", "stop", &err);

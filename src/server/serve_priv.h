@@ -69,6 +69,8 @@ NX_NODISCARD nx_rc nx_tls_files(const char *dir, const struct nx_config *config,
 struct nx_server {
 	struct nx_site *site;
 	struct nx_completeness *completeness;
+	struct nx_forward *forward;
+	struct nx_forwarder *forwarder;
 	struct nx_auth *auth;
 	struct nx_tls *tls;           /* of the DIMSE listener */
 	struct nx_tls_files outgoing; /* for destinations with TLS */

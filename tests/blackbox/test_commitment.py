@@ -6,19 +6,30 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 from testenv import Deadline, Narthex, phantom
-from testenv.peer import IMPLICIT_LE, Association
+from testenv.peer import IMPLICIT_LE, Association, encode
+from testenv.process import free_port
 from testenv.scp import BadScp
 
 PUSH, INSTANCE = "1.2.840.10008.1.20.1", "1.2.840.10008.1.20.1.1"
 PLAN = phantom.Plan(kind="small", instances=6, slices=3, series=2, rows=16, columns=16)
 
 
-@pytest.fixture
-def site(tmp_path):
-    with Narthex(tmp_path / "nx", init_args=["--allow-ae", "TESTENV=clinical"]) as server:
-        phantom.write(PLAN, tmp_path / "files")
-        server.cli("import", tmp_path / "files", "--collection", "clinical", "--site", server.site)
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("nx")
+    with Narthex(folder / "nx", init_args=["--allow-ae", "TESTENV=clinical"]) as server:
+        phantom.write(PLAN, folder / "files")
+        server.cli("import", folder / "files", "--collection", "clinical", "--site", server.site)
         yield server
+
+
+@pytest.fixture
+def address(site):
+    """Where the requester can be called, until the test is over."""
+    def known(port):
+        site.cli("destination", "set", "TESTENV", "127.0.0.1", port, "--plain", "--site", site.site)
+    yield known
+    site.cli("destination", "remove", "TESTENV", "--site", site.site)
 
 
 def refs(*more):
@@ -26,7 +37,7 @@ def refs(*more):
     return held + list(more)
 
 
-def encode(pairs, transaction="2.25.77"):
+def asked(pairs, transaction="2.25.77"):
     ds = Dataset()
     if transaction:
         ds.TransactionUID = transaction
@@ -35,10 +46,7 @@ def encode(pairs, transaction="2.25.77"):
         one = Dataset()
         one.ReferencedSOPClassUID, one.ReferencedSOPInstanceUID = sop_class, uid
         ds.ReferencedSOPSequence.append(one)
-    out = pydicom.filebase.DicomBytesIO()
-    out.is_little_endian, out.is_implicit_VR = True, True
-    pydicom.filewriter.write_dataset(out, ds)
-    return out.getvalue()
+    return encode(ds)
 
 
 def decode(data):
@@ -56,12 +64,12 @@ def check(event, data, failed):
 
 def test_on_the_same_association(site):
     with Association(site.ports["dimse"], [(PUSH, [IMPLICIT_LE])]) as peer:
-        assert peer.action(PUSH, INSTANCE, encode(refs())).status == 0
+        assert peer.action(PUSH, INSTANCE, asked(refs())).status == 0
         check(*peer.event(PUSH), {})
         other = phantom.uid(PLAN, "sop", 0, 0, 0)
-        assert peer.action(PUSH, INSTANCE, encode(refs((phantom.CT_STORAGE, "2.25.404")))).status == 0
+        assert peer.action(PUSH, INSTANCE, asked(refs((phantom.CT_STORAGE, "2.25.404")))).status == 0
         check(*peer.event(PUSH), {"2.25.404": 0x0112})
-        assert peer.action(PUSH, INSTANCE, encode([(phantom.CT_STORAGE, other)])).status == 0
+        assert peer.action(PUSH, INSTANCE, asked([(phantom.CT_STORAGE, other)])).status == 0
         event, data = peer.event(PUSH)
         assert event == 2 and decode(data).FailedSOPSequence[0].FailureReason == 0x0119
         assert "ReferencedSOPSequence" not in decode(data)
@@ -69,12 +77,12 @@ def test_on_the_same_association(site):
     assert sum(entry["action"] == "commitment" for entry in entries) == 3
 
 
-def test_at_the_address_of_who_asked(site):
+def test_at_the_address_of_who_asked(site, address):
     """It is in the table of destinations: the result comes when the association is over, in the role of an SCP."""
     with BadScp("good") as scp:
-        site.cli("destination", "set", "TESTENV", "127.0.0.1", scp.port, "--plain", "--site", site.site)
+        address(scp.port)
         with Association(site.ports["dimse"], [(PUSH, [IMPLICIT_LE])]) as peer:
-            assert peer.action(PUSH, INSTANCE, encode(refs((phantom.CT_STORAGE, "2.25.404")))).status == 0
+            assert peer.action(PUSH, INSTANCE, asked(refs((phantom.CT_STORAGE, "2.25.404")))).status == 0
         deadline = Deadline(20)
         while not scp.events:
             deadline.wait("the result comes")
@@ -83,11 +91,11 @@ def test_at_the_address_of_who_asked(site):
 
 
 @pytest.mark.parametrize("instance, data, action, status", [
-    ("1.2.3", encode(refs()), 1, 0x0112),
-    (INSTANCE, encode(refs()), 2, 0x0123),
-    (INSTANCE, encode([]), 1, 0x0120),
-    (INSTANCE, encode(refs(), None), 1, 0x0120),
-    (INSTANCE, encode(refs())[:-6], 1, 0x0110),
+    ("1.2.3", asked(refs()), 1, 0x0112),
+    (INSTANCE, asked(refs()), 2, 0x0123),
+    (INSTANCE, asked([]), 1, 0x0120),
+    (INSTANCE, asked(refs(), None), 1, 0x0120),
+    (INSTANCE, asked(refs())[:-6], 1, 0x0110),
 ])
 def test_refused(site, instance, data, action, status):
     with Association(site.ports["dimse"], [(PUSH, [IMPLICIT_LE])]) as peer:
@@ -98,5 +106,22 @@ def test_released_before_the_result(site):
     """Nothing waits for a peer that has gone."""
     for _ in range(3):
         peer = Association(site.ports["dimse"], [(PUSH, [IMPLICIT_LE])])
-        assert peer.action(PUSH, INSTANCE, encode(refs())).status == 0
+        assert peer.action(PUSH, INSTANCE, asked(refs())).status == 0
         peer.sock.close()
+
+
+def test_a_result_that_could_not_be_told_is_told_after_a_restart(site, address):
+    """It was promised with the response: it is in the queue, and a SIGKILL does not lose it."""
+    port = free_port()
+    address(port)
+    with Association(site.ports["dimse"], [(PUSH, [IMPLICIT_LE])]) as peer:
+        assert peer.action(PUSH, INSTANCE, asked(refs((phantom.CT_STORAGE, "2.25.404")))).status == 0
+    site.kill()
+    site.start()
+    waiting = json.loads(site.cli("forward", "queue", "--json", "--site", site.site))["deliveries"]
+    assert [(one["kind"], one["destination"], one["for"]) for one in waiting] == [("report", "TESTENV", "AE:TESTENV")]
+    with BadScp("good", port) as scp:
+        deadline = Deadline(30)
+        while not scp.events:
+            deadline.wait("the result comes")
+        check(*scp.events[0], {"2.25.404": 0x0112})

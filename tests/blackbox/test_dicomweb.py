@@ -557,7 +557,8 @@ def test_pages_of_listed_origins_may_ask(server):
         assert "Access-Control-Allow-Origin" not in other.headers and "Origin" in other.headers["Vary"]
         refused = server.get(path, headers={"Origin": origin, "X-Test-Role": "nobody"})
         assert refused.status_code == 403 and refused.headers["Access-Control-Allow-Origin"] == origin
-    assert server.http.options(server.url(instance_path(ds)), headers={**asks, "Origin": "null"}).status_code == 405
+    plain = server.http.options(server.url(instance_path(ds)), headers={**asks, "Origin": "null"})
+    assert not [name for name in plain.headers if name.startswith("Access-Control")]
     assert server.http.options(server.url("/"), headers={"Origin": origin}).status_code == 200
 
 
@@ -605,6 +606,16 @@ def test_capabilities(server):
             assert '<resource path="studies/{study}">' in answer.text
     rows = server.get("/", headers={"Accept": "application/json"}).json()["routes"]
     assert {"method": "POST", "path": "/studies", "summary": "Store instances"} in rows
+
+
+@pytest.mark.parametrize("path,allow", [
+    ("/studies", "GET, HEAD, POST, OPTIONS"), ("/reject/studies", "GET, HEAD, POST, OPTIONS"),
+    ("/studies/1.2", "GET, HEAD, POST, DELETE, OPTIONS"), ("/studies/1.2/metadata", "GET, HEAD, OPTIONS")])
+def test_options_of_a_resource(server, path, allow):
+    """Without a page of another origin it is a plain question (RFC 9110 9.3.7); "studies" is no collection."""
+    answer = server.http.options(server.url(path), timeout=60)
+    assert answer.status_code == 204 and answer.headers["Allow"] == allow and answer.content == b""
+    assert server.http.options(server.url(path + "/nothing/there/is"), timeout=60).status_code == 404
 
 
 def test_a_bad_host_is_in_no_url(server):

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 import requests
-from testenv import Narthex, phantom
+from testenv import Deadline, Narthex, phantom
 from testenv.process import Process, free_port
 
 PLAN = phantom.Plan(kind="small", instances=12, slices=3, series=2, rows=16, columns=16)  # two studies
@@ -20,7 +20,8 @@ class Orthanc:
             "Name": "peer", "StorageDirectory": str(folder / "db"), "IndexDirectory": str(folder / "db"),
             "DicomAet": "ORTHANC", "DicomPort": self.dicom, "HttpPort": self.http, "RemoteAccessAllowed": False,
             "AuthenticationEnabled": False, "DicomAlwaysAllowStore": True, "DicomCheckCalledAet": False,
-            "DicomModalities": {"narthex": ["NARTHEX", "127.0.0.1", narthex_port]}}))
+            "DicomModalities": {"narthex": {"AET": "NARTHEX", "Host": "127.0.0.1", "Port": narthex_port,
+                                            "AllowStorageCommitment": True}}}))
         self.process = Process(["Orthanc", folder / "config.json"], folder / "log")
         self.process.wait_listening(self.http)
         self.process.wait_listening(self.dicom)
@@ -34,11 +35,12 @@ class Orthanc:
         return requests.get(f"http://127.0.0.1:{self.http}{path}", timeout=60).json()
 
 
-@pytest.fixture
-def site(tmp_path):
-    with Narthex(tmp_path / "nx", init_args=["--allow-ae", "ORTHANC=clinical/workstation"]) as server:
-        phantom.write(PLAN, tmp_path / "files")
-        server.cli("import", tmp_path / "files", "--collection", "clinical", "--site", server.site)
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("nx")
+    with Narthex(folder / "nx", init_args=["--allow-ae", "ORTHANC=clinical/workstation"]) as server:
+        phantom.write(PLAN, folder / "files")
+        server.cli("import", folder / "files", "--collection", "clinical", "--site", server.site)
         yield server
 
 
@@ -66,3 +68,17 @@ def test_orthanc_asks_fetches_and_stores(site, orthanc):
     series = orthanc.post("/modalities/narthex/query",
                           {"Level": "Series", "Query": {"StudyInstanceUID": study, "Modality": "*"}})["ID"]
     assert len(orthanc.get(f"/queries/{series}/answers")) == 2
+
+
+def test_orthanc_is_sent_to_and_vouches(site, orthanc):
+    """It answers the N-ACTION on an association of its own, as a caller on the allow-list."""
+    study = phantom.uid(PLAN, "study", 1)
+    site.cli("forward", "send", study, "ORTHANC", "--commitment", "--site", site.site)
+    deadline = Deadline(60)
+    while json.loads(site.cli("forward", "queue", "--json", "--site", site.site))["deliveries"]:
+        deadline.wait("it has everything, and said so")
+    assert orthanc.get("/statistics")["CountInstances"] == 6
+    entries = json.loads(site.cli("ledger", "search", "--study", study, "--json", "--site", site.site))["entries"]
+    held = [entry["body"]["detail"]["held"] for entry in entries if entry["action"] == "forward.commit"]
+    assert {uid for one in held for uid in one} == \
+        {phantom.uid(PLAN, "sop", 1, series, n) for series in range(2) for n in range(3)}

@@ -100,3 +100,33 @@ def test_it_outlives_a_restart_and_not_an_erasure(site, made):
                            "--yes", "--site", site.site)
     assert json.loads(certificate)["statement"]["items"] == SLICES + 1
     assert metadata(site).status_code == 404
+
+
+def packs(site):
+    return {path: path.read_bytes() for path in site.site.glob("pool/*/*.nxp")}
+
+
+def changed(before, after):
+    """(path, offset) of every 64 bytes that came between the two."""
+    for path, data in after.items():
+        old = before.get(path, b"")
+        for at in range(0, len(data), 64):
+            if data[at:at + 64] != old[at:at + 64] and any(data[at:at + 64]):
+                yield path, at
+
+
+def test_a_damaged_one_is_told_of_and_costs_only_time(site, made):
+    stow(site, made)
+    before = packs(site)
+    fresh = metadata(site)
+    wait_made(site, 1)
+    for path, at in changed(before, packs(site)):
+        with open(path, "r+b") as pack:
+            pack.seek(at + 32)
+            byte = pack.read(1)
+            pack.seek(at + 32)
+            pack.write(bytes([byte[0] ^ 1]))
+    slow = metadata(site)
+    assert slow.status_code == 200 and slow.content == fresh.content
+    assert counter(site, "used") == 0
+    assert "series.record" in site.log.read_text()

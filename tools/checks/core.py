@@ -154,11 +154,13 @@ def meson_test(tally, test):
             tally.fail(f"{name} ({test['result']}, status {test.get('returncode')})", text)
 
 
-def pytest(tally, folder, where, limit, env=None):
-    """One folder of pytest files against the binaries in `folder`, and in its release build."""
+def pytest(tally, folder, where, limit, env=None, at_once=1):
+    """One folder of pytest files, `at_once` side by side, against the binaries in `folder` and in its release build."""
     report = folder / f"junit-{where.name}.xml"
     report.unlink(missing_ok=True)
-    rc, output = run([PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}", str(where)],
+    spread = ["-n", str(at_once), "--dist", "loadfile"] if at_once > 1 else []
+    rc, output = run([PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider", *spread, f"--junitxml={report}",
+                      str(where)],
                      limit, env={"NX_BUILD": str(folder), "NX_RELEASE": str(RELEASE), "PYTHONDONTWRITEBYTECODE": "1",
                                  "NX_DICOM_DUMP": str(folder / "tests/unit/nx_dicom_dump"),
                                  "NX_DICOMWEB_SERVE": str(folder / "tests/tools/dicomweb_serve"),
@@ -198,5 +200,5 @@ def short(tally, args):
          ["--buildtype=release", "-Db_pie=true", "-Dtests=false", "-Dwerror=true"])
     part(tally, "unit, style, fuzz replay", meson_tests, folder, args.jobs)
     part(tally, "power cuts, faults, damage", meson_tests, folder, args.jobs, LIMIT_CRASH, CRASH_SUITE)
-    for name, limit in (("blackbox", LIMIT_BLACKBOX), ("crash", LIMIT_CRASH)):
-        part(tally, name, pytest, folder, ROOT / "tests" / name, limit)
+    part(tally, "black box", pytest, folder, ROOT / "tests/blackbox", LIMIT_BLACKBOX, at_once=args.jobs)
+    part(tally, "kills", pytest, folder, ROOT / "tests/crash", LIMIT_CRASH)

@@ -64,7 +64,7 @@ def run_tsan(phase, tally, args):
         return
     part(tally, "unit", meson_tests, folder, args.jobs, LIMIT_LONG, ("--suite", "unit", *SLOW), TSAN)
     part(tally, "power cuts, faults, damage", meson_tests, folder, args.jobs, LIMIT_LONG, CRASH_SUITE, TSAN)
-    part(tally, "black box", pytest, folder, ROOT / "tests/blackbox", LIMIT_LONG, TSAN)
+    part(tally, "black box", pytest, folder, ROOT / "tests/blackbox", LIMIT_LONG, TSAN, at_once=args.jobs)
     part(tally, "kills", pytest, folder, ROOT / "tests/crash", LIMIT_LONG, TSAN)
 
 
@@ -161,7 +161,7 @@ def run_coverage(phase, tally, args):
         old.unlink()
     part(tally, "unit, fuzz replay", meson_tests, folder, args.jobs, LIMIT_LONG)
     part(tally, "power cuts, faults, damage", meson_tests, folder, args.jobs, LIMIT_LONG, CRASH_SUITE)
-    part(tally, "black box", pytest, folder, ROOT / "tests/blackbox", LIMIT_LONG)
+    part(tally, "black box", pytest, folder, ROOT / "tests/blackbox", LIMIT_LONG, at_once=args.jobs)
     report = ROOT / "build/coverage.json"
     part(tally, "gcovr", core.command, "gcovr",
          ["gcovr", "-r", ROOT, "-f", f"{ROOT}/src/", "--json-summary", report, folder], LIMIT_LONG)

@@ -4,6 +4,8 @@ import socket
 import ssl
 import struct
 
+import pydicom
+
 APPLICATION = "1.2.840.10008.3.1.1.1"
 VERIFICATION = "1.2.840.10008.1.1"
 IMPLICIT_LE = "1.2.840.10008.1.2"
@@ -87,6 +89,22 @@ def event_response(values):
             element(0x00000120, struct.unpack("<H", values[0x00000110])[0]) + element(0x00000800, NO_DATASET) +
             element(0x00000900, 0))
     return element(0x00000000, struct.pack("<I", len(body))) + body
+
+
+def event_request(sop_class, sop_instance, event_type, message_id=1):
+    """N-EVENT-REPORT-RQ; a data set follows."""
+    body = (element(0x00000002, sop_class) + element(0x00000100, N_EVENT_REPORT_RQ) +
+            element(0x00000110, message_id) + element(0x00000800, 1) + element(0x00001000, sop_instance) +
+            element(0x00001002, event_type))
+    return element(0x00000000, struct.pack("<I", len(body))) + body
+
+
+def encode(ds):
+    """A pydicom data set in implicit VR little endian."""
+    out = pydicom.filebase.DicomBytesIO()
+    out.is_little_endian, out.is_implicit_VR = True, True
+    pydicom.filewriter.write_dataset(out, ds)
+    return out.getvalue()
 
 
 def pdv(context, flags, data):
@@ -199,6 +217,13 @@ class Association:
                 element(0x00000110, self.message_id) + element(0x00000800, 1) +
                 element(0x00001001, sop_instance) + element(0x00001008, action))
         self.sock.sendall(pdv(context, 3, element(0x00000000, struct.pack("<I", len(body))) + body))
+        self.sock.sendall(pdv(context, 2, dataset))
+        return self.response()
+
+    def report(self, sop_class, sop_instance, event_type, dataset):
+        """N-EVENT-REPORT-RQ; the status of its response."""
+        context = self._context(sop_class, IMPLICIT_LE)
+        self.sock.sendall(pdv(context, 3, event_request(sop_class, sop_instance, event_type)))
         self.sock.sendall(pdv(context, 2, dataset))
         return self.response()
 

@@ -220,7 +220,11 @@ static void test_an_older_schema_is_brought_up_to_date(void **state)
 
 	fill(fx, 1, 100);
 	assert_ok(nx_sql_exec(fx->cat->writer->db,
+			  "DROP TABLE feed;"
+			  "DROP TABLE commitment;"
 			  "DROP TABLE destination;"
+			  "DROP TABLE forward;"
+			  "DROP TABLE delivery;"
 			  "ALTER TABLE ae DROP COLUMN role;"
 			  "DROP INDEX quarantine_subject;"
 			  "ALTER TABLE quarantine DROP COLUMN patient;"

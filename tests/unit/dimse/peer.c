@@ -33,7 +33,8 @@ static nx_rc authorize(void *context, const struct nx_principal *who, const char
 	struct peer *peer = context;
 
 	(void)who;
-	assert(strcmp(permission, "verify") == 0 && strcmp(action, "verify") == 0);
+	assert((strcmp(permission, "verify") == 0 && strcmp(action, "verify") == 0) ||
+		(strcmp(permission, "store") == 0 && strcmp(action, "commitment") == 0));
 	assert(strcmp(collection, "inbox") == 0);
 	return peer->authorize ? nx_err_set(err, peer->authorize, "role may not verify") : NX_OK;
 }
@@ -59,6 +60,7 @@ static void proposal_fill(struct peer *peer)
 		{.id = 9, .abstract = PEER_FIND_PATIENT, .ts = ts + 1, .n_ts = 1},
 		{.id = 11, .abstract = PEER_WORKLIST, .ts = ts, .n_ts = 1},
 		{.id = 13, .abstract = PEER_GET, .ts = ts + 1, .n_ts = 1},
+		{.id = 15, .abstract = PEER_COMMIT, .ts = ts + 1, .n_ts = 1},
 	};
 
 	peer->rq = (struct nx_pdu_associate){
@@ -87,6 +89,7 @@ void peer_init(struct peer *peer)
 		.context = peer,
 		.ingest = mock_ingest(&peer->mock),
 		.retrieve = mock_retrieve(&peer->retrieve),
+		.forward = mock_forward(&peer->forward),
 		.implementation_uid = "2.25.1",
 		.implementation_version = "TEST",
 	};

@@ -10,6 +10,7 @@
 #include "base/buf.h"
 #include "dimse/dimse_priv.h"
 #include "mem_io.h"
+#include "mock_forward.h"
 #include "mock_ingest.h"
 #include "mock_retrieve.h"
 
@@ -19,6 +20,7 @@
 #define PEER_FIND         "1.2.840.10008.5.1.4.1.2.2.1"
 #define PEER_FIND_PATIENT "1.2.840.10008.5.1.4.1.2.1.1"
 #define PEER_GET          "1.2.840.10008.5.1.4.1.2.2.3"
+#define PEER_COMMIT       "1.2.840.10008.1.20.1"
 #define PEER_WORKLIST     "1.2.840.10008.5.1.4.31"
 
 /* How the peer, as an SCP, answers the C-STORE-RQs that it gets. */
@@ -45,6 +47,7 @@ struct peer {
 	struct mock_ingest mock;
 	struct peer_scp scp;
 	struct mock_retrieve retrieve;
+	struct mock_forward forward;
 	struct nx_dimse_opts opts;
 	struct nx_dimse *dimse;
 	struct nx_buf script; /* what the peer sends */
@@ -62,7 +65,7 @@ void peer_done(struct peer *peer);
 
 /* Append to the script.  The request proposes verification (1), CT (3), a private class (5),
  * FIND of study root (7) and of patient root (9), what is refused (11),
- * and GET (13). */
+ * GET (13) and storage commitment (15). */
 void peer_associate(struct peer *peer);
 void peer_command(struct peer *peer, uint8_t context, const struct nx_dimse_cmd *cmd);
 struct nx_dimse_cmd peer_echo_cmd(uint16_t message_id);

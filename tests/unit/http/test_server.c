@@ -242,6 +242,18 @@ static void test_other_methods_are_405_with_allow(void **state)
 	free(reply.body);
 }
 
+static void test_options_says_what_a_resource_takes(void **state)
+{
+	NX_AUTO(nx_conn) *conn = fx_dial(*state);
+	struct reply reply;
+
+	fx_send(conn, "OPTIONS /hello HTTP/1.1\r\nHost: x\r\n\r\n");
+	assert_true(fx_head(conn, &reply));
+	assert_int_equal(reply.status, 204);
+	assert_string_equal(fx_field(&reply, "Allow"), "GET, HEAD, OPTIONS");
+	assert_int_equal(fx_status(conn, "OPTIONS /nothing HTTP/1.1\r\nHost: x\r\n\r\n"), 404);
+}
+
 static void test_route_parameters_and_query_are_decoded(void **state)
 {
 	NX_AUTO(nx_conn) *conn = fx_dial(*state);
@@ -691,6 +703,7 @@ int main(void)
 		HTTP_TEST(test_head_is_get_without_the_body),
 		HTTP_TEST(test_head_of_a_stream_ends_it_once),
 		HTTP_TEST(test_other_methods_are_405_with_allow),
+		HTTP_TEST(test_options_says_what_a_resource_takes),
 		HTTP_TEST(test_route_parameters_and_query_are_decoded),
 		HTTP_TEST(test_handler_without_a_reply_is_an_internal_error),
 		HTTP_TEST(test_headers_are_many_and_never_split),
