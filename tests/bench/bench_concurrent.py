@@ -40,24 +40,27 @@ def run(bench, args, name):
     plan = dataclasses.replace(phantom.CT, instances=args.ct)
     data = harness.data(plan)
     known = [dataclasses.replace(i, data=b"") for i in phantom.instances(plan)]
-    waits = {"idle": [], "busy": []}
+    waits, noisy = {"idle": [], "busy": []}, {"idle": 0, "busy": 0}
     with peers.Ours(args.build) as peer:
         clients.c_store(peer, data, 2)
         lists = pages(peer, known)
         for turn in range(bench.rounds):
             for side in ("idle", "busy") if turn % 2 == 0 else ("busy", "idle"):
+                foreign = harness.busy_share() > harness.FOREIGN_CPU
+                noisy[side] += foreign
                 with clients.Feed(peer, args.build, 4, args.window, args.pixels) if side == "busy" \
                         else contextlib.nullcontext() as feed:
                     found = clients.page(peer, lists, OCTETS, args.seconds, LEAST_FRAME, args.pause)
                 waits[side].append(max(one.p99_ms for one in found))
                 arrived = f", {feed.rate:.0f} instances/s arrive" if feed else ""
                 print(f"  {name} {side}: p50 {statistics.median(one.p50_ms for one in found):.2f} ms, p99 "
-                      f"{waits[side][-1]:.2f} ms, {sum(one.rate for one in found):.0f} images/s{arrived}", flush=True)
+                      f"{waits[side][-1]:.2f} ms, {sum(one.rate for one in found):.0f} images/s{arrived}"
+                      f"{' (others busy)' if foreign else ''}", flush=True)
         peer.note_peak()
     for line in RECORD.commands + RECORD.verified:
         print(f"  {name} narthex {line}")
     for side, values in waits.items():
-        bench.row(f"p99 {side}", "narthex", values, "ms")
+        bench.row(f"p99 {side}", "narthex", values, "ms", noisy[side])
     bench.ratio(name, statistics.median(waits["busy"]) / statistics.median(waits["idle"]))
 
 
