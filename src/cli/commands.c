@@ -28,6 +28,7 @@ static const struct cli_opt config_opts[] = {
 static const struct cli_opt help_opts[] = {
 	{"man", NULL, "The man page, in roff"},
 	{"completion", NULL, "Completion for bash"},
+	{"tables", NULL, "The tables of the conformance statement, in Markdown"},
 	{0},
 };
 

@@ -596,6 +596,29 @@ static void test_long_targets_and_heads_are_refused(void **state)
 	}
 }
 
+/* libmicrohttpd gives such a target up half way: nothing of it may stay, not even until a stop. */
+static void test_more_parameters_than_there_is_memory_for_leave_nothing(void **state)
+{
+	struct fixture *fx = *state;
+	NX_AUTO_DONE(nx_buf) text;
+	int64_t begin;
+
+	nx_buf_init(&text, 64 * 1024, 0);
+	nx_buf_put_str(&text, "GET /hello?");
+	for (int i = 0; i < 2000; i++)
+		nx_buf_put_str(&text, "a=1&");
+	nx_buf_put_str(&text, " HTTP/1.1\r\nHost: x\r\n\r\n");
+	for (int i = 0; i < 3; i++) {
+		NX_AUTO(nx_conn) *conn = fx_dial(fx);
+
+		assert_int_not_equal(fx_status(conn, nx_buf_cstr(&text)), 200);
+		assert_true(fx_closed(conn));
+	}
+	begin = nx_mono_us();
+	fx->server = nx_http_stop(fx->server, FX_TIMEOUT_US);
+	assert_true(nx_mono_us() - begin < FX_TIMEOUT_US / 2);
+}
+
 /* ---- slow peers ---- */
 
 static void test_dripped_head_is_cut(void **state)
@@ -722,6 +745,7 @@ int main(void)
 		HTTP_TEST(test_white_space_around_values_is_no_fault),
 		HTTP_TEST(test_bad_targets_are_refused),
 		HTTP_TEST(test_long_targets_and_heads_are_refused),
+		HTTP_TEST(test_more_parameters_than_there_is_memory_for_leave_nothing),
 		HTTP_TEST(test_dripped_head_is_cut),
 		HTTP_TEST(test_many_idle_connections_leave_room_for_one_more),
 		HTTP_TEST(test_a_crowd_that_says_nothing_makes_room),
