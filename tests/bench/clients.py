@@ -168,20 +168,36 @@ end
 """
 
 
+def wrk_argv(peer, urls, accept, connections, seconds, least_body, pause_ms=0, name="wrk"):
+    """Its command line, with a script of its own."""
+    assert connections == 1 or not least_body
+    paths = ",".join(f'"{re.sub(r"^https?://[^/]+", "", url)}"' for url in urls)
+    script = peer.folder / f"{name}.lua"
+    script.write_text(WRK_SCRIPT % paths + (WRK_TIMED % least_body if least_body else "")
+                      + (f"function delay()\n  return {pause_ms}\nend\n" if pause_ms else ""))
+    return ["wrk", "-t", min(connections, os.cpu_count()), "-c", connections, "-d", f"{seconds}s", "--timeout", "60s",
+            "-s", script, "-H", f"Accept: {accept}", *peer.header_args(), urls[0]]
+
+
+def wrk_found(output):
+    found = re.search(r"found rate (\S+) mb (\S+) p50 (\S+) p99 (\S+) bad (\d+)", output)
+    if "Non-2xx" in output or "Socket errors" in output or not found or found[5] != "0":
+        raise CannotMeasure("wrk: " + output[-400:])
+    return Wrk(*(float(found[i]) for i in range(1, 5)))
+
+
 def wrk(peer, urls, accept, connections=16, seconds=8, least_body=0):
     """The URLs in turn; any error is a failure to measure.  With a least length of answers, which is for one
     connection, each is looked at and timed."""
-    assert connections == 1 or not least_body
-    paths = ",".join(f'"{re.sub(r"^https?://[^/]+", "", url)}"' for url in urls)
-    script = peer.folder / "wrk.lua"
-    script.write_text(WRK_SCRIPT % paths + (WRK_TIMED % least_body if least_body else ""))
-    argv = ["wrk", "-t", min(connections, os.cpu_count()), "-c", connections, "-d", f"{seconds}s", "--timeout", "60s",
-            "-s", script, "-H", f"Accept: {accept}", *peer.header_args(), urls[0]]
-    _, outputs = run_all([argv])
-    found = re.search(r"found rate (\S+) mb (\S+) p50 (\S+) p99 (\S+) bad (\d+)", outputs[0])
-    if "Non-2xx" in outputs[0] or "Socket errors" in outputs[0] or not found or found[5] != "0":
-        raise CannotMeasure("wrk: " + outputs[0][-400:])
-    return Wrk(*(float(found[i]) for i in range(1, 5)))
+    _, outputs = run_all([wrk_argv(peer, urls, accept, connections, seconds, least_body)])
+    return wrk_found(outputs[0])
+
+
+def page(peer, lists, accept, seconds, least_body, pause_ms):
+    """A viewer for each list of URLs, with a connection of its own and a pause between its requests."""
+    _, outputs = run_all([wrk_argv(peer, urls, accept, 1, seconds, least_body, pause_ms, f"viewer{i}")
+                          for i, urls in enumerate(lists)])
+    return [wrk_found(output) for output in outputs]
 
 
 class Feed:
