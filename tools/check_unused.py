@@ -27,8 +27,6 @@ TESTS_ONLY = {
     "nx_pool_fault_count": "the faulty pool", "nx_pool_fault_nosync": "the faulty pool",
     "nx_pool_fault_powercut": "the faulty pool",
     "nx_retrieve_metadata": "all of it at once",
-    **dict.fromkeys((
-        "nx_photometric_term", "nx_pixelbox_encode"), "no service asks for transcoding yet"),
     "nx_tls_make_client": "certificates of peers",
 }
 

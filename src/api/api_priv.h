@@ -114,6 +114,7 @@ nx_rc api_quarantine_get(struct nx_http_req *req, struct nx_err *err);
 nx_rc api_quarantine_retry(struct nx_http_req *req, struct nx_err *err);
 nx_rc api_quarantine_discard(struct nx_http_req *req, struct nx_err *err);
 
+nx_rc api_changes_list(struct nx_http_req *req, struct nx_err *err);
 nx_rc api_conflicts_list(struct nx_http_req *req, struct nx_err *err);
 nx_rc api_conflict_show(struct nx_http_req *req, struct nx_err *err);
 nx_rc api_conflict_get(struct nx_http_req *req, struct nx_err *err);

@@ -34,6 +34,8 @@ const struct nx_route nx_api_routes[] = {
 		"Find series by attributes"},
 	{"GET", COLLECTION "/instances", NX_PERM_QUERY, NX_ACTION_QUERY, api_instances_find,
 		"Find instances by attributes"},
+	{"GET", COLLECTION "/changes", NX_PERM_QUERY, NX_ACTION_QUERY, api_changes_list,
+		"What became of instances, by number; waits for news"},
 	{"GET", COLLECTION "/studies/{study}/series/{series}/instances/{instance}", NX_PERM_READ,
 		NX_ACTION_READ, api_instance_get, "Read an instance as it was received"},
 

@@ -131,6 +131,7 @@ nx_rc nx_archive_open(
 	(void)pthread_cond_init(&a->space.cond, NULL);
 	wake_init(&a->wake);
 	(void)pthread_cond_init(&a->applied_cond, NULL);
+	wake_init(&a->feed_cond);
 	wake_init(&a->keeper_wake);
 	a->pool = opts->pool;
 	a->keys = opts->keys;
@@ -190,6 +191,8 @@ struct nx_archive *nx_archive_free(struct nx_archive *archive)
 	(void)pthread_cond_destroy(&archive->space.cond);
 	(void)pthread_cond_destroy(&archive->wake);
 	(void)pthread_cond_destroy(&archive->applied_cond);
+	(void)pthread_cond_destroy(&archive->feed_cond);
+	feed_free(archive);
 	(void)pthread_cond_destroy(&archive->keeper_wake);
 	(void)pthread_mutex_destroy(&archive->lock);
 	(void)pthread_mutex_destroy(&archive->space.lock);

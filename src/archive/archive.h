@@ -85,6 +85,12 @@ struct nx_stored_watch {
 	void *payload;
 };
 void nx_archive_on_stored(struct nx_archive *archive, const struct nx_stored_watch *watch);
+/* Returns when the collection's change feed has a number higher than `after`, which was its last
+ * one when it was looked at, or after `wait_us`, or when all waiting is over. */
+void nx_archive_feed_wait(
+	struct nx_archive *archive, int64_t collection, int64_t after, int64_t wait_us);
+/* At a stop: who waits is released, and nobody waits any more. */
+void nx_archive_feed_over(struct nx_archive *archive);
 /* A fresh id for rows of `table` (enum nx_table). */
 uint64_t nx_archive_next_id(struct nx_archive *archive, unsigned table);
 
@@ -257,6 +263,8 @@ NX_NODISCARD nx_rc nx_change_op(
  * Those of one series one after another.  One that is not live any more by then stays as it is. */
 NX_NODISCARD nx_rc nx_change_remove(
 	struct nx_change *change, const struct nx_item *item, struct nx_err *err);
+/* With an erasure: the change feed of the collection tells it.  Once for each. */
+NX_NODISCARD nx_rc nx_change_feed(struct nx_change *change, int64_t collection, struct nx_err *err);
 /* A ledger entry; copied.  `put` (may be NULL): take subject and the action (store, duplicate,
  * version, reject) from its outcome. */
 NX_NODISCARD nx_rc nx_change_entry(struct nx_change *change, const struct nx_entry_draft *draft,

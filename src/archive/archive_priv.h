@@ -181,6 +181,11 @@ struct change_remove {
 	struct change_remove *next;
 	int64_t item;
 };
+/* The subject's instances in a collection are no more. */
+struct change_feed {
+	struct change_feed *next;
+	int64_t collection;
+};
 struct change_put {
 	struct change_put *next;
 	struct nx_put *put;
@@ -193,6 +198,7 @@ struct nx_change {
 	struct change_op *ops, **ops_tail;
 	struct change_entry *entries, **entries_tail;
 	struct change_remove *removes, **removes_tail; /* by series; a group of its own */
+	struct change_feed *feeds;                     /* beside `erase` */
 	uint64_t erase; /* a subject: a group of its own, after which no cached row is trusted */
 	bool defer;     /* its rows may reach the catalog together with those of later groups */
 	size_t small_bytes;
@@ -247,6 +253,20 @@ struct lookup_cache {
 	struct nx_map *series;   /* (study id, uid) -> struct cached_series */
 };
 
+/* What became of an instance; it gets its number when the group is whole (feed.c). */
+struct feed_note {
+	struct feed_note *before;
+	struct nx_feed_row row;
+};
+
+/* The numbers of a collection. */
+struct feed_counter {
+	struct feed_counter *next;
+	int64_t collection;
+	int64_t last;  /* in a durable group; guarded by the archive's lock */
+	int64_t given; /* with those of the group at hand; committer only */
+};
+
 struct undo; /* one thing to take back (mark.c) */
 
 /* A group before the change at hand, to come back to when that cannot be prepared. */
@@ -263,6 +283,7 @@ struct group_mark {
 	uint64_t ledger;
 	struct cached_study *dirty_studies;
 	struct cached_series *dirty_series;
+	struct feed_note *feed;
 };
 
 struct group {
@@ -286,6 +307,7 @@ struct group {
 	struct nx_map *names; /* items put in this group */
 	struct cached_study *dirty_studies;
 	struct cached_series *dirty_series;
+	struct feed_note *feed; /* newest first; in arena */
 	struct group_mark mark;
 	struct undo *undo; /* what happened to the caches since, newest first; in arena */
 	bool watched;      /* has rows that somebody wanted for what is stored */
@@ -314,9 +336,13 @@ struct nx_archive {
 	struct backlog backlog;
 	_Atomic uint64_t next_id[NX_T_COUNT_];
 
+	struct feed_counter *feed; /* the list is the committer's, with the lock to add */
+
 	pthread_mutex_t lock; /* guards what follows, up to replayed */
 	pthread_cond_t wake;  /* of the committer; on the monotonic clock */
 	pthread_cond_t applied_cond;
+	pthread_cond_t feed_cond; /* numbers were given, or `feed_over`; on the monotonic clock */
+	bool feed_over;           /* nobody waits any more */
 	struct nx_change *queue, **queue_tail;
 	size_t queue_len;
 	_Atomic bool stopping;
@@ -383,6 +409,13 @@ NX_NODISCARD nx_rc aside_rows(struct nx_archive *a, struct group *g, const struc
 	uint64_t subject, uint64_t patient, const struct nx_key *key, struct nx_err *err);
 NX_NODISCARD nx_rc conflict_row(struct nx_archive *a, struct group *g, const struct nx_put *put,
 	int64_t old_item, struct nx_err *err);
+/* feed.c: the instance `item` of a study, or everything of the subject where it is 0. */
+NX_NODISCARD nx_rc feed_note(struct group *g, int64_t collection, enum nx_feed_action action,
+	int64_t subject, int64_t item, struct nx_err *err);
+NX_NODISCARD nx_rc feed_rows(struct nx_archive *a, struct group *g, struct nx_err *err);
+/* The group is durable; else its numbers are given again. */
+void feed_settle(struct nx_archive *a, const struct group *g, bool durable);
+void feed_free(struct nx_archive *a);
 void cache_init(struct lookup_cache *cache);
 NX_NODISCARD bool cache_ready(const struct lookup_cache *cache);
 void cache_clear(struct lookup_cache *cache);

@@ -69,6 +69,8 @@ static nx_rc prepare_change(
 		rc = group_op(g, &o->op, err);
 	for (struct change_entry *e = change->entries; e && !rc; e = e->next)
 		rc = entry_stage(a, g, e, err);
+	for (struct change_feed *f = change->feeds; f && !rc; f = f->next)
+		rc = feed_note(g, f->collection, NX_FEED_ERASE, (int64_t)change->erase, 0, err);
 	if (rc)
 		group_rewind(a, g);
 	return rc;
@@ -458,12 +460,12 @@ static nx_rc group_fill(struct nx_archive *a, struct group *g, struct nx_change 
 {
 	struct nx_change **good = ret_good;
 	size_t small = 0;
+	nx_rc rc;
 
 	while (*list && small < GROUP_SMALL_BYTES) {
 		struct nx_change *change = *list;
 		enum claim claim = names_claim(g, change);
 		struct nx_err why = {.rc = NX_OK};
-		nx_rc rc;
 
 		if (*ret_good &&
 			(claim == CLAIM_LATER || is_alone(change) || is_alone(*ret_good))) {
@@ -487,7 +489,8 @@ static nx_rc group_fill(struct nx_archive *a, struct group *g, struct nx_change 
 		*good = change;
 		good = &change->next;
 	}
-	return prepare_counters(a, g, err);
+	rc = prepare_counters(a, g, err);
+	return rc ? rc : feed_rows(a, g, err);
 }
 
 static void count_group(
@@ -541,6 +544,7 @@ static bool group_run(struct nx_archive *a, struct nx_change **list)
 	}
 	if (!rc)
 		rc = group_write(a, g, &err);
+	feed_settle(a, g, !rc);
 	if (rc) {
 		group_undo(a, g);
 		group_fail(a, good, rc, &err);

@@ -92,6 +92,15 @@ static nx_rc blobs_count(struct erasure *e, const struct nx_recipe *recipe, stru
 	return NX_OK;
 }
 
+/* Who follows a collection learns that there is nothing left of the subject. */
+static nx_rc feed_add(struct erasure *e, const struct nx_item *item, struct nx_err *err)
+{
+	bool shown = item->state == NX_ITEM_LIVE || item->state == NX_ITEM_OLD ||
+		item->state == NX_ITEM_DELETED;
+
+	return shown && item->series ? nx_change_feed(e->change, item->collection, err) : NX_OK;
+}
+
 static nx_rc item_erase(void *payload, const void *row, struct nx_err *err)
 {
 	struct erasure *e = payload;
@@ -104,6 +113,9 @@ static nx_rc item_erase(void *payload, const void *row, struct nx_err *err)
 	if (!arena)
 		return nx_err_set(err, NX_E_NOMEM, "no memory to erase an item");
 	e->items += item->state != NX_ITEM_DERIVED;
+	rc = feed_add(e, item, err);
+	if (rc)
+		return rc;
 	if (key)
 		rc = recipe_open(item, key, arena, &recipe, err);
 	if (rc == NX_E_CORRUPT) /* it goes anyway; its blobs are found by fsck */

@@ -34,6 +34,7 @@ void group_mark(struct nx_archive *a, struct group *g)
 		.ledger = nx_ledger_mark(a->ledger),
 		.dirty_studies = g->dirty_studies,
 		.dirty_series = g->dirty_series,
+		.feed = g->feed,
 	};
 	for (struct group_unit *u = g->units; u; u = u->next) {
 		u->kept = true;
@@ -105,5 +106,6 @@ void group_rewind(struct nx_archive *a, struct group *g)
 	g->n_entries = m->n_entries;
 	g->dirty_studies = m->dirty_studies;
 	g->dirty_series = m->dirty_series;
+	g->feed = m->feed;
 	nx_arena_rewind(g->arena, m->arena);
 }

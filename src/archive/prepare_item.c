@@ -264,6 +264,10 @@ nx_rc item_store(struct nx_archive *a, struct group *g, struct target *t, struct
 		rc = study_move(a, g, t, err);
 	if (!rc && t->put->outcome == NX_PUT_STORED)
 		rc = study_count(g, t, err);
+	if (!rc && t->study)
+		rc = feed_note(g, t->put->collection->id,
+			t->put->outcome == NX_PUT_VERSION ? NX_FEED_UPDATE : NX_FEED_CREATE,
+			(int64_t)t->subject, t->put->ret_item, err);
 	if (rc)
 		return rc;
 	t->put->ret_study = t->study ? t->study->id : 0;

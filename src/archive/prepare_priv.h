@@ -56,9 +56,16 @@ NX_NODISCARD nx_rc study_count(struct group *g, struct target *t, struct nx_err 
 NX_NODISCARD nx_rc study_move(
 	struct nx_archive *a, struct group *g, struct target *t, struct nx_err *err);
 
-/* `n` instances of the series, of which the item is one, are none any more. */
+/* A series that has no instance left, of the change at hand: its row still says otherwise. */
+struct emptied {
+	struct emptied *next;
+	int64_t series;
+};
+
+/* `n` instances of the series, of which the item is one, are none any more.  Where they were the
+ * last, it is put before *emptied, and a modality that no other series has leaves the study. */
 NX_NODISCARD nx_rc study_uncount(struct nx_archive *a, struct group *g, const struct nx_item *item,
-	const struct nx_series *series, int64_t n, struct nx_err *err);
+	const struct nx_series *series, int64_t n, struct emptied **emptied, struct nx_err *err);
 
 /* ---- prepare_item.c ---- */
 

@@ -215,11 +215,94 @@ nx_rc study_count(struct group *g, struct target *t, struct nx_err *err)
 	rc = study_touch(g, t, err);
 	if (rc)
 		return rc;
-	if (t->series->n_instances++ == 0)
+	if (t->series->n_instances++ == 0) {
 		t->study->add_series++;
+		modality_add(t->study, or_empty(t->put->series->modality));
+	}
 	t->study->add_instances++;
 	t->series->add_instances++;
 	return NX_OK;
+}
+
+/* ---- a modality that no series has any more ---- */
+
+struct others {
+	const struct emptied *emptied;
+	const char *modality;
+	bool found;
+};
+
+static nx_rc other_look(void *payload, const void *row, struct nx_err *err)
+{
+	const struct nx_series *series = row;
+	struct others *o = payload;
+	bool gone = series->n_instances <= 0;
+
+	(void)err;
+	for (const struct emptied *e = o->emptied; e && !gone; e = e->next)
+		gone = e->series == series->id;
+	o->found = o->found || (!gone && strcmp(or_empty(series->modality), o->modality) == 0);
+	return NX_OK;
+}
+
+/* `list` without `value`; at least as long. */
+static void list_without(const char *list, const char *value, char *ret, size_t cap)
+{
+	size_t n = 0;
+
+	ret[0] = '\0';
+	while (*list) {
+		size_t len = strcspn(list, "\\");
+
+		if (len != strlen(value) || memcmp(list, value, len) != 0)
+			n += (size_t)snprintf(
+				ret + n, cap - n, "%s%.*s", n ? "\\" : "", (int)len, list);
+		list += len + (list[len] != '\0');
+	}
+}
+
+/* In the cache, which writes it with the counters, or in the row. */
+static nx_rc modality_unlist(struct nx_archive *a, struct group *g, const struct target *t,
+	const struct nx_study *study, const char *modality, struct nx_err *err)
+{
+	NX_AUTO_DONE(nx_buf) buf;
+	char list[sizeof(((struct cached_study *)0)->modalities)];
+	struct nx_val vals[] = {
+		nx_val_int(study->id), nx_val_int(NX_C_STUDY_MODALITIES), nx_val_text(list)};
+	struct nx_op op = {.verb = NX_OP_SET,
+		.table = NX_T_STUDY,
+		.n = NX_ARRAY_LEN(vals),
+		.domain = t->domain,
+		.subject = t->subject,
+		.vals = vals};
+	struct cached_study *c;
+	nx_rc rc;
+
+	nx_buf_init(&buf, KEY_MAX, NX_BUF_WIPE);
+	c = nx_map_get(a->cache.studies, lookup_key(&buf, study->collection, study->uid, NULL));
+	list_without(c ? c->modalities : or_empty(study->modalities), modality, list, sizeof(list));
+	vals[2] = nx_val_text(list);
+	if (!c)
+		return group_op(g, &op, err);
+	rc = study_dirty(g, c, err);
+	if (rc)
+		return rc;
+	(void)snprintf(c->modalities, sizeof(c->modalities), "%s", list);
+	c->modalities_dirty = true;
+	return NX_OK;
+}
+
+static nx_rc modality_drop(struct nx_archive *a, struct group *g, const struct target *t,
+	const struct nx_series *series, const struct emptied *emptied, struct nx_err *err)
+{
+	struct others others = {.emptied = emptied, .modality = or_empty(series->modality)};
+	struct nx_study study;
+	nx_rc rc = nx_cat_series_of(a->cat, series->study, other_look, &others, err);
+
+	if (rc || others.found || !others.modality[0])
+		return rc;
+	rc = nx_cat_study_by_id(a->cat, series->study, g->arena, &study, err);
+	return rc ? rc : modality_unlist(a, g, t, &study, others.modality, err);
 }
 
 /* How many instances a series has by now, less those at hand, which leave it. */
@@ -267,6 +350,9 @@ nx_rc study_move(struct nx_archive *a, struct group *g, struct target *t, struct
 {
 	struct nx_series series;
 	int64_t left = 0;
+	const struct emptied emptied = {.series = t->old.series};
+	/* No other series of the group, which the rows do not show yet, may have the modality. */
+	bool alone = t->study && !t->study->add_series;
 	nx_rc rc;
 
 	if (t->old.series == (t->series ? t->series->id : 0))
@@ -277,18 +363,32 @@ nx_rc study_move(struct nx_archive *a, struct group *g, struct target *t, struct
 	rc = nx_cat_series_by_id(a->cat, t->old.series, g->arena, &series, err);
 	if (!rc)
 		rc = series_leave(a, g, &series, 1, &left, err);
-	return rc ? rc : uncount(g, t, &series, 1, left == 0, err);
+	if (!rc)
+		rc = uncount(g, t, &series, 1, left == 0, err);
+	if (rc || left || !alone ||
+		strcmp(or_empty(series.modality), or_empty(t->put->series->modality)) == 0)
+		return rc;
+	return modality_drop(a, g, t, &series, &emptied, err);
 }
 
 nx_rc study_uncount(struct nx_archive *a, struct group *g, const struct nx_item *item,
-	const struct nx_series *series, int64_t n, struct nx_err *err)
+	const struct nx_series *series, int64_t n, struct emptied **emptied, struct nx_err *err)
 {
+	struct emptied *e = nx_arena_alloc(g->arena, sizeof(*e));
 	const struct target t = {
 		.domain = (uint32_t)item->domain, .subject = (uint64_t)item->subject};
 	int64_t left = 0;
 	nx_rc rc = series_leave(a, g, series, n, &left, err);
 
-	return rc ? rc : uncount(g, &t, series, n, left == 0, err);
+	if (!rc)
+		rc = uncount(g, &t, series, n, left == 0, err);
+	if (rc || left)
+		return rc;
+	if (!e)
+		return nx_err_set(err, NX_E_NOMEM, "no memory for a change");
+	*e = (struct emptied){*emptied, series->id};
+	*emptied = e;
+	return modality_drop(a, g, &t, series, e, err);
 }
 
 /* ---- counters, once per study and series of the group ---- */

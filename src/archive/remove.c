@@ -20,6 +20,7 @@ nx_rc nx_change_remove(struct nx_change *change, const struct nx_item *item, str
 struct run {
 	struct nx_item item; /* the first; id 0: none */
 	int64_t n;
+	struct emptied *emptied; /* series so far that have no instance left */
 };
 
 static nx_rc run_end(struct nx_archive *a, struct group *g, struct run *run, struct nx_err *err)
@@ -32,7 +33,7 @@ static nx_rc run_end(struct nx_archive *a, struct group *g, struct run *run, str
 		return NX_OK;
 	rc = nx_cat_series_by_id(a->cat, run->item.series, g->arena, &series, err);
 	if (!rc)
-		rc = study_uncount(a, g, &run->item, &series, run->n, err);
+		rc = study_uncount(a, g, &run->item, &series, run->n, &run->emptied, err);
 	(void)snprintf(detail, sizeof(detail), "{\"instances\":%lld}", (long long)run->n);
 	if (!rc)
 		rc = event_row(a, g, "instances.deleted", (uint32_t)run->item.domain,
@@ -77,6 +78,9 @@ nx_rc prepare_removes(
 			run.item = item;
 		if (!rc)
 			rc = state_set(g, &item, err);
+		if (!rc)
+			rc = feed_note(
+				g, item.collection, NX_FEED_DELETE, item.subject, item.id, err);
 	}
 	return rc ? rc : run_end(a, g, &run, err);
 }

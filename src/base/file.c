@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -143,5 +144,20 @@ nx_rc nx_mkdirs(const char *path, struct nx_err *err)
 		return nx_err_errno(err, "stat directory");
 	if (!S_ISDIR(st.st_mode))
 		return nx_err_set(err, NX_E_EXISTS, "a file stands where a directory is wanted");
+	return NX_OK;
+}
+
+/* A file and not the folder itself: over NFS an exclusive lock wants a descriptor to write. */
+nx_rc nx_dir_hold(int dir_fd, int *ret_fd, struct nx_err *err)
+{
+	NX_AUTO_FD fd = openat(dir_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+	if (fd < 0)
+		return nx_err_errno(err, "lock");
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+		return errno == EWOULDBLOCK
+			? nx_err_set(err, NX_E_BUSY, "another process has this folder")
+			: nx_err_errno(err, "lock");
+	*ret_fd = NX_STEAL_FD(fd);
 	return NX_OK;
 }

@@ -32,6 +32,11 @@ NX_NODISCARD nx_rc nx_file_replace(
 NX_NODISCARD nx_rc nx_file_replace_path(
 	const char *path, struct nx_slice data, unsigned mode, struct nx_err *err);
 
+/* Hold the folder while *ret_fd is open: NX_E_BUSY where another has it, in this process or
+ * another, here or on another machine that the folder is shared with.  Its file "lock" stays when
+ * it is let go of, as removing it would let two in. */
+NX_NODISCARD nx_rc nx_dir_hold(int dir_fd, int *ret_fd, struct nx_err *err);
+
 /* Like mkdir -p, mode 0700; existing directories are left as they are. */
 NX_NODISCARD nx_rc nx_mkdirs(const char *path, struct nx_err *err);
 

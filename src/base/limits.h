@@ -90,6 +90,7 @@
 #define NX_LIMIT_QUERY_ROWS   10000u
 #define NX_LIMIT_QUERY_KEYS   64u
 #define NX_LIMIT_QUERY_VALUES 4096u /* values of all lists of one query */
+#define NX_LIMIT_FEED_WAIT_S  60    /* a question for changes waits for an answer */
 
 /* Forwarding. */
 #define NX_LIMIT_FORWARD_RULES      256u

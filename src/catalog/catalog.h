@@ -88,6 +88,8 @@ enum nx_table {
 	NX_T_DESTINATION, /* DICOM peers that instances are sent to */
 	NX_T_FORWARD,     /* rules: what is sent on to which destination */
 	NX_T_DELIVERY,    /* what destinations are still to get */
+	NX_T_FEED,        /* what became of instances, numbered by collection */
+	NX_T_COMMITMENT,  /* results of storage commitment over the web */
 	NX_T_COUNT_
 };
 
@@ -467,6 +469,32 @@ struct nx_conflict_row { /* a second object under a name that was taken */
 	int64_t state; /* 1 open, 2 settled */
 };
 
+enum nx_feed_action {
+	NX_FEED_CREATE = 1,
+	NX_FEED_UPDATE, /* a new version of what was there */
+	NX_FEED_DELETE,
+	NX_FEED_ERASE /* everything of the subject; no item is named */
+};
+
+/* Nothing here tells who or what it was: the item's rows do, until they are erased. */
+struct nx_feed_row {
+	int64_t collection;
+	int64_t number; /* 1, 2, ... without a gap */
+	int64_t time_us;
+	int64_t action; /* enum nx_feed_action */
+	int64_t subject;
+	int64_t item;
+};
+
+struct nx_commitment_row {
+	int64_t collection;
+	const char *transaction_uid;
+	const char *principal; /* who asked */
+	int64_t created_us;
+	/* JSON: [{"item","class"}] of what is held, [{"uid","class","reason"}] of what is not. */
+	const char *refs;
+};
+
 /* ---- look-ups; NX_E_NOENT when there is none ---- */
 
 NX_NODISCARD nx_rc nx_cat_collection(struct nx_cat *cat, const char *name, struct nx_arena *arena,
@@ -551,6 +579,12 @@ NX_NODISCARD nx_rc nx_cat_deliveries(struct nx_cat *cat, int64_t after_id, int64
 /* The first that is due of every destination that is owed something. */
 NX_NODISCARD nx_rc nx_cat_deliveries_first(
 	struct nx_cat *cat, nx_cat_row_fn fn, void *payload, struct nx_err *err);
+/* struct nx_commitment_row, the oldest of any collection, from before that time. */
+NX_NODISCARD nx_rc nx_cat_commitments_before(struct nx_cat *cat, int64_t us, unsigned limit,
+	nx_cat_row_fn fn, void *payload, struct nx_err *err);
+/* struct nx_feed_row of a collection by number. */
+NX_NODISCARD nx_rc nx_cat_feed(struct nx_cat *cat, int64_t collection, int64_t after,
+	unsigned limit, nx_cat_row_fn fn, void *payload, struct nx_err *err);
 NX_NODISCARD nx_rc nx_cat_packs(
 	struct nx_cat *cat, nx_cat_row_fn fn, void *payload, struct nx_err *err);
 
@@ -671,6 +705,10 @@ NX_NODISCARD nx_rc nx_op_put_release(
 	const struct nx_release_row *row, struct nx_arena *arena, struct nx_op *ret);
 NX_NODISCARD nx_rc nx_op_put_lease(
 	const struct nx_lease_row *row, struct nx_arena *arena, struct nx_op *ret);
+NX_NODISCARD nx_rc nx_op_put_commitment(
+	const struct nx_commitment_row *row, struct nx_arena *arena, struct nx_op *ret);
+NX_NODISCARD nx_rc nx_op_put_feed(
+	const struct nx_feed_row *row, struct nx_arena *arena, struct nx_op *ret);
 NX_NODISCARD nx_rc nx_op_put_conflict(
 	const struct nx_conflict_row *row, struct nx_arena *arena, struct nx_op *ret);
 /* The struct of a generic row (nx_cat_rows, nx_op_parse) of that table; `ret_row` is the struct

@@ -150,6 +150,22 @@ nx_rc nx_cat_deliveries_first(
 	return list(cat, CAT_S_DELIVERIES_FIRST, NULL, 0, fn, payload, err);
 }
 
+nx_rc nx_cat_commitments_before(struct nx_cat *cat, int64_t us, unsigned limit, nx_cat_row_fn fn,
+	void *payload, struct nx_err *err)
+{
+	struct nx_val args[] = {nx_val_int(us), nx_val_int(limit)};
+
+	return list(cat, CAT_S_COMMITMENTS_BEFORE, args, 2, fn, payload, err);
+}
+
+nx_rc nx_cat_feed(struct nx_cat *cat, int64_t collection, int64_t after, unsigned limit,
+	nx_cat_row_fn fn, void *payload, struct nx_err *err)
+{
+	struct nx_val args[] = {nx_val_int(collection), nx_val_int(after), nx_val_int(limit)};
+
+	return list(cat, CAT_S_FEED, args, 3, fn, payload, err);
+}
+
 nx_rc nx_cat_objects(struct nx_cat *cat, int64_t collection, const char *prefix, const char *after,
 	unsigned limit, nx_cat_row_fn fn, void *payload, struct nx_err *err)
 {

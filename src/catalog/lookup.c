@@ -60,6 +60,10 @@ static const struct {
 	[CAT_S_DELIVERIES_FIRST] = {NX_T_DELIVERY,
 		"WHERE id IN (SELECT id FROM (SELECT id, min(due_us) FROM delivery "
 		"WHERE state < 3 GROUP BY destination))"},
+	[CAT_S_COMMITMENTS_BEFORE] = {NX_T_COMMITMENT,
+		"WHERE created_us < ?1 ORDER BY created_us LIMIT ?2"},
+	[CAT_S_FEED] = {NX_T_FEED,
+		"WHERE collection = ?1 AND number > ?2 ORDER BY number LIMIT ?3"},
 };
 
 const struct cat_table *nx_cat_stmt_table(enum cat_stmt which)

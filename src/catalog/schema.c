@@ -350,6 +350,26 @@ static const struct cat_index delivery_idx[] = {
 	{.name = "delivery_txn", .cols = {13}, .n_cols = 1, .since = 6, .where = "txn != ''"},
 };
 
+static const struct cat_column feed_cols[] = {
+	INT(nx_feed_row, collection),
+	INT(nx_feed_row, number),
+	INT(nx_feed_row, time_us),
+	INT(nx_feed_row, action),
+	INT(nx_feed_row, subject),
+	INT(nx_feed_row, item),
+};
+
+static const struct cat_column commitment_cols[] = {
+	INT(nx_commitment_row, collection),
+	TEXT(nx_commitment_row, transaction_uid),
+	TEXT(nx_commitment_row, principal),
+	INT(nx_commitment_row, created_us),
+	TEXT(nx_commitment_row, refs),
+};
+static const struct cat_index commitment_idx[] = {
+	{.name = "commitment_created", .cols = {3}, .n_cols = 1, .since = 6},
+};
+
 /* `word` names the table, its columns and its struct. */
 #define TABLE(word, row, pk, cluster) TABLE_SINCE(word, row, pk, cluster, 1)
 #define TABLE_SINCE(word, row, pk, cluster, version)                             \
@@ -382,6 +402,9 @@ static const struct cat_table tables[NX_T_COUNT_] = {
 	[NX_T_DESTINATION] = {TABLE_SINCE(destination, nx_destination_row, 1, true, 4)},
 	[NX_T_FORWARD] = {TABLE_SINCE(forward, nx_forward_row, 1, true, 5)},
 	[NX_T_DELIVERY] = {TABLE_SINCE(delivery, nx_delivery_row, 1, false, 5), INDEXED(delivery)},
+	[NX_T_FEED] = {TABLE_SINCE(feed, nx_feed_row, 2, true, 6)},
+	[NX_T_COMMITMENT] = {TABLE_SINCE(commitment, nx_commitment_row, 2, true, 6),
+		INDEXED(commitment)},
 };
 
 /* Running totals of live items, so that nx_cat_counts() never scans. */

@@ -120,6 +120,8 @@ void cli_help(const char *noun);
 void cli_cmd_help(const struct cli_cmd *cmd);
 void cli_man(struct nx_buf *out);
 void cli_completion(struct nx_buf *out);
+/* Of the conformance statement, each under a line "<!-- NAME -->". */
+void cli_tables(struct nx_buf *out);
 /* To a file that only its owner reads; it must not be there. */
 NX_NODISCARD nx_rc cli_file_write(const char *path, struct nx_slice bytes, struct nx_err *err);
 /* "Serve it: ...", as the command that made the site was called. */
@@ -191,6 +193,7 @@ nx_rc cmd_quarantine_show(const struct cli_args *args, struct nx_err *err);
 nx_rc cmd_quarantine_get(const struct cli_args *args, struct nx_err *err);
 nx_rc cmd_quarantine_retry(const struct cli_args *args, struct nx_err *err);
 nx_rc cmd_quarantine_discard(const struct cli_args *args, struct nx_err *err);
+nx_rc cmd_changes(const struct cli_args *args, struct nx_err *err);
 nx_rc cmd_conflict_list(const struct cli_args *args, struct nx_err *err);
 nx_rc cmd_conflict_show(const struct cli_args *args, struct nx_err *err);
 nx_rc cmd_conflict_get(const struct cli_args *args, struct nx_err *err);

@@ -28,6 +28,7 @@ static const struct cli_opt config_opts[] = {
 static const struct cli_opt help_opts[] = {
 	{"man", NULL, "The man page, in roff"},
 	{"completion", NULL, "Completion for bash"},
+	{"tables", NULL, "The tables of the conformance statement, in Markdown"},
 	{0},
 };
 
@@ -250,6 +251,14 @@ static const struct cli_opt worklist_add_opts[] = {
 	{0},
 };
 
+static const struct cli_opt changes_opts[] = {
+	{"collection", "NAME", "Of this collection; else clinical"},
+	{"after", "NUMBER", "Numbers past this one"},
+	{"limit", "N", "Most rows, up to 1000; else 100"},
+	{"wait", "SECONDS", "Where there is none yet, wait for one, up to 60"},
+	{0},
+};
+
 const struct cli_cmd cli_cmds[] = {
 	{"init", NULL, "", "Make a site",
 		"Makes keys, certificates, catalog, ledger and the collections clinical, curated "
@@ -268,6 +277,10 @@ const struct cli_cmd cli_cmds[] = {
 		find_opts, 1, -1, CLI_SERVER, cmd_find},
 	{"get", NULL, "STUDY|KEY PLACE", "Fetch a study into a folder, or an object into a file",
 		NULL, get_opts, 2, 2, CLI_SERVER, cmd_get},
+	{"changes", NULL, "", "What became of instances, by number",
+		"Every instance that is stored, changed or deleted has a number in its collection, "
+		"without a gap.\nAsk for those past the last one that was seen.",
+		changes_opts, 0, 0, CLI_SERVER, cmd_changes},
 	{"put", NULL, "FILE KEY", "Store a file as an object; - is standard input",
 		"A patient id counts in the key domain of the collection, so --patient needs "
 		"--collection.\nWithout --patient a new version belongs to whom the old one "

@@ -224,6 +224,8 @@ nx_rc cmd_help(const struct cli_args *args, struct nx_err *err)
 		cli_man(&buf);
 	else if (cli_has(args, "completion"))
 		cli_completion(&buf);
+	else if (cli_has(args, "tables"))
+		cli_tables(&buf);
 	else
 		cli_help(NULL);
 	return cli_print(&buf, err);

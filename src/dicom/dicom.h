@@ -39,12 +39,16 @@ struct nx_ts {
 /* Known ones; NULL otherwise.  An unknown syntax is explicit little endian (PS3.5 A.4), maybe
  * encapsulated. */
 const struct nx_ts *nx_ts_find(const char *uid);
+/* The i-th of them; NULL past the last. */
+const struct nx_ts *nx_ts_at(size_t i);
 /* A dotted UID of 1-64 characters (PS3.5 9.1); lenient on leading zeros, as found in the field. */
 bool nx_uid_valid(const char *uid, size_t n);
 /* NULL when unknown.  Storage SOP classes are those whose entry says so; see nx_uid_is_storage().
  */
 const char *nx_uid_name(const char *uid);
 bool nx_uid_is_storage(const char *uid);
+/* The i-th UID that has a name, ascending in byte order; NULL past the last. */
+const char *nx_uid_at(size_t i);
 
 /* ---- dictionary (PS3.6) ---- */
 
@@ -58,6 +62,8 @@ struct nx_dict_entry {
 
 /* Repeating groups (50xx, 60xx) are found; NULL for private and unknown tags. */
 const struct nx_dict_entry *nx_dict_find(nx_tag tag);
+/* The i-th public attribute by tag, repeating groups apart; NULL past the last. */
+const struct nx_dict_entry *nx_dict_at(size_t i);
 /* By keyword ("PatientID") or 8 hex digits; false if neither. */
 bool nx_dict_parse_tag(const char *text, size_t n, nx_tag *ret_tag);
 

@@ -126,6 +126,11 @@ static bool find_keyword(const char *text, size_t n, nx_tag *ret_tag)
 	return false;
 }
 
+const struct nx_dict_entry *nx_dict_at(size_t i)
+{
+	return i < nx_dict_table_n ? &nx_dict_table[i] : NULL;
+}
+
 bool nx_dict_parse_tag(const char *text, size_t n, nx_tag *ret_tag)
 {
 	char digits[9] = "";

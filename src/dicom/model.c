@@ -413,6 +413,13 @@ static nx_rc bytes_add(struct nx_model_reader *r, struct nx_elem *elem, struct n
 	return elem_add(r, elem, err);
 }
 
+static struct nx_slice values_of(const struct nx_model_reader *r, const struct model_attr *attr)
+{
+	if (r->values.len == attr->values_at)
+		return nx_slice(NULL, 0);
+	return nx_slice(r->values.data + attr->values_at, r->values.len - attr->values_at);
+}
+
 static nx_rc values_add(struct nx_model_reader *r, struct nx_elem *elem, struct nx_err *err)
 {
 	const struct model_attr *attr = &r->levels[r->depth].attr;
@@ -421,9 +428,7 @@ static nx_rc values_add(struct nx_model_reader *r, struct nx_elem *elem, struct 
 	nx_rc rc;
 
 	nx_buf_init(&out, NX_LIMIT_DICOM_HEADER, NX_BUF_WIPE);
-	wrong = model_encode(elem->vr,
-		nx_slice(r->values.data + attr->values_at, r->values.len - attr->values_at), &out,
-		&r->not_ascii);
+	wrong = model_encode(elem->vr, values_of(r, attr), &out, &r->not_ascii);
 	if (wrong)
 		model_wrong(r, wrong);
 	rc = nx_buf_check(&out, err);

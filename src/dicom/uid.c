@@ -12,6 +12,16 @@ const struct nx_ts *nx_ts_find(const char *uid)
 	return NULL;
 }
 
+const struct nx_ts *nx_ts_at(size_t i)
+{
+	return i < nx_ts_table_n ? &nx_ts_table[i] : NULL;
+}
+
+const char *nx_uid_at(size_t i)
+{
+	return i < nx_uid_table_n ? nx_uid_table[i].uid : NULL;
+}
+
 bool nx_uid_valid(const char *uid, size_t n)
 {
 	bool after_digit = false;

@@ -150,6 +150,9 @@ struct dw_form {
 	const char *media; /* of every part: "application/dicom" */
 	bool with_syntax;  /* "; transfer-syntax=" behind it */
 	bool multipart;
+	/* What each is made into, copied; literals of the service's tables, or the stored ones.
+	 * NULL: all are given as they are stored. */
+	const char *const *syntaxes;
 	uint64_t off; /* of the only instance, ... */
 	uint64_t len; /* ... or UINT64_MAX: all bytes of all instances */
 };
@@ -167,8 +170,18 @@ nx_rc dw_stream_reply(
 
 /* ---- wado.c ---- */
 
-/* The only instance of a selection as one file, or a range of it.  Takes the instances. */
-nx_rc dw_reply_file(const struct dw_call *call, struct nx_instances *instances, struct nx_err *err);
+/* The only instance of a selection as one file in this transfer syntax, or, in the stored one, a
+ * range of it.  Takes the instances. */
+nx_rc dw_reply_file(const struct dw_call *call, struct nx_instances *instances, const char *ts_uid,
+	struct nx_err *err);
+
+/* ---- wado_rendered.c ---- */
+
+/* The only instance of a selection as one image of `media`: "image/jpeg", "image/png",
+ * "image/gif".  `frame` from 1; 0: the one that stands for it, or all in a GIF.  Takes the
+ * instances. */
+nx_rc dw_reply_image(const struct dw_call *call, struct nx_instances *instances,
+	const struct nx_rendering *how, const char *media, uint32_t frame, struct nx_err *err);
 
 /* ---- wado_frames.c ---- */
 
@@ -185,6 +198,10 @@ const char *dw_frame_media(const char *ts_uid, size_t i);
  * NX_E_INVAL. */
 NX_NODISCARD nx_rc dw_window_parse(const char *text, struct nx_rendering *ret, struct nx_err *err);
 NX_NODISCARD nx_rc dw_viewport_parse(const char *text, struct nx_viewport *ret, struct nx_err *err);
+/* The same as WADO-URI has it (9.5.1.2): `columns` and `rows` of the image, which `region` is part
+ * of. */
+NX_NODISCARD nx_rc dw_rendering_read_uri(const struct dw_call *call, uint32_t columns,
+	uint32_t rows, struct nx_rendering *ret, struct nx_err *err);
 /* All of the request; what is not followed and may be passed over gets a Warning.  NX_E_INVAL,
  * NX_E_NOT_ACCEPTABLE. */
 NX_NODISCARD nx_rc dw_rendering_read(
@@ -212,6 +229,10 @@ nx_rc dw_get_instances(struct nx_http_req *req, struct nx_err *err);
 nx_rc dw_get_uri(struct nx_http_req *req, struct nx_err *err);
 nx_rc dw_get_frames(struct nx_http_req *req, struct nx_err *err);
 nx_rc dw_get_bulkdata(struct nx_http_req *req, struct nx_err *err);
+nx_rc dw_commit(struct nx_http_req *req, struct nx_err *err);
+nx_rc dw_commitment(struct nx_http_req *req, struct nx_err *err);
+nx_rc dw_changefeed(struct nx_http_req *req, struct nx_err *err);
+nx_rc dw_changefeed_latest(struct nx_http_req *req, struct nx_err *err);
 nx_rc dw_rendered(struct nx_http_req *req, struct nx_err *err);
 nx_rc dw_thumbnail(struct nx_http_req *req, struct nx_err *err);
 nx_rc dw_metadata(struct nx_http_req *req, struct nx_err *err);

@@ -9,7 +9,8 @@
 enum {
 	FIELD_MAX = 32,
 	FIELDS_MAX = 6,
-	QUALITY_MAX = 100
+	QUALITY_MAX = 100,
+	SIDE_MAX = 16384 /* of an image by WADO-URI */
 };
 
 /* ---- lists with commas ---- */
@@ -173,6 +174,85 @@ nx_rc dw_rendering_read(const struct dw_call *call, struct nx_rendering *ret, st
 		rc = quality_parse(quality, ret, err);
 	if (!rc && icc)
 		rc = icc_parse(icc, ret, err);
+	if (!rc && annotation)
+		annotation_warn(call, annotation);
+	return rc;
+}
+
+/* ---- WADO-URI ---- */
+
+static nx_rc side_read(
+	const struct dw_call *call, const char *name, uint32_t *ret, struct nx_err *err)
+{
+	const char *text = nx_http_query(call->req, name);
+
+	if (text && (!positive(text, ret) || *ret > SIDE_MAX))
+		return nx_err_set(err, NX_E_INVAL, "%s is no number of pixels", name);
+	return NX_OK;
+}
+
+/* One side alone decides: the other gets as long as it may. */
+static nx_rc sides_read(const struct dw_call *call, struct nx_viewport *ret, struct nx_err *err)
+{
+	nx_rc rc = side_read(call, "columns", &ret->columns, err);
+
+	if (!rc)
+		rc = side_read(call, "rows", &ret->rows, err);
+	if (ret->columns && !ret->rows)
+		ret->rows = UINT16_MAX;
+	if (ret->rows && !ret->columns)
+		ret->columns = UINT16_MAX;
+	return rc;
+}
+
+/* "left,top,right,bottom" of 0 to 1. */
+static nx_rc region_parse(const char *text, uint32_t columns, uint32_t rows,
+	struct nx_viewport *ret, struct nx_err *err)
+{
+	double v[4] = {0};
+	struct fields f;
+	bool good = fields_split(text, &f) && f.n == NX_ARRAY_LEN(v);
+
+	for (size_t i = 0; good && i < NX_ARRAY_LEN(v); i++)
+		good = decimal(f.text[i], &v[i]) && v[i] >= 0 && v[i] <= 1;
+	if (!good || v[0] >= v[2] || v[1] >= v[3])
+		return nx_err_set(err, NX_E_INVAL, "region is not left,top,right,bottom of 0 to 1");
+	ret->left = v[0] * columns;
+	ret->top = v[1] * rows;
+	ret->width = (v[2] - v[0]) * columns;
+	ret->height = (v[3] - v[1]) * rows;
+	return NX_OK;
+}
+
+static nx_rc window_pair(const struct dw_call *call, struct nx_rendering *ret, struct nx_err *err)
+{
+	const char *center = nx_http_query(call->req, "windowCenter");
+	const char *width = nx_http_query(call->req, "windowWidth");
+
+	if (!center && !width)
+		return NX_OK;
+	if (!center || !width || !decimal(center, &ret->center) || !decimal(width, &ret->width) ||
+		ret->width < 1)
+		return nx_err_set(err, NX_E_INVAL, "windowCenter and windowWidth are no window");
+	ret->has_window = true;
+	ret->voi = NX_VOI_LINEAR;
+	return NX_OK;
+}
+
+nx_rc dw_rendering_read_uri(const struct dw_call *call, uint32_t columns, uint32_t rows,
+	struct nx_rendering *ret, struct nx_err *err)
+{
+	const char *region = nx_http_query(call->req, "region");
+	const char *quality = nx_http_query(call->req, "imageQuality");
+	const char *annotation = nx_http_query(call->req, "annotation");
+	nx_rc rc = window_pair(call, ret, err);
+
+	if (!rc)
+		rc = sides_read(call, &ret->viewport, err);
+	if (!rc && region)
+		rc = region_parse(region, columns, rows, &ret->viewport, err);
+	if (!rc && quality)
+		rc = quality_parse(quality, ret, err);
 	if (!rc && annotation)
 		annotation_warn(call, annotation);
 	return rc;

@@ -11,7 +11,8 @@
 #include "dicomweb/dicomweb_priv.h"
 
 enum {
-	HEAD_MAX = 4096
+	HEAD_MAX = 4096,
+	READ_MIN = 8 /* what nx_instances_dataset_read() takes at least */
 };
 
 struct dw_stream {
@@ -180,6 +181,8 @@ nx_rc dw_stream_read(void *payload, void *p, size_t n, size_t *ret_n, struct nx_
 			got = got < n - done ? got : n - done;
 			memcpy((uint8_t *)p + done, s->head.data + s->head_at, got);
 			s->head_at += got;
+		} else if (s->off < s->end && done && n - done < READ_MIN) {
+			break;
 		} else if (s->off < s->end) {
 			rc = body_read(s, (uint8_t *)p + done, n - done, &got, err);
 		} else if (!s->closed) {
@@ -222,7 +225,25 @@ struct files {
 	char *base_url;
 	const char *media; /* of every part; literal */
 	bool with_syntax;
+	const char **syntaxes; /* NULL: all as they are stored */
+	bool made;             /* the one at hand is not */
 };
+
+static const char *syntax_of(const struct files *f, size_t i)
+{
+	struct nx_instance_info info;
+
+	nx_instances_info(f->instances, i, &info);
+	return f->syntaxes ? f->syntaxes[i] : info.ts_uid;
+}
+
+static bool as_stored(const struct files *f, size_t i)
+{
+	struct nx_instance_info info;
+
+	nx_instances_info(f->instances, i, &info);
+	return strcmp(info.ts_uid, syntax_of(f, i)) == 0;
+}
 
 static uint64_t files_len(void *payload, size_t i)
 {
@@ -230,7 +251,7 @@ static uint64_t files_len(void *payload, size_t i)
 	struct nx_instance_info info;
 
 	nx_instances_info(f->instances, i, &info);
-	return info.size;
+	return as_stored(f, i) ? info.size : UINT64_MAX;
 }
 
 static void files_head(void *payload, size_t i, struct nx_buf *out)
@@ -241,7 +262,7 @@ static void files_head(void *payload, size_t i, struct nx_buf *out)
 	nx_instances_info(f->instances, i, &info);
 	nx_buf_put_str(out, f->media);
 	if (f->with_syntax)
-		nx_buf_printf(out, "; transfer-syntax=%s", info.ts_uid);
+		nx_buf_printf(out, "; transfer-syntax=%s", syntax_of(f, i));
 	nx_buf_put_str(out, "\r\nContent-Location: ");
 	nx_buf_printf(out, "%s/studies/%s/series/%s/instances/%s", f->base_url, info.study,
 		info.series, info.sop_instance);
@@ -249,10 +270,13 @@ static void files_head(void *payload, size_t i, struct nx_buf *out)
 
 static nx_rc files_at(void *payload, size_t i, struct nx_err *err)
 {
-	const struct files *f = payload;
+	struct files *f = payload;
 	const struct nx_item *item;
+	uint64_t len;
+	nx_rc rc = nx_instances_at(f->instances, i, &item, err);
 
-	return nx_instances_at(f->instances, i, &item, err);
+	f->made = !as_stored(f, i);
+	return rc || !f->made ? rc : nx_instances_file(f->instances, syntax_of(f, i), &len, err);
 }
 
 static nx_rc files_read(
@@ -260,7 +284,8 @@ static nx_rc files_read(
 {
 	const struct files *f = payload;
 
-	return nx_instances_read(f->instances, off, p, n, ret_n, err);
+	return f->made ? nx_instances_dataset_read(f->instances, p, n, ret_n, err)
+		       : nx_instances_read(f->instances, off, p, n, ret_n, err);
 }
 
 static void files_free(void *payload)
@@ -268,12 +293,25 @@ static void files_free(void *payload)
 	struct files *f = payload;
 
 	nx_instances_free(f->instances);
+	free(f->syntaxes);
 	free(f->base_url);
 	free(f);
 }
 
 static const struct dw_source files_source = {
 	files_len, files_head, files_at, files_read, files_free};
+
+static bool syntaxes_copy(struct files *f, const char *const *syntaxes)
+{
+	const size_t n = nx_instances_n(f->instances);
+
+	if (!syntaxes)
+		return true;
+	f->syntaxes = calloc(n, sizeof(*syntaxes));
+	if (f->syntaxes)
+		memcpy(f->syntaxes, syntaxes, n * sizeof(*syntaxes));
+	return f->syntaxes;
+}
 
 nx_rc dw_stream_new(struct nx_instances *instances, const char *base_url,
 	const struct dw_form *form, struct dw_stream **ret_stream, struct nx_err *err)
@@ -288,7 +326,7 @@ nx_rc dw_stream_new(struct nx_instances *instances, const char *base_url,
 	f->media = form->media;
 	f->with_syntax = form->with_syntax;
 	f->base_url = strdup(base_url);
-	if (!f->base_url) {
+	if (!f->base_url || !syntaxes_copy(f, form->syntaxes)) {
 		files_free(f);
 		return nx_err_set(err, NX_E_NOMEM, "no memory for a response");
 	}

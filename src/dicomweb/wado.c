@@ -1,58 +1,103 @@
 /*
- * WADO-RS: instances and bulk data (PS3.18 10.4), as they were received.
+ * WADO-RS: instances and bulk data (PS3.18 10.4).
  *
- * A member of Accept without a transfer syntax, or with "*", takes the stored one; one that names
- * another is not satisfied.  Only when no member is, the answer is 406.
+ * A member of Accept without a transfer syntax, or with "*", takes the one an instance is stored
+ * in, and then its bytes are those that were received.  Where another is named that can be made
+ * without loss, it is made while it is sent.  Only when no member can be satisfied, the answer is
+ * 406.
  */
 #include <stdio.h>
 #include <string.h>
 
 #include "base/arena.h"
 #include "dicomweb/dicomweb_priv.h"
-
-enum offer {
-	OFFER_MULTIPART,
-	OFFER_SINGLE
-};
+#include "retrieve/transcode.h"
 
 #define OCTETS       "application/octet-stream"
 #define DICOM        "application/dicom"
 #define MULTI(media) "multipart/related; type=\"" media "\""
 
-/* What can be had of one instance that is stored in `ts`. */
-static nx_rc offers_make(
-	const struct dw_call *call, const char *ts, const char *ret_offers[2], struct nx_err *err)
-{
-	struct nx_arena *arena = nx_http_arena(call->req);
+enum {
+	SYNTAXES_MAX = 16
+};
 
-	ret_offers[OFFER_MULTIPART] =
-		nx_arena_printf(arena, MULTI(DICOM) "; transfer-syntax=%s", ts);
-	ret_offers[OFFER_SINGLE] = nx_arena_printf(arena, DICOM "; transfer-syntax=%s", ts);
-	if (!ret_offers[OFFER_MULTIPART] || !ret_offers[OFFER_SINGLE])
-		return nx_err_set(err, NX_E_NOMEM, "no memory for offers");
+/* ---- transfer syntaxes ---- */
+
+/* What an instance can be had in, the stored one first. */
+struct syntaxes {
+	const char *uids[SYNTAXES_MAX];
+	size_t n;
+};
+
+static void syntaxes_find(const char *stored, struct syntaxes *ret)
+{
+	const char *uid;
+
+	*ret = (struct syntaxes){.uids = {stored}, .n = 1};
+	for (size_t i = 0; (uid = nx_transcode_target(i)) && ret->n < SYNTAXES_MAX; i++)
+		if (strcmp(uid, stored) != 0 &&
+			(nx_transcodable(stored, uid) || nx_instances_convertible(stored, uid)))
+			ret->uids[ret->n++] = uid;
+}
+
+/* Of one instance: as parts in each syntax, and by itself where `single`. */
+static nx_rc syntax_choose(const struct dw_call *call, const char *stored, bool single,
+	const char **ret_uid, bool *ret_multipart, struct nx_err *err)
+{
+	const char *offers[2 * SYNTAXES_MAX];
+	struct syntaxes can;
+	size_t n = 0, i = 0;
+	nx_rc rc;
+
+	syntaxes_find(stored, &can);
+	for (size_t k = 0; k < (single ? 2 * can.n : can.n); k++) {
+		offers[n] = nx_arena_printf(nx_http_arena(call->req), "%s; transfer-syntax=%s",
+			k < can.n ? MULTI(DICOM) : DICOM, can.uids[k % can.n]);
+		if (!offers[n++])
+			return nx_err_set(err, NX_E_NOMEM, "no memory for offers");
+	}
+	rc = dw_accept(call, offers, n, &i, err);
+	if (rc)
+		return rc;
+	*ret_uid = can.uids[i % can.n];
+	*ret_multipart = i < can.n;
 	return NX_OK;
 }
 
-/* Every instance must be acceptable as it is; a file by itself only when it is the only one. */
+/* The syntax of each instance; a file by itself only when it is the only one. */
 static nx_rc negotiate(const struct dw_call *call, const struct nx_instances *instances,
-	size_t *ret_offer, struct nx_err *err)
+	const char **ret_syntaxes, bool *ret_multipart, struct nx_err *err)
 {
 	const size_t n = nx_instances_n(instances);
-	const char *offers[2], *last = NULL;
 	struct nx_instance_info info;
+	const char *last = NULL;
 	nx_rc rc = NX_OK;
 
 	for (size_t i = 0; i < n && !rc; i++) {
 		nx_instances_info(instances, i, &info);
 		if (last && strcmp(last, info.ts_uid) == 0)
-			continue;
+			ret_syntaxes[i] = ret_syntaxes[i - 1];
+		else
+			rc = syntax_choose(
+				call, info.ts_uid, n == 1, &ret_syntaxes[i], ret_multipart, err);
 		last = info.ts_uid;
-		rc = offers_make(call, info.ts_uid, offers, err);
-		if (!rc)
-			rc = dw_accept(call, offers, n == 1 ? 2 : 1, ret_offer, err);
 	}
 	return rc;
 }
+
+static bool all_as_stored(const struct nx_instances *instances, const char *const *syntaxes)
+{
+	struct nx_instance_info info;
+
+	for (size_t i = 0; i < nx_instances_n(instances); i++) {
+		nx_instances_info(instances, i, &info);
+		if (strcmp(info.ts_uid, syntaxes[i]) != 0)
+			return false;
+	}
+	return true;
+}
+
+/* ---- answers ---- */
 
 static nx_rc stream_reply(const struct dw_call *call, struct nx_instances *instances,
 	const struct dw_form *form, int status, const char *content_type, struct nx_err *err)
@@ -63,44 +108,82 @@ static nx_rc stream_reply(const struct dw_call *call, struct nx_instances *insta
 	return rc ? rc : dw_stream_reply(call, status, stream, content_type);
 }
 
-nx_rc dw_reply_file(const struct dw_call *call, struct nx_instances *instances, struct nx_err *err)
+static nx_rc file_prepare(const struct dw_call *call, const struct nx_instances *instances,
+	struct dw_form *form, bool *ret_known, int *ret_status, struct nx_err *err)
 {
-	struct dw_form form = {.media = DICOM, .len = UINT64_MAX};
 	struct nx_instance_info info;
-	char type[128], etag[72];
-	bool known = false;
-	int status = 0;
-	nx_rc rc = dw_validate(call, instances, DICOM, etag, &known, err);
+	const char *salt;
+	char etag[72];
+	nx_rc rc;
 
 	nx_instances_info(instances, 0, &info);
-	if (!rc && !known)
-		rc = dw_range(call, etag, info.size, &form.off, &form.len, &status, err);
+	salt = form->syntaxes
+		? nx_arena_printf(nx_http_arena(call->req), DICOM " %s", form->syntaxes[0])
+		: DICOM;
+	if (!salt)
+		return nx_err_set(err, NX_E_NOMEM, "no memory for an ETag");
+	rc = dw_validate(call, instances, salt, etag, ret_known, err);
+	if (rc || *ret_known || form->syntaxes)
+		return rc;
+	return dw_range(call, etag, info.size, &form->off, &form->len, ret_status, err);
+}
+
+nx_rc dw_reply_file(const struct dw_call *call, struct nx_instances *instances, const char *ts_uid,
+	struct nx_err *err)
+{
+	const char *const syntaxes[] = {ts_uid};
+	struct dw_form form = {.media = DICOM, .len = UINT64_MAX};
+	bool known = false;
+	char type[128];
+	int status = 200;
+	nx_rc rc;
+
+	form.syntaxes = all_as_stored(instances, syntaxes) ? NULL : syntaxes;
+	rc = file_prepare(call, instances, &form, &known, &status, err);
 	if (rc || known) {
 		nx_instances_free(instances);
 		return rc ? rc : dw_reply_known(call);
 	}
-	(void)snprintf(type, sizeof(type), DICOM "; transfer-syntax=%s", info.ts_uid);
+	(void)snprintf(type, sizeof(type), DICOM "; transfer-syntax=%s", ts_uid);
 	return stream_reply(call, instances, &form, status, type, err);
+}
+
+static nx_rc parts_prepare(const struct dw_call *call, const struct nx_instances *instances,
+	const char *const *syntaxes, bool *ret_known, struct nx_err *err)
+{
+	const size_t n = all_as_stored(instances, syntaxes) ? 0 : nx_instances_n(instances);
+	NX_AUTO_DONE(nx_buf) salt;
+	char etag[72];
+	nx_rc rc;
+
+	nx_buf_init(&salt, NX_LIMIT_HTTP_ARENA, 0);
+	nx_buf_put_str(&salt, call->base_url);
+	for (size_t i = 0; i < n; i++)
+		nx_buf_printf(&salt, " %s", syntaxes[i]);
+	rc = nx_buf_check(&salt, err);
+	return rc ? rc : dw_validate(call, instances, nx_buf_cstr(&salt), etag, ret_known, err);
 }
 
 static nx_rc instances_reply(
 	const struct dw_call *call, struct nx_instances *instances, struct nx_err *err)
 {
-	const struct dw_form form = {
+	const char **syntaxes = nx_arena_alloc_array(
+		nx_http_arena(call->req), nx_instances_n(instances), sizeof(*syntaxes));
+	struct dw_form form = {
 		.media = DICOM, .with_syntax = true, .multipart = true, .len = UINT64_MAX};
-	bool known = false;
-	char etag[72];
-	size_t offer;
-	nx_rc rc = negotiate(call, instances, &offer, err);
+	bool known = false, multipart = true;
+	nx_rc rc = syntaxes ? negotiate(call, instances, syntaxes, &multipart, err)
+			    : nx_err_set(err, NX_E_NOMEM, "no memory for transfer syntaxes");
 
-	if (!rc && offer == OFFER_SINGLE)
-		return dw_reply_file(call, instances, err);
+	if (!rc && !multipart)
+		return dw_reply_file(call, instances, syntaxes[0], err);
 	if (!rc)
-		rc = dw_validate(call, instances, call->base_url, etag, &known, err);
+		rc = parts_prepare(call, instances, syntaxes, &known, err);
 	if (rc || known) {
 		nx_instances_free(instances);
 		return rc ? rc : dw_reply_known(call);
 	}
+	form.syntaxes = all_as_stored(instances, syntaxes) ? NULL : syntaxes;
 	return stream_reply(call, instances, &form, 200, NULL, err);
 }
 

@@ -1,20 +1,23 @@
 /*
  * WADO-RS frames (PS3.18 10.4.1.1.6, 8.7.3): native ones as application/octet-stream, encapsulated
- * ones as they are stored, under the media type of their transfer syntax.  Viewers also ask for
- * application/octet-stream with "transfer-syntax=*" and mean what is stored.
+ * ones as they are stored, under the media type of their transfer syntax; and both in every syntax
+ * that can be made without loss.  Viewers also ask for application/octet-stream with
+ * "transfer-syntax=*" and mean what is stored.
  */
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/arena.h"
 #include "dicomweb/dicomweb_priv.h"
 #include "retrieve/frames.h"
+#include "retrieve/transcode.h"
 
 #define OCTETS      "application/octet-stream"
 #define EXPLICIT_LE "1.2.840.10008.1.2.1"
 
 enum {
-	OFFERS_MAX = 8,
+	OFFERS_MAX = 64,
 	LIST_DIGITS = 9
 };
 
@@ -99,6 +102,8 @@ nx_rc dw_frame_list(
 struct body {
 	struct nx_instances *instances;
 	struct nx_frame_reader *reader;
+	struct nx_transcoder *transcoder; /* NULL: they are given as they are stored */
+	struct nx_slice made;             /* the frame at hand */
 	uint32_t *frames;
 	size_t n;
 	size_t now;
@@ -112,6 +117,7 @@ static void body_free(void *payload)
 
 	if (!b)
 		return;
+	nx_transcoder_free(b->transcoder);
 	nx_frame_reader_free(b->reader);
 	nx_instances_free(b->instances);
 	free(b->frames);
@@ -124,6 +130,8 @@ static uint64_t body_len(void *payload, size_t i)
 {
 	const struct body *b = payload;
 
+	if (b->transcoder)
+		return b->made.n ? b->made.n : UINT64_MAX;
 	return nx_frame_reader_len(b->reader, i);
 }
 
@@ -138,9 +146,9 @@ static nx_rc body_at(void *payload, size_t i, struct nx_err *err)
 {
 	struct body *b = payload;
 
-	(void)err;
 	b->now = i;
-	return NX_OK;
+	return b->transcoder ? nx_transcoder_frame(b->transcoder, b->frames[i], &b->made, err)
+			     : NX_OK;
 }
 
 static nx_rc body_read(
@@ -148,7 +156,11 @@ static nx_rc body_read(
 {
 	const struct body *b = payload;
 
-	return nx_frame_reader_read(b->reader, b->now, off, p, n, ret_n, err);
+	if (!b->transcoder)
+		return nx_frame_reader_read(b->reader, b->now, off, p, n, ret_n, err);
+	*ret_n = n < b->made.n - off ? n : (size_t)(b->made.n - off);
+	memcpy(p, b->made.p + off, *ret_n);
+	return NX_OK;
 }
 
 static const struct dw_source source = {body_len, body_head, body_at, body_read, body_free};
@@ -186,6 +198,7 @@ static struct body *body_new(const struct dw_call *call, struct nx_instances *in
 
 struct offer {
 	const char *media;
+	const char *ts_uid;
 	bool multipart;
 };
 
@@ -193,19 +206,22 @@ struct offers {
 	const char *text[OFFERS_MAX];
 	struct offer what[OFFERS_MAX];
 	size_t n;
+	bool single;
 	bool failed;
 };
 
-static void offer_put(struct offers *o, const char *text, const char *media, bool multipart)
+static void offer_put(
+	struct offers *o, const char *text, const char *media, const char *ts_uid, bool multipart)
 {
-	o->what[o->n] = (struct offer){media, multipart};
+	assert(o->n < OFFERS_MAX);
+	o->what[o->n] = (struct offer){media, ts_uid, multipart};
 	o->text[o->n++] = text;
 	o->failed = o->failed || !text;
 }
 
 /* As parts, and by itself where it is one frame. */
 static void offer_add(const struct dw_call *call, struct offers *o, const char *media,
-	const char *ts_uid, bool single, bool is_explicit)
+	const char *ts_uid, bool is_explicit)
 {
 	struct nx_arena *arena = nx_http_arena(call->req);
 	const char *more = is_explicit ? "; explicit=" : "";
@@ -213,25 +229,39 @@ static void offer_add(const struct dw_call *call, struct offers *o, const char *
 	offer_put(o,
 		nx_arena_printf(arena, "multipart/related; type=\"%s\"; transfer-syntax=%s%s",
 			media, ts_uid, more),
-		media, true);
-	if (single)
+		media, ts_uid, true);
+	if (o->single)
 		offer_put(o,
 			nx_arena_printf(arena, "%s; transfer-syntax=%s%s", media, ts_uid, more),
-			media, false);
+			media, ts_uid, false);
 }
 
-static nx_rc negotiate(const struct dw_call *call, const struct body *b, const char *ts_uid,
+/* Under every media type of the syntax. */
+static void offers_add(const struct dw_call *call, struct offers *o, const char *ts_uid)
+{
+	const char *media;
+
+	if (strcmp(ts_uid, EXPLICIT_LE) == 0)
+		offer_add(call, o, OCTETS, ts_uid, false);
+	for (size_t k = 0; (media = dw_frame_media(ts_uid, k)); k++)
+		offer_add(call, o, media, ts_uid, false);
+}
+
+/* What is stored first, then what can be made of it. */
+static nx_rc negotiate(const struct dw_call *call, const struct body *b, const char *stored,
 	struct offer *ret, struct nx_err *err)
 {
-	bool native = !nx_frame_reader_encapsulated(b->reader), single = b->n == 1;
-	struct offers o = {.n = 0};
-	const char *media;
+	struct offers o = {.n = 0, .single = b->n == 1};
+	const char *uid;
 	size_t i = 0;
 	nx_rc rc;
 
-	for (size_t k = 0; !native && (media = dw_frame_media(ts_uid, k)); k++)
-		offer_add(call, &o, media, ts_uid, single, false);
-	offer_add(call, &o, OCTETS, ts_uid, single, !native);
+	offers_add(call, &o, stored);
+	if (nx_frame_reader_encapsulated(b->reader))
+		offer_add(call, &o, OCTETS, stored, true);
+	for (size_t k = 0; (uid = nx_transcode_target(k)); k++)
+		if (strcmp(uid, stored) != 0 && nx_transcodable(stored, uid))
+			offers_add(call, &o, uid);
 	if (o.failed)
 		return nx_err_set(err, NX_E_NOMEM, "no memory for offers");
 	rc = dw_accept(call, o.text, o.n, &i, err);
@@ -265,7 +295,7 @@ static nx_rc prepare(
 	const struct dw_call *call, struct body *b, struct answer *a, struct nx_err *err)
 {
 	struct nx_instance_info info;
-	const char *ts_uid, *salt;
+	const char *stored, *salt;
 	char etag[72];
 	nx_rc rc = nx_frame_reader_open(b->instances, 0, &b->reader, err);
 
@@ -274,10 +304,13 @@ static nx_rc prepare(
 	if (rc)
 		return rc;
 	nx_instances_info(b->instances, 0, &info);
-	ts_uid = nx_frame_reader_encapsulated(b->reader) ? info.ts_uid : EXPLICIT_LE;
-	rc = negotiate(call, b, ts_uid, &a->offer, err);
+	stored = nx_frame_reader_encapsulated(b->reader) ? info.ts_uid : EXPLICIT_LE;
+	rc = negotiate(call, b, stored, &a->offer, err);
 	if (!rc)
-		rc = type_set(b, a->offer.media, ts_uid, err);
+		rc = type_set(b, a->offer.media, a->offer.ts_uid, err);
+	if (!rc && strcmp(a->offer.ts_uid, stored) != 0)
+		rc = nx_transcoder_new(
+			call->mount->retrieve, b->reader, a->offer.ts_uid, &b->transcoder, err);
 	if (rc)
 		return rc;
 	salt = nx_arena_printf(nx_http_arena(call->req), "%s %d %s", b->type, a->offer.multipart,
@@ -285,7 +318,7 @@ static nx_rc prepare(
 	if (!salt)
 		return nx_err_set(err, NX_E_NOMEM, "no memory for an ETag");
 	rc = dw_validate(call, b->instances, salt, etag, &a->known, err);
-	if (rc || a->known || a->offer.multipart)
+	if (rc || a->known || a->offer.multipart || b->transcoder)
 		return rc;
 	return dw_range(
 		call, etag, nx_frame_reader_len(b->reader, 0), &a->off, &a->len, &a->status, err);

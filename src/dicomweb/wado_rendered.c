@@ -443,3 +443,37 @@ nx_rc dw_thumbnail(struct nx_http_req *req, struct nx_err *err)
 	rc = thumbnail_prepare(&call, b, err);
 	return rc ? rc : reply(&call, NX_STEAL(b), false, 200, err);
 }
+
+/* ---- for WADO-URI ---- */
+
+static const struct choice *choice_of(const char *media)
+{
+	for (size_t i = 0; i < NX_ARRAY_LEN(choices); i++)
+		if (!choices[i].multipart && strcmp(choices[i].media, media) == 0)
+			return &choices[i];
+	return NULL;
+}
+
+nx_rc dw_reply_image(const struct dw_call *call, struct nx_instances *instances,
+	const struct nx_rendering *how, const char *media, uint32_t frame, struct nx_err *err)
+{
+	const struct choice *choice = choice_of(media);
+	NX_AUTO(body) *b = NULL;
+	struct shown shown = {.instance = 0};
+	nx_rc rc = body_new(call, instances, &b, err);
+
+	if (!rc)
+		rc = instance_open(b, 0, err);
+	if (rc)
+		return rc;
+	b->how = *how;
+	b->how.form = choice->form;
+	b->media = choice->media;
+	b->last = "/rendered";
+	shown.frames = nx_renderer_frames(b->renderer);
+	shown.representative = nx_renderer_representative(b->renderer);
+	rc = parts_by_file(b, &shown, choice, err);
+	if (!rc && frame)
+		*b->parts = (struct part){0, frame - 1, 1, true};
+	return rc ? rc : reply(call, NX_STEAL(b), false, 200, err);
+}

@@ -101,4 +101,18 @@ struct nx_dimse_stats {
 };
 void nx_dimse_stats(struct nx_dimse *dimse, struct nx_dimse_stats *ret);
 
+/* ---- what there is, for the conformance statement ---- */
+
+struct nx_dimse_service_info {
+	const char *name; /* "C-STORE" */
+	const char *permission;
+	bool scp;
+	bool scu;
+	bool extended; /* answers SOP class extended negotiation */
+};
+/* The i-th service; false past the last. */
+bool nx_dimse_service_at(size_t i, struct nx_dimse_service_info *ret);
+/* Is it of this SOP class and transfer syntax?  ts_uid NULL: in any. */
+bool nx_dimse_service_takes(size_t i, const char *sop_class, const char *ts_uid);
+
 #endif

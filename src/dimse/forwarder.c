@@ -174,8 +174,8 @@ static nx_rc question_make(
 
 	for (size_t i = 0; i < b->n; i++)
 		if (!b->deliveries[i].gone)
-			refs[set.n++] = (struct nx_held){
-				b->deliveries[i].sop_class, b->deliveries[i].sop_instance, 0};
+			refs[set.n++] = (struct nx_held){.sop_class = b->deliveries[i].sop_class,
+				.sop_instance = b->deliveries[i].sop_instance};
 	return nx_commit_format(&set, NX_UID_IMPLICIT_VR_LITTLE_ENDIAN, arena, out, err);
 }
 

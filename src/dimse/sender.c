@@ -90,7 +90,8 @@ static bool context_add(struct sending *s, const struct nx_instance_info *info)
 		if (k == 0)
 			s->ts[at][c->n_ts++] = s->uids[at][1];
 		for (size_t i = 0; k == 1 && i < NX_ARRAY_LEN(native); i++)
-			if (strcmp(native[i], info->ts_uid) != 0)
+			if (strcmp(native[i], info->ts_uid) != 0 &&
+				nx_instances_convertible(info->ts_uid, native[i]))
 				s->ts[at + k][c->n_ts++] = native[i];
 	}
 	s->n_contexts += 1 + two;

@@ -180,3 +180,24 @@ bool nx_service_takes(const char *sop_class, const char *ts_uid)
 	}
 	return false;
 }
+
+bool nx_dimse_service_at(size_t i, struct nx_dimse_service_info *ret)
+{
+	const struct nx_dimse_service *s = &nx_dimse_services[i];
+
+	if (!s->name)
+		return false;
+	*ret = (struct nx_dimse_service_info){.name = s->name,
+		.permission = s->permission,
+		.scp = s->roles & NX_ROLE_SCP,
+		.scu = s->roles & NX_ROLE_SCU,
+		.extended = s->n_extended > 0};
+	return true;
+}
+
+bool nx_dimse_service_takes(size_t i, const char *sop_class, const char *ts_uid)
+{
+	const struct nx_dimse_service *s = &nx_dimse_services[i];
+
+	return s->match(sop_class) && (!ts_uid || !s->ts || s->ts(ts_uid));
+}

@@ -86,8 +86,9 @@ struct nx_link {
 	int fd;
 	atomic_int_least64_t cut_at_us; /* INT64_MAX: the ball is on our side */
 	atomic_bool cut;
-	atomic_bool waits; /* for a head: there is no request to lose */
-	int64_t left_us;   /* the patience left for this body; see nx_link_wait() */
+	atomic_bool waits;       /* for a head: there is no request to lose */
+	int64_t left_us;         /* the patience left for this body; see nx_link_wait() */
+	struct nx_http_req *req; /* the one at hand */
 	struct nx_arena *arena;
 	struct nx_fiber *fiber; /* kept from body to body */
 	struct in6_addr addr;   /* IPv4 as ::ffff:a.b.c.d */

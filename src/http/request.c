@@ -235,6 +235,8 @@ nx_rc nx_request_open(
 		server->opts.tables, server->opts.n_tables, method, req->path, &req->match, err);
 	if (rc == NX_E_METHOD)
 		nx_http_set_header(req, "Allow", req->match.allow);
+	if (rc == NX_E_METHOD && strcmp(method, "OPTIONS") == 0) /* RFC 9110 9.3.7 */
+		return nx_http_reply(req, 204, NULL, nx_slice(NULL, 0));
 	if (!rc)
 		rc = params_own(req, err);
 	if (!rc && server->opts.authorize)

@@ -95,11 +95,16 @@ static bool table_find(const struct nx_route_table *table, const char *method, c
 nx_rc nx_route_find(const struct nx_route_table *tables, size_t n_tables, const char *method,
 	const char *path, struct nx_route_match *ret, struct nx_err *err)
 {
+	bool options = strcmp(method, "OPTIONS") == 0;
+
 	memset(ret, 0, sizeof(*ret));
 	for (int head_as_get = 0; head_as_get < 2; head_as_get++)
-		for (size_t i = 0; i < n_tables; i++)
+		/* What one table knows by name is no {name} of a later one. */
+		for (size_t i = 0; i < n_tables && !(options && ret->allow[0]); i++)
 			if (table_find(&tables[i], method, path, head_as_get, ret))
 				return NX_OK;
+	if (options && ret->allow[0])
+		allow_add(ret, method);
 	if (ret->allow[0])
 		return nx_err_set(err, NX_E_METHOD, "method not allowed here");
 	return nx_err_set(err, NX_E_NOENT, "no such resource");

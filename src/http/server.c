@@ -154,18 +154,6 @@ static void link_free(struct nx_link *link)
 	free(link);
 }
 
-/* libmicrohttpd closes the socket after the second of these. */
-static void on_connection(void *cls, struct MHD_Connection *conn, void **socket_context,
-	enum MHD_ConnectionNotificationCode toe)
-{
-	if (toe == MHD_CONNECTION_NOTIFY_STARTED) {
-		*socket_context = link_new(cls, conn);
-	} else if (*socket_context) {
-		link_free(*socket_context);
-		*socket_context = NULL;
-	}
-}
-
 static struct nx_link *link_of(struct MHD_Connection *conn)
 {
 	const union MHD_ConnectionInfo *info =
@@ -186,6 +174,49 @@ static void active_add(struct nx_link *link, int n)
 	if (server->active == 0 && atomic_load(&server->draining))
 		(void)pthread_cond_broadcast(&server->changed);
 	(void)pthread_mutex_unlock(&server->lock);
+}
+
+/* In whatever state: the handler is brought to its end, `done` is called, memory is wiped. */
+static void request_end(struct nx_http_req *req, bool complete)
+{
+	struct nx_link *link = req->link;
+	const struct nx_http_opts *opts = &link->server->opts;
+
+	nx_link_busy(link);
+	req->closed = true;
+	if (link->fiber && nx_fiber_alive(link->fiber))
+		nx_fiber_resume(link->fiber);
+	assert(!link->fiber || !nx_fiber_alive(link->fiber));
+	nx_reply_done(req, complete);
+	if (nx_arena_used(link->arena) > ARENA_KEEP)
+		link->arena = nx_arena_free(link->arena);
+	else
+		nx_arena_reset(link->arena);
+	link->req = NULL;
+	free(req);
+	nx_link_deadline(link, opts->idle_us + opts->header_us);
+	atomic_store(&link->waits, true);
+	active_add(link, -1);
+}
+
+/* libmicrohttpd forgets to complete a request whose target has more parameters than its memory. */
+static void link_end(struct nx_link *link)
+{
+	if (link->req)
+		request_end(link->req, false);
+	link_free(link);
+}
+
+/* libmicrohttpd closes the socket after the second of these. */
+static void on_connection(void *cls, struct MHD_Connection *conn, void **socket_context,
+	enum MHD_ConnectionNotificationCode toe)
+{
+	if (toe == MHD_CONNECTION_NOTIFY_STARTED) {
+		*socket_context = link_new(cls, conn);
+	} else if (*socket_context) {
+		link_end(*socket_context);
+		*socket_context = NULL;
+	}
 }
 
 /* The request line is there; from here the rest of the head has its time. */
@@ -209,6 +240,7 @@ static void *on_uri(void *cls, const char *uri, struct MHD_Connection *conn)
 	req->link = link;
 	req->conn = conn;
 	req->arena = link->arena;
+	link->req = req;
 	req->uri = n <= NX_LIMIT_URL ? nx_arena_str(req->arena, uri, n) : NULL;
 	active_add(link, 1);
 	nx_link_deadline(link, server->opts.header_us);
@@ -302,33 +334,16 @@ static enum MHD_Result on_access(void *cls, struct MHD_Connection *conn, const c
 	return ret;
 }
 
-/* In whatever state: the handler is brought to its end, `done` is called, memory is wiped. */
 static void on_completed(
 	void *cls, struct MHD_Connection *conn, void **context, enum MHD_RequestTerminationCode toe)
 {
-	struct nx_http_server *server = cls;
 	struct nx_http_req *req = *context;
-	struct nx_link *link;
 
+	(void)cls;
 	(void)conn;
-	if (!req)
-		return;
-	link = req->link;
-	nx_link_busy(link);
-	req->closed = true;
-	if (link->fiber && nx_fiber_alive(link->fiber))
-		nx_fiber_resume(link->fiber);
-	assert(!link->fiber || !nx_fiber_alive(link->fiber));
-	nx_reply_done(req, toe == MHD_REQUEST_TERMINATED_COMPLETED_OK);
-	if (nx_arena_used(link->arena) > ARENA_KEEP)
-		link->arena = nx_arena_free(link->arena);
-	else
-		nx_arena_reset(link->arena);
-	free(req);
 	*context = NULL;
-	nx_link_deadline(link, server->opts.idle_us + server->opts.header_us);
-	atomic_store(&link->waits, true);
-	active_add(link, -1);
+	if (req)
+		request_end(req, toe == MHD_REQUEST_TERMINATED_COMPLETED_OK);
 }
 
 /* ---- start ---- */

@@ -40,8 +40,9 @@ struct nx_keys_opts {
 
 /* Make root.key and an empty store in every place; NX_E_EXISTS if any is there. */
 NX_NODISCARD nx_rc nx_keys_create(const struct nx_keys_opts *opts, struct nx_err *err);
-/* NX_E_KEY for a wrong passphrase, or a log under a root version that is gone.  A place that lags
- * behind is brought up to date, an interrupted erasure is finished.  NX_E_CORRUPT names the place.
+/* NX_E_BUSY where another process has a place.  NX_E_KEY for a wrong passphrase, or a log under a
+ * root version that is gone.  A place that lags behind is brought up to date, an interrupted
+ * erasure is finished.  NX_E_CORRUPT names the place.
  */
 NX_NODISCARD nx_rc nx_keys_open(
 	const struct nx_keys_opts *opts, struct nx_keys **ret_keys, struct nx_err *err);

@@ -23,6 +23,7 @@
 /* places.c: the directories.  Every change of a file is a step, which tests can make fail. */
 struct nx_place {
 	int dir_fd;
+	int lock_fd; /* two that append would write over each other's keys */
 	int log_fd;
 };
 
@@ -33,6 +34,8 @@ struct nx_places {
 
 NX_NODISCARD nx_rc nx_places_open(
 	const struct nx_keys_opts *opts, bool make, struct nx_places *ret, struct nx_err *err);
+/* NX_E_BUSY: another process has one of them. */
+NX_NODISCARD nx_rc nx_places_hold(struct nx_places *places, struct nx_err *err);
 void nx_places_done(struct nx_places *places);
 bool nx_places_any_has(const struct nx_places *places, const char *name);
 NX_NODISCARD nx_rc nx_place_read(const struct nx_places *places, size_t i, const char *name,

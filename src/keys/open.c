@@ -223,6 +223,8 @@ nx_rc nx_keys_open(const struct nx_keys_opts *opts, struct nx_keys **ret_keys, s
 	if (!rc)
 		rc = nx_places_open(opts, false, &keys->places, err);
 	if (!rc)
+		rc = nx_places_hold(&keys->places, err);
+	if (!rc)
 		rc = ops->open(opts, &keys->places, &keys->root, err);
 	if (!rc)
 		rc = open_logs(keys, logs, err);

@@ -46,7 +46,7 @@ nx_rc nx_places_open(
 	for (size_t i = 0; i < opts->n_places; i++) {
 		if (make)
 			rc = nx_mkdirs(opts->places[i], err);
-		ret->at[i] = (struct nx_place){.dir_fd = -1, .log_fd = -1};
+		ret->at[i] = (struct nx_place){.dir_fd = -1, .lock_fd = -1, .log_fd = -1};
 		ret->n = i + 1;
 		if (!rc) {
 			ret->at[i].dir_fd =
@@ -62,6 +62,18 @@ nx_rc nx_places_open(
 	return NX_OK;
 }
 
+nx_rc nx_places_hold(struct nx_places *places, struct nx_err *err)
+{
+	nx_rc rc = NX_OK;
+
+	for (size_t i = 0; i < places->n && !rc; i++) {
+		rc = nx_dir_hold(places->at[i].dir_fd, &places->at[i].lock_fd, err);
+		if (rc)
+			rc = nx_err_prefix(err, rc, "key place %zu", i + 1);
+	}
+	return rc;
+}
+
 static void fd_close(int *fd)
 {
 	if (*fd >= 0)
@@ -69,12 +81,17 @@ static void fd_close(int *fd)
 	*fd = -1;
 }
 
+static void place_close(struct nx_place *place)
+{
+	fd_close(&place->log_fd);
+	fd_close(&place->lock_fd);
+	fd_close(&place->dir_fd);
+}
+
 void nx_places_done(struct nx_places *places)
 {
-	for (size_t i = 0; i < places->n; i++) {
-		fd_close(&places->at[i].log_fd);
-		fd_close(&places->at[i].dir_fd);
-	}
+	for (size_t i = 0; i < places->n; i++)
+		place_close(&places->at[i]);
 	places->n = 0;
 }
 
@@ -88,14 +105,19 @@ nx_rc nx_places_add(struct nx_places *places, const char *dir, struct nx_err *er
 	rc = nx_mkdirs(dir, err);
 	if (rc)
 		return nx_err_prefix(err, rc, "new key place");
-	*place = (struct nx_place){
-		.dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), .log_fd = -1};
+	*place = (struct nx_place){.dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC),
+		.lock_fd = -1,
+		.log_fd = -1};
 	if (place->dir_fd < 0)
 		return nx_err_errno(err, "open new key place");
 	if (faccessat(place->dir_fd, NX_KEYS_LOG, F_OK, 0) == 0 ||
-		faccessat(place->dir_fd, NX_KEYS_ROOT, F_OK, 0) == 0) {
-		fd_close(&place->dir_fd);
-		return nx_err_set(err, NX_E_EXISTS, "a key store is in the new key place");
+		faccessat(place->dir_fd, NX_KEYS_ROOT, F_OK, 0) == 0)
+		rc = nx_err_set(err, NX_E_EXISTS, "a key store is in the new key place");
+	else
+		rc = nx_dir_hold(place->dir_fd, &place->lock_fd, err);
+	if (rc) {
+		place_close(place);
+		return nx_err_prefix(err, rc, "new key place");
 	}
 	places->n++;
 	return NX_OK;
@@ -103,10 +125,7 @@ nx_rc nx_places_add(struct nx_places *places, const char *dir, struct nx_err *er
 
 void nx_places_drop_last(struct nx_places *places)
 {
-	struct nx_place *place = &places->at[--places->n];
-
-	fd_close(&place->log_fd);
-	fd_close(&place->dir_fd);
+	place_close(&places->at[--places->n]);
 }
 
 bool nx_places_any_has(const struct nx_places *places, const char *name)

@@ -1,8 +1,10 @@
 /*
- * An instance as a bare data set: the stored stream behind its meta group, or, in another VR
- * encoding or byte order, elements made anew with the bulk values of the stream between them.
+ * An instance as a data set, bare or with preamble and meta group: the stored stream, or, in
+ * another VR encoding or byte order, elements made anew with the bulk values of the stream between
+ * them; in a transfer syntax of another codec pixel data are made anew as well, frame by frame.
  */
 #include "dicom/dicom.h"
+#include "retrieve/flow_priv.h"
 #include "retrieve/instances_priv.h"
 
 enum {
@@ -14,6 +16,7 @@ enum {
 void dataset_done(struct nx_instances *x)
 {
 	nx_buf_done(&x->ds_made);
+	x->ds_flow = pixel_flow_free(x->ds_flow);
 	x->ds_arena = nx_arena_free(x->ds_arena);
 }
 
@@ -68,10 +71,10 @@ static nx_rc offset_find(struct nx_instances *x, uint64_t *ret, struct nx_err *e
 	return rc;
 }
 
-static nx_rc as_stored(struct nx_instances *x, struct nx_err *err)
+static nx_rc as_stored(struct nx_instances *x, bool is_file, struct nx_err *err)
 {
 	uint64_t size = (uint64_t)x->items[x->at].size, off = 0;
-	nx_rc rc = offset_find(x, &off, err);
+	nx_rc rc = is_file ? NX_OK : offset_find(x, &off, err);
 
 	if (rc)
 		return rc;
@@ -85,24 +88,26 @@ static nx_rc as_stored(struct nx_instances *x, struct nx_err *err)
 
 /* ---- made anew ---- */
 
+static bool is_native(const char *ts_uid)
+{
+	const struct nx_ts *ts = nx_ts_find(ts_uid);
+
+	return ts && !ts->deflated && !ts->encapsulated;
+}
+
 bool nx_instances_convertible(const char *from_ts_uid, const char *to_ts_uid)
 {
-	const char *const uids[] = {from_ts_uid, to_ts_uid};
-
-	for (size_t i = 0; i < NX_ARRAY_LEN(uids); i++) {
-		const struct nx_ts *ts = nx_ts_find(uids[i]);
-
-		if (!ts || ts->deflated || ts->encapsulated)
-			return false;
-	}
-	return true;
+	return is_native(to_ts_uid) &&
+		(is_native(from_ts_uid) || nx_transcodable(from_ts_uid, to_ts_uid));
 }
 
 struct making {
 	struct nx_instances *x;
-	bool turn;       /* the byte orders differ */
-	size_t cap;      /* of pieces */
-	size_t made_end; /* of the bytes before, in ds_made */
+	bool turn; /* the byte orders differ */
+	bool is_file;
+	const struct nx_elem *pixels; /* that ds_flow makes; NULL: they are stored so */
+	size_t cap;                   /* of pieces */
+	size_t made_end;              /* of the bytes before, in ds_made */
 };
 
 /* Offsets into ds_made until it has come to rest. */
@@ -123,7 +128,8 @@ static nx_rc bulk_put(void *payload, const struct nx_elem *e, size_t at, struct 
 	made_put(m, at);
 	m->x->pieces[m->x->n_pieces++] = (struct piece){.off = e->bulk_offset,
 		.len = e->bulk_length,
-		.unit = m->turn ? nx_dicom_vr_unit(e->vr) : 1};
+		.unit = m->turn && e != m->pixels ? nx_dicom_vr_unit(e->vr) : 1,
+		.frames = e == m->pixels};
 	return NX_OK;
 }
 
@@ -161,54 +167,98 @@ static nx_rc pieces_make(struct making *m, const struct nx_dataset *ds, size_t n
 	return NX_OK;
 }
 
-static nx_rc made_anew(struct nx_instances *x, const char *ts_uid, struct nx_err *err)
+static nx_rc put(struct making *m, const struct nx_dataset *ds, const char *ts_uid, size_t n_bulks,
+	struct nx_err *err)
+{
+	const struct nx_dataset body = m->is_file ? *ds : body_of(ds);
+
+	return pieces_make(m, &body, n_bulks, nx_ts_find(ts_uid), err);
+}
+
+static nx_rc made_anew(struct nx_instances *x, const char *ts_uid, bool is_file, struct nx_err *err)
 {
 	const struct nx_item *item = &x->items[x->at];
 	const struct nx_ts *from = nx_ts_find(item->ts_uid), *to = nx_ts_find(ts_uid);
-	struct making m = {.x = x};
+	struct making m = {.x = x, .is_file = is_file};
 	struct nx_recipe *recipe;
-	struct nx_dataset *ds, body;
+	struct nx_dataset *ds;
 	nx_rc rc;
 
-	if (!nx_instances_convertible(item->ts_uid, ts_uid))
-		return nx_err_set(err, NX_E_NOT_ACCEPTABLE,
-			"the instance is stored in another transfer syntax");
-	m.turn = from->big_endian != to->big_endian;
+	m.turn = from && to && from->big_endian != to->big_endian;
 	rc = nx_archive_recipe(x->archive, item, x->ds_arena, &recipe, err);
 	if (!rc)
-		rc = header_dataset(x->archive, item, recipe, x->ds_arena, &ds, err);
+		rc = is_deflated(item)
+			? inflated_dataset(x->archive, item, recipe, x->ds_arena, &ds, err)
+			: header_dataset(x->archive, item, recipe, x->ds_arena, &ds, err);
+	return rc ? rc : put(&m, ds, ts_uid, recipe->n_parts, err);
+}
+
+static nx_rc transcoded(
+	struct nx_instances *x, const char *ts_uid, bool is_file, struct nx_err *err)
+{
+	const struct nx_ts *from = nx_ts_find(x->items[x->at].ts_uid);
+	struct making m = {.x = x, .is_file = is_file, .turn = from && from->big_endian};
+	struct nx_dataset ds;
+	nx_rc rc = pixel_flow_new(x, ts_uid, &x->ds_flow, err);
+
+	if (rc == NX_E_NOENT)
+		return made_anew(x, ts_uid, is_file, err);
+	if (!rc)
+		rc = pixel_flow_dataset(x->ds_flow, x->ds_arena, &ds, &m.pixels, err);
+	return rc ? rc : put(&m, &ds, ts_uid, nx_reader_recipe(x->reader)->n_parts + 1, err);
+}
+
+static nx_rc find_way(struct nx_instances *x, const char *ts_uid, bool is_file, struct nx_err *err)
+{
+	const char *stored = x->items[x->at].ts_uid;
+
+	if (strcmp(stored, ts_uid) == 0)
+		return as_stored(x, is_file, err);
+	if (is_native(stored) && is_native(ts_uid))
+		return made_anew(x, ts_uid, is_file, err);
+	if (nx_transcodable(stored, ts_uid))
+		return transcoded(x, ts_uid, is_file, err);
+	return nx_err_set(
+		err, NX_E_NOT_ACCEPTABLE, "the instance is stored in another transfer syntax");
+}
+
+static nx_rc begin(struct nx_instances *x, const char *ts_uid, bool is_file, uint64_t *ret_len,
+	struct nx_err *err)
+{
+	uint64_t len = 0;
+	nx_rc rc;
+
+	if (!x->ds_arena) {
+		x->ds_arena = nx_arena_new(DS_ARENA_MAX, NX_ARENA_WIPE);
+		if (!x->ds_arena)
+			return no_memory(err);
+		nx_buf_init(&x->ds_made, DS_ARENA_MAX, NX_BUF_WIPE);
+	}
+	nx_arena_reset(x->ds_arena);
+	nx_buf_clear(&x->ds_made);
+	x->ds_flow = pixel_flow_free(x->ds_flow);
+	x->n_pieces = x->piece = 0;
+	x->in_piece = 0;
+	rc = find_way(x, ts_uid, is_file, err);
 	if (rc)
 		return rc;
-	body = body_of(ds);
-	return pieces_make(&m, &body, recipe->n_parts, to, err);
+	for (size_t i = 0; i < x->n_pieces; i++)
+		if (__builtin_add_overflow(len, x->pieces[i].len, &len))
+			len = UINT64_MAX;
+	*ret_len = len;
+	return NX_OK;
 }
 
 nx_rc nx_instances_dataset(
 	struct nx_instances *instances, const char *ts_uid, uint64_t *ret_len, struct nx_err *err)
 {
-	uint64_t len = 0;
-	nx_rc rc;
+	return begin(instances, ts_uid, false, ret_len, err);
+}
 
-	if (!instances->ds_arena) {
-		instances->ds_arena = nx_arena_new(DS_ARENA_MAX, NX_ARENA_WIPE);
-		if (!instances->ds_arena)
-			return no_memory(err);
-		nx_buf_init(&instances->ds_made, DS_ARENA_MAX, NX_BUF_WIPE);
-	}
-	nx_arena_reset(instances->ds_arena);
-	nx_buf_clear(&instances->ds_made);
-	instances->n_pieces = instances->piece = 0;
-	instances->in_piece = 0;
-	if (strcmp(instances->items[instances->at].ts_uid, ts_uid) == 0)
-		rc = as_stored(instances, err);
-	else
-		rc = made_anew(instances, ts_uid, err);
-	if (rc)
-		return rc;
-	for (size_t i = 0; i < instances->n_pieces; i++)
-		len += instances->pieces[i].len;
-	*ret_len = len;
-	return NX_OK;
+nx_rc nx_instances_file(
+	struct nx_instances *instances, const char *ts_uid, uint64_t *ret_len, struct nx_err *err)
+{
+	return begin(instances, ts_uid, true, ret_len, err);
 }
 
 /* ---- reading ---- */
@@ -227,29 +277,41 @@ static nx_rc stored_read(
 	return rc;
 }
 
+/* Up to `n` bytes of the piece at hand; *ret_n 0: there is room for no unit of it, or it has none
+ * left. */
+static nx_rc piece_read(struct nx_instances *x, const struct piece *piece, uint8_t *p, size_t n,
+	size_t *ret_n, struct nx_err *err)
+{
+	const uint64_t left = piece->len - x->in_piece;
+	size_t take = left < n ? (size_t)left : n;
+
+	if (piece->frames)
+		return pixel_flow_read(x->ds_flow, p, take, ret_n, err);
+	if (left > take && piece->unit > 1)
+		take -= take % piece->unit;
+	*ret_n = take;
+	if (!piece->made)
+		return stored_read(x, piece, p, take, err);
+	memcpy(p, piece->made + x->in_piece, take);
+	return NX_OK;
+}
+
 nx_rc nx_instances_dataset_read(
 	struct nx_instances *instances, void *p, size_t n, size_t *ret_n, struct nx_err *err)
 {
 	struct nx_instances *x = instances;
-	size_t done = 0;
+	size_t done = 0, got = 0;
 	nx_rc rc = NX_OK;
 
 	while (done < n && x->piece < x->n_pieces && !rc) {
 		const struct piece *piece = &x->pieces[x->piece];
-		uint64_t left = piece->len - x->in_piece;
-		size_t take = left < n - done ? (size_t)left : n - done;
 
-		if (left > take && piece->unit > 1)
-			take -= take % piece->unit;
-		if (!take)
+		rc = piece_read(x, piece, (uint8_t *)p + done, n - done, &got, err);
+		if (rc || (!got && !piece->frames))
 			break;
-		if (piece->made)
-			memcpy((uint8_t *)p + done, piece->made + x->in_piece, take);
-		else
-			rc = stored_read(x, piece, (uint8_t *)p + done, take, err);
-		done += take;
-		x->in_piece += take;
-		if (x->in_piece == piece->len) {
+		done += got;
+		x->in_piece += got;
+		if (x->in_piece == piece->len || !got) {
 			x->piece++;
 			x->in_piece = 0;
 		}

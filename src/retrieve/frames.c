@@ -366,6 +366,21 @@ static nx_rc starts_read(struct nx_frame_reader *r, bool *ret_holds, struct nx_e
 	return rc;
 }
 
+/* By what was found when they were looked at once, or by looking. */
+static nx_rc starts_by_fragments(struct nx_frame_reader *r, struct nx_err *err)
+{
+	struct frame_starts starts = {r->starts, r->n_frames, r->len};
+	nx_rc rc;
+
+	r->is_scanned = frame_index_find(r->instances, &starts);
+	if (r->is_scanned)
+		return NX_OK;
+	rc = starts_scan(r, err);
+	if (!rc)
+		frame_index_keep(r->instances, &starts);
+	return rc;
+}
+
 static nx_rc starts_find(struct nx_frame_reader *r, struct nx_err *err)
 {
 	bool holds = false;
@@ -382,7 +397,7 @@ static nx_rc starts_find(struct nx_frame_reader *r, struct nx_err *err)
 	}
 	if (r->table_width)
 		rc = starts_read(r, &holds, err);
-	return rc || holds ? rc : starts_scan(r, err);
+	return rc || holds ? rc : starts_by_fragments(r, err);
 }
 
 static nx_rc piece_add(
@@ -460,7 +475,7 @@ static nx_rc encapsulated_find(struct nx_frame_reader *r, struct frame *f, struc
 		rc = items_walk(r, f, err);
 	if (is_wrong(rc) && !r->is_scanned) {
 		r->n_pieces = f->first;
-		rc = starts_scan(r, err);
+		rc = starts_by_fragments(r, err);
 		if (!rc)
 			rc = items_walk(r, f, err);
 	}

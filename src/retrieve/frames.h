@@ -7,8 +7,8 @@
  *
  * Native data: a frame's place is computed.  Encapsulated data: by the Extended or the Basic Offset
  * Table, of which the entries of the frames that are wanted are read; where there is none that
- * holds, the fragments' heads are looked at once.  Frames are given as they are stored, but native
- * ones in little endian, each beginning with a byte of its own.
+ * holds, the fragments' heads are looked at once, and where frames begin is kept.  Frames are given
+ * as they are stored, but native ones in little endian, each beginning with a byte of its own.
  */
 #ifndef NX_RETRIEVE_FRAMES_H
 #define NX_RETRIEVE_FRAMES_H

@@ -22,6 +22,24 @@ struct frame_facts { /* all as long as the reader */
 };
 struct frame_facts frame_reader_facts(const struct nx_frame_reader *reader);
 
+/* Where frames begin in the value: the tag of each one's first item; ascending. */
+struct frame_starts {
+	uint64_t *starts;
+	uint32_t n;
+	uint64_t len; /* of the value */
+};
+
+enum {
+	FRAME_INDEX_MIN = 16 /* frames that are worth one */
+};
+
+/* ---- frame_index.c: of the current instance ---- */
+
+/* False: there is none that fits. */
+bool frame_index_find(struct nx_instances *x, struct frame_starts *starts);
+/* One that is not kept only costs time. */
+void frame_index_keep(struct nx_instances *x, const struct frame_starts *starts);
+
 /* Append one frame. */
 NX_NODISCARD nx_rc frame_reader_whole(
 	struct nx_frame_reader *reader, uint32_t number, struct nx_buf *out, struct nx_err *err);

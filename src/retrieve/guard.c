@@ -152,6 +152,7 @@ struct nx_retrieve *nx_retrieve_new(struct nx_archive *archive)
 	r->records = series_records_new();
 	r->rendering_max = processors > 0 ? (unsigned)processors : 1;
 	(void)pthread_mutex_init(&r->lock, NULL);
+	(void)pthread_mutex_init(&r->commit_lock, NULL);
 	(void)pthread_cond_init(&r->rendered, NULL);
 	if (!r->opened || !r->records || nx_pixelbox_new(&opts, &r->box, NULL))
 		return nx_retrieve_free(r);
@@ -169,6 +170,7 @@ struct nx_retrieve *nx_retrieve_free(struct nx_retrieve *retrieve)
 	nx_map_free(retrieve->opened);
 	(void)pthread_cond_destroy(&retrieve->rendered);
 	(void)pthread_mutex_destroy(&retrieve->lock);
+	(void)pthread_mutex_destroy(&retrieve->commit_lock);
 	free(retrieve);
 	return NULL;
 }

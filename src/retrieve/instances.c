@@ -144,6 +144,7 @@ nx_rc instances_new(struct nx_retrieve *r, struct nx_instances **ret, struct nx_
 
 	if (!x)
 		return nx_err_set(err, NX_E_NOMEM, "no memory for a selection");
+	x->retrieve = r;
 	x->archive = r->archive;
 	x->cat = nx_archive_cat(r->archive);
 	x->arena = nx_arena_new(INSTANCES_ARENA_MAX, NX_ARENA_WIPE);

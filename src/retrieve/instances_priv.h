@@ -11,6 +11,7 @@
 #include "retrieve/retrieve_priv.h"
 
 struct nx_dataset;
+struct pixel_flow;
 
 enum {
 	NX_SERIES_RECORD_MIN = 32 /* instances that are worth a record */
@@ -26,11 +27,13 @@ struct origin {
 struct piece {
 	const uint8_t *made; /* NULL: stored */
 	uint64_t off;        /* in the stored stream */
-	uint64_t len;
-	unsigned unit; /* of stored bytes that are turned round; 1: as they are */
+	uint64_t len;        /* UINT64_MAX: of frames, not known yet */
+	unsigned unit;       /* of stored bytes that are turned round; 1: as they are */
+	bool frames;         /* made by ds_flow while they are read */
 };
 
 struct nx_instances {
+	struct nx_retrieve *retrieve;
 	struct nx_archive *archive;
 	struct nx_cat *cat;
 	struct nx_arena *arena;
@@ -48,6 +51,7 @@ struct nx_instances {
 	/* dataset.c: the current one as a data set, in the arena of its own. */
 	struct nx_arena *ds_arena;
 	struct nx_buf ds_made;
+	struct pixel_flow *ds_flow;
 	struct piece *pieces;
 	size_t n_pieces;
 	size_t piece;      /* the next bytes are of this one, ... */

@@ -2,12 +2,9 @@
 
 #include <math.h>
 #include <stdlib.h>
-#include <unistd.h>
 
-#include "pixelbox/pixelbox.h"
-#include "retrieve/frames_priv.h"
 #include "retrieve/image_priv.h"
-#include "retrieve/retrieve_priv.h"
+#include "retrieve/transcode_priv.h"
 
 enum {
 	QUALITY = 90,
@@ -22,30 +19,10 @@ struct nx_renderer {
 	struct nx_rendering how;
 	uint32_t next; /* frame */
 	uint32_t end;
-	struct nx_gif *gif;    /* the one being written ... */
-	struct nx_buf piece;   /* ... to here */
-	struct nx_buf stored;  /* a frame as it is stored, ... */
-	struct nx_buf samples; /* ... and as samples */
+	struct nx_gif *gif;  /* the one being written ... */
+	struct nx_buf piece; /* ... to here */
+	struct frame_samples frame;
 };
-
-/* ---- how many at once ---- */
-
-static void slot_take(struct nx_retrieve *r)
-{
-	(void)pthread_mutex_lock(&r->lock);
-	while (r->rendering == r->rendering_max)
-		(void)pthread_cond_wait(&r->rendered, &r->lock);
-	r->rendering++;
-	(void)pthread_mutex_unlock(&r->lock);
-}
-
-static void slot_give(struct nx_retrieve *r)
-{
-	(void)pthread_mutex_lock(&r->lock);
-	r->rendering--;
-	(void)pthread_cond_signal(&r->rendered);
-	(void)pthread_mutex_unlock(&r->lock);
-}
 
 /* ---- a renderer ---- */
 
@@ -72,8 +49,7 @@ nx_rc nx_renderer_new(struct nx_retrieve *retrieve, struct nx_instances *instanc
 		return nx_err_set(err, NX_E_NOMEM, "no memory for an image");
 	r->retrieve = retrieve;
 	nx_buf_init(&r->piece, NX_LIMIT_PIXEL_RENDERED, NX_BUF_WIPE);
-	nx_buf_init(&r->stored, 2 * NX_LIMIT_PIXEL_FRAME, NX_BUF_WIPE);
-	nx_buf_init(&r->samples, NX_LIMIT_PIXEL_FRAME, NX_BUF_WIPE);
+	frame_samples_init(&r->frame);
 	rc = nx_frame_reader_open(instances, i, &r->reader, err);
 	if (rc)
 		return rc;
@@ -92,8 +68,7 @@ struct nx_renderer *nx_renderer_free(struct nx_renderer *renderer)
 	nx_frame_reader_free(renderer->reader);
 	nx_arena_free(renderer->arena);
 	nx_buf_done(&renderer->piece);
-	nx_buf_done(&renderer->stored);
-	nx_buf_done(&renderer->samples);
+	frame_samples_done(&renderer->frame);
 	free(renderer);
 	return NULL;
 }
@@ -101,6 +76,16 @@ struct nx_renderer *nx_renderer_free(struct nx_renderer *renderer)
 uint32_t nx_renderer_frames(const struct nx_renderer *renderer)
 {
 	return renderer->facts.desc->frames;
+}
+
+uint32_t nx_renderer_columns(const struct nx_renderer *renderer)
+{
+	return renderer->facts.desc->columns;
+}
+
+uint32_t nx_renderer_rows(const struct nx_renderer *renderer)
+{
+	return renderer->facts.desc->rows;
 }
 
 uint32_t nx_renderer_representative(const struct nx_renderer *renderer)
@@ -118,44 +103,22 @@ static nx_rc bulk_read(
 	return frame_reader_value(r->reader, e, r->arena, ret, err);
 }
 
-static nx_rc decode(
-	struct nx_renderer *r, uint32_t frame, struct nx_pixel_desc *ret_desc, struct nx_err *err)
-{
-	const size_t len = nx_pixel_frame_len(r->facts.desc);
-	uint8_t *to;
-	nx_rc rc;
-
-	nx_buf_clear(&r->stored);
-	nx_buf_clear(&r->samples);
-	rc = frame_reader_whole(r->reader, frame, &r->stored, err);
-	if (rc)
-		return rc;
-	to = nx_buf_reserve(&r->samples, len);
-	if (!to)
-		return nx_buf_check(&r->samples, err);
-	rc = nx_pixelbox_decode(r->retrieve->box, r->facts.ts_uid, r->facts.desc, NX_PIXEL_RGB,
-		nx_buf_slice(&r->stored), to, len, ret_desc, err);
-	if (!rc)
-		r->samples.len = len;
-	return rc;
-}
-
 static nx_rc image_make(struct nx_renderer *r, uint32_t frame, struct image *image,
 	struct nx_raster *ret, struct nx_err *err)
 {
 	const struct image_source source = {r->facts.ds, r->arena, bulk_read, r};
-	struct nx_pixel_desc desc;
-	nx_rc rc = decode(r, frame, &desc, err);
+	const struct nx_pixel_desc *desc = &r->frame.desc;
+	nx_rc rc = frame_samples_get(&r->frame, r->retrieve, r->reader, frame, NX_PIXEL_RGB, err);
 
 	if (!rc)
-		rc = image_describe(&source, &desc, frame, image, err);
+		rc = image_describe(&source, desc, frame, image, err);
 	if (!rc && r->how.has_window) {
 		image->gray.voi = r->how.voi;
 		image->gray.center = r->how.center;
 		image->gray.width = r->how.width;
 	}
 	if (!rc)
-		rc = image_render(image, &desc, nx_buf_slice(&r->samples), ret, err);
+		rc = image_render(image, desc, nx_buf_slice(&r->frame.samples), ret, err);
 	if (rc == NX_E_MALFORMED || rc == NX_E_SHORT || rc == NX_E_UNSUPPORTED)
 		rc = nx_err_prefix(err, NX_E_NOT_ACCEPTABLE, "the frame cannot be shown");
 	return rc;
@@ -297,9 +260,9 @@ nx_rc nx_renderer_next(struct nx_renderer *renderer, struct nx_slice *ret, struc
 
 	nx_buf_clear(&r->piece);
 	if (r->next < r->end) {
-		slot_take(r->retrieve);
+		frame_slot_take(r->retrieve);
 		rc = frame_put(r, r->next++, err);
-		slot_give(r->retrieve);
+		frame_slot_give(r->retrieve);
 	} else if (r->gif) {
 		rc = nx_gif_finish(r->gif, err);
 		r->gif = nx_gif_free(r->gif);

@@ -60,6 +60,8 @@ NX_NODISCARD nx_rc nx_renderer_new(struct nx_retrieve *retrieve, struct nx_insta
 struct nx_renderer *nx_renderer_free(struct nx_renderer *renderer);
 NX_DEFINE_AUTO(nx_renderer);
 uint32_t nx_renderer_frames(const struct nx_renderer *renderer);
+uint32_t nx_renderer_columns(const struct nx_renderer *renderer);
+uint32_t nx_renderer_rows(const struct nx_renderer *renderer);
 /* The frame that stands for all, from 0. */
 uint32_t nx_renderer_representative(const struct nx_renderer *renderer);
 

@@ -101,16 +101,45 @@ NX_NODISCARD nx_rc nx_retrieve_find_dicom(struct nx_retrieve *retrieve,
 /* Do results of this level have the attribute? */
 bool nx_retrieve_find_gives(unsigned level, uint32_t tag);
 
+/* ---- the change feed: what became of the instances of a collection ---- */
+
+struct nx_feed_ask {
+	const char *collection;
+	bool latest;     /* the last entry alone, no array; nothing where there is none */
+	int64_t after;   /* the number of the last entry that is known */
+	unsigned limit;  /* 0: 100; at most 1000 */
+	int64_t wait_us; /* for an entry, where there is none yet */
+};
+/*
+ * [{"Sequence","StudyInstanceUid","SeriesInstanceUid","SopInstanceUid","Action","Timestamp",
+ * "State","Subject"}]: numbers ascend without a gap, and everything that has one is committed.
+ * "Action" is Create, Update, Delete or Erase, "State" what became of the version since: current,
+ * replaced, deleted or erased; what is erased has no UIDs.
+ */
+NX_NODISCARD nx_rc nx_retrieve_feed(struct nx_retrieve *retrieve, const struct nx_principal *who,
+	const struct nx_feed_ask *ask, struct nx_buf *out, struct nx_err *err);
+
 /* ---- storage commitment ---- */
 
 struct nx_held {
 	const char *sop_class;
 	const char *sop_instance;
 	uint16_t reason; /* set: 0, or why not (PS3.3 C.14.1.1) */
+	int64_t item;    /* set, where there is one */
 };
 /* Which of them are durable here.  For who may store. */
 NX_NODISCARD nx_rc nx_retrieve_held(struct nx_retrieve *retrieve, const struct nx_principal *who,
 	const char *collection, struct nx_held *refs, size_t n, struct nx_err *err);
+
+/* The same over the web (PS3.18 13): the result is kept for 30 days.  NX_E_EXISTS: the transaction
+ * UID is in use. */
+NX_NODISCARD nx_rc nx_retrieve_commit(struct nx_retrieve *retrieve, const struct nx_principal *who,
+	const char *collection, const char *transaction, struct nx_held *refs, size_t n,
+	struct nx_err *err);
+/* The result; an instance that was erased since is held no more, and has no UID.  NX_E_NOENT. */
+NX_NODISCARD nx_rc nx_retrieve_commitment(struct nx_retrieve *retrieve,
+	const struct nx_principal *who, const char *collection, const char *transaction,
+	struct nx_arena *arena, struct nx_held **ret_refs, size_t *ret_n, struct nx_err *err);
 
 /* ---- a selection: a study, a series of it, an instance of that ---- */
 
@@ -187,13 +216,20 @@ NX_NODISCARD nx_rc nx_instances_read(struct nx_instances *instances, uint64_t of
 /*
  * The current one as a bare data set, without preamble and meta group, from its start.  In the
  * transfer syntax it is stored in it is given as it was received; implicit VR, explicit VR and big
- * endian are made of each other, nothing else: NX_E_NOT_ACCEPTABLE.
+ * endian are made of each other; frames are decoded and encoded without loss where
+ * nx_transcodable() (retrieve/transcode.h) says so, and photometric interpretation, planar
+ * configuration and lossy compression are told as they are then: NX_E_NOT_ACCEPTABLE otherwise.
+ * *ret_len UINT64_MAX: it is known at its end, where it is encapsulated then.
  */
 NX_NODISCARD nx_rc nx_instances_dataset(
+	struct nx_instances *instances, const char *ts_uid, uint64_t *ret_len, struct nx_err *err);
+/* The same as a Part 10 file. */
+NX_NODISCARD nx_rc nx_instances_file(
 	struct nx_instances *instances, const char *ts_uid, uint64_t *ret_len, struct nx_err *err);
 /* Its next bytes, 8 or more at a time; *ret_n 0 at the end only. */
 NX_NODISCARD nx_rc nx_instances_dataset_read(
 	struct nx_instances *instances, void *p, size_t n, size_t *ret_n, struct nx_err *err);
+/* Can the second, an uncompressed one, be made of the first? */
 bool nx_instances_convertible(const char *from_ts_uid, const char *to_ts_uid);
 /*
  * A value of the first one that does not lie in its bytes where metadata says, because its data set

@@ -30,6 +30,7 @@ struct nx_retrieve {
 	pthread_cond_t rendered; /* rendering got less */
 	unsigned rendering;      /* frames being made, each with memory of its own */
 	unsigned rendering_max;
+	pthread_mutex_t commit_lock; /* a transaction UID is looked for and taken */
 	struct nx_map
 		*opened; /* (session, scope) -> heap int64_t: when its opening entry was written */
 };
@@ -56,6 +57,12 @@ NX_NODISCARD nx_rc guard(struct nx_retrieve *r, const struct nx_principal *who, 
  * 60 s. */
 NX_NODISCARD nx_rc note(struct nx_retrieve *r, const struct nx_principal *who,
 	const struct access_note *n, bool shared, struct nx_err *err);
+
+/* ---- derived.c ---- */
+
+/* In the place of the one of its name. */
+NX_NODISCARD nx_rc derived_store(struct nx_retrieve *r, const struct nx_collection *collection,
+	uint64_t subject, const struct nx_item *item, struct nx_slice bytes, struct nx_err *err);
 
 /* ---- series_maker.c ---- */
 

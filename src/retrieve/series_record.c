@@ -77,43 +77,16 @@ static nx_rc record_format(struct nx_instances *x, struct nx_buf *out, struct nx
 	return rc;
 }
 
-static nx_rc record_blob(struct nx_retrieve *r, uint32_t domain, struct nx_slice record,
-	struct nx_blob **ret, struct nx_err *err)
-{
-	NX_AUTO(nx_blob_writer) *w = NULL;
-	nx_rc rc = nx_blob_writer_new(r->archive, domain, record.n, 0, &w, err);
-
-	if (!rc)
-		rc = nx_blob_writer_put(w, record.p, record.n, err);
-	return rc ? rc : nx_blob_writer_finish(w, ret, err);
-}
-
 static nx_rc record_store(struct nx_retrieve *r, const struct nx_collection *collection,
 	const struct nx_instances *x, struct nx_slice record, struct nx_err *err)
 {
-	NX_AUTO(nx_change) *change = nx_change_new();
 	char name[NAME_MAX_LEN];
-	struct nx_item item = {
-		.name = name, .type = media_type, .ts_uid = "", .size = (int64_t)record.n};
-	struct nx_recipe_part part = {.kind = NX_PART_BLOB, .len = record.n};
-	struct nx_blob *blob = NULL;
-	struct nx_put put = {.collection = collection,
-		.subject = instances_subject(x),
-		.derived = true,
-		.item = &item,
-		.blobs = &blob,
-		.n_blobs = 1,
-		.parts = &part,
-		.n_parts = 1};
-	nx_rc rc;
 
-	if (!change)
-		return nx_err_set(err, NX_E_NOMEM, "no memory for a change");
 	name_of(x->series_id, name);
-	rc = record_blob(r, (uint32_t)collection->domain, record, &blob, err);
-	if (!rc)
-		rc = nx_change_put(change, &put, err);
-	return rc ? rc : nx_archive_commit(r->archive, change, err);
+	return derived_store(r, collection, instances_subject(x),
+		&(struct nx_item){
+			.name = name, .type = media_type, .ts_uid = "", .size = (int64_t)record.n},
+		record, err);
 }
 
 /* How long the series must still be left alone; 0: it may be made now. */

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "archive/archive.h"
 #include "base/buf.h"
 #include "base/file.h"
 #include "base/json.h"
@@ -269,6 +270,7 @@ static void server_stop(struct nx_server *server)
 	nx_notify("STOPPING=1\nSTATUS=stopping: what is in flight is finished");
 	nx_works_stop(server->site->works);
 	server->forwarder = nx_forwarder_free(server->forwarder);
+	nx_archive_feed_over(server->site->archive);
 	listeners_stop(server);
 	server->forward = nx_forward_free(server->forward);
 	server->completeness = nx_completeness_free(server->completeness);

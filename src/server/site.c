@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 
 #include "archive/archive.h"
@@ -87,26 +86,22 @@ void nx_site_origin(const struct nx_config *config, char ret[NX_SITE_ORIGIN])
 
 /* ---- open ---- */
 
-/* Held while the process lives; the file stays, as removing it would let two in. */
+/* Held while the process lives. */
 static nx_rc lock_take(struct nx_site *site, struct nx_err *err)
 {
+	NX_AUTO_FD run = -1;
 	char path[NX_SITE_PATH];
 	nx_rc rc = nx_site_path(site->dir, "run", path, err);
 
 	if (!rc)
 		rc = nx_mkdirs(path, err);
-	if (!rc)
-		rc = nx_site_path(site->dir, "run/lock", path, err);
 	if (rc)
 		return rc;
-	site->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (site->lock_fd < 0)
+	run = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (run < 0)
 		return nx_err_errno(err, "lock of the site");
-	if (flock(site->lock_fd, LOCK_EX | LOCK_NB) < 0)
-		return errno == EWOULDBLOCK
-			? nx_err_set(err, NX_E_BUSY, "another process has this site")
-			: nx_err_errno(err, "lock of the site");
-	return NX_OK;
+	rc = nx_dir_hold(run, &site->lock_fd, err);
+	return rc == NX_E_BUSY ? nx_err_set(err, rc, "another process has this site") : rc;
 }
 
 static nx_rc keys_open(struct nx_site *site, const struct nx_secret *passphrase, struct nx_err *err)

@@ -43,6 +43,7 @@ struct dir_pool {
 	struct nx_pool base;
 	char root[PATH_MAX];
 	int root_fd;
+	int lock_fd; /* two that write would number groups and packs alike */
 	bool direct;
 	pthread_mutex_t lock; /* guards files, lru, n_files */
 	struct nx_map *files;

@@ -62,6 +62,9 @@ static nx_rc root_open(struct dir_pool *dir, const char *path, struct nx_err *er
 	dir->root_fd = open(dir->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dir->root_fd < 0)
 		return nx_err_errno(err, "open %s", dir->root);
+	rc = nx_dir_hold(dir->root_fd, &dir->lock_fd, err);
+	if (rc)
+		return rc;
 	parent = openat(dir->root_fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (parent < 0 || fsync(parent) < 0)
 		return nx_err_errno(err, "sync parent of %s", dir->root);
@@ -78,6 +81,7 @@ static void dir_close(struct nx_pool *pool)
 	nx_map_free(dir->files);
 	if (dir->has_ring)
 		io_uring_queue_exit(&dir->ring);
+	nx_fd_auto_(&dir->lock_fd);
 	nx_fd_auto_(&dir->root_fd);
 	(void)pthread_mutex_destroy(&dir->lock);
 	(void)pthread_mutex_destroy(&dir->create_lock);
@@ -96,7 +100,7 @@ static nx_rc dir_open(const char *rest, struct nx_pool **ret_pool, struct nx_err
 	if (!dir)
 		return nx_err_set(err, NX_E_NOMEM, "no memory for pool");
 	dir->base.ops = &nx_pool_drv_dir;
-	dir->root_fd = -1;
+	dir->root_fd = dir->lock_fd = -1;
 	dir->lru.prev = dir->lru.next = &dir->lru;
 	(void)pthread_mutex_init(&dir->lock, NULL);
 	(void)pthread_mutex_init(&dir->create_lock, NULL);

@@ -468,14 +468,17 @@ def test_wado_uri(server):
     assert whole.status_code == 200 and whole.content == data
     assert whole.headers["Content-Type"] == f"application/dicom; transfer-syntax={ExplicitVRLittleEndian}"
     assert pydicom.dcmread(io.BytesIO(whole.content)).SOPInstanceUID == ds.SOPInstanceUID
-    assert get().content == data  # Accept: */*
-    assert get(contentType="image/jpeg,application/dicom;q=0.5", transferSyntax=ExplicitVRLittleEndian).content == data
+    for kind in ({}, {"contentType": "image/jpeg,application/dicom;q=0.5"}):  # by itself, an image is JPEG
+        assert get(**kind).headers["Content-Type"] == "image/jpeg" and get(**kind).content[:2] == b"\xff\xd8"
+    assert get(contentType="application/dicom", transferSyntax=ExplicitVRLittleEndian).content == data
     assert get(contentType="application/dicom", headers={"Range": "bytes=128-131"}).content == b"DICM"
-    assert get(headers={"If-None-Match": whole.headers["ETag"]}).status_code == 304
-    assert get(contentType="image/jpeg").status_code == 406
-    assert get(headers={"Accept": "image/jpeg"}).status_code == 406
+    known = {"If-None-Match": whole.headers["ETag"]}
+    assert get(contentType="application/dicom", headers=known).status_code == 304
+    assert get(headers={"Accept": "text/html"}).status_code == 406
+    assert get(contentType="application/dicom", rows="64").status_code == 406
+    assert get(presentationUID="1.2").status_code == 406 and get(rows="x").status_code == 400
     assert get(contentType="application/dicom", transferSyntax="1.2.840.10008.1.2.4.50").status_code == 406
-    assert get(anonymize="yes").status_code == 406 and get(rows="64").status_code == 406
+    assert get(anonymize="yes").status_code == 406
     assert get(requestType="MADO").status_code == 400 and get(objectUID="x").status_code == 400
     for missing in named:
         params = {key: value for key, value in named.items() if key != missing}
@@ -554,7 +557,8 @@ def test_pages_of_listed_origins_may_ask(server):
         assert "Access-Control-Allow-Origin" not in other.headers and "Origin" in other.headers["Vary"]
         refused = server.get(path, headers={"Origin": origin, "X-Test-Role": "nobody"})
         assert refused.status_code == 403 and refused.headers["Access-Control-Allow-Origin"] == origin
-    assert server.http.options(server.url(instance_path(ds)), headers={**asks, "Origin": "null"}).status_code == 405
+    plain = server.http.options(server.url(instance_path(ds)), headers={**asks, "Origin": "null"})
+    assert not [name for name in plain.headers if name.startswith("Access-Control")]
     assert server.http.options(server.url("/"), headers={"Origin": origin}).status_code == 200
 
 
@@ -602,6 +606,16 @@ def test_capabilities(server):
             assert '<resource path="studies/{study}">' in answer.text
     rows = server.get("/", headers={"Accept": "application/json"}).json()["routes"]
     assert {"method": "POST", "path": "/studies", "summary": "Store instances"} in rows
+
+
+@pytest.mark.parametrize("path,allow", [
+    ("/studies", "GET, HEAD, POST, OPTIONS"), ("/reject/studies", "GET, HEAD, POST, OPTIONS"),
+    ("/studies/1.2", "GET, HEAD, POST, DELETE, OPTIONS"), ("/studies/1.2/metadata", "GET, HEAD, OPTIONS")])
+def test_options_of_a_resource(server, path, allow):
+    """Without a page of another origin it is a plain question (RFC 9110 9.3.7); "studies" is no collection."""
+    answer = server.http.options(server.url(path), timeout=60)
+    assert answer.status_code == 204 and answer.headers["Allow"] == allow and answer.content == b""
+    assert server.http.options(server.url(path + "/nothing/there/is"), timeout=60).status_code == 404
 
 
 def test_a_bad_host_is_in_no_url(server):

@@ -1,6 +1,7 @@
 """C-FIND as workstations ask: DCMTK's findscu over TLS and without, and a peer that negotiates more than DCMTK."""
 import json
 import pathlib
+import subprocess
 import re
 
 import pydicom
@@ -313,7 +314,24 @@ def test_move_what_is_compressed_goes_as_it_is(site, dcmtk, tmp_path):
         assert [dataset_of(path) for path in receiver.folder.iterdir()] == [dataset_of(jpeg)]
     (tmp_path / "plain").mkdir()
     with Receiver(site, tmp_path / "plain") as receiver:  # takes uncompressed ones only
-        done = dcmtk.movescu(key, "RECEIVER", "-d", check=False)
+        dcmtk.movescu(key, "RECEIVER")
+        got = pydicom.dcmread(next(receiver.folder.iterdir()))
+    peer = tmp_path / "peer.dcm"
+    subprocess.run(["gdcmconv", "--raw", jpeg, peer], check=True, capture_output=True, timeout=60)
+    assert got.PixelData == pydicom.dcmread(peer).PixelData and got.file_meta.TransferSyntaxUID.is_little_endian
+    assert not got.file_meta.TransferSyntaxUID.is_compressed and got.LossyImageCompression == "01"
+
+
+def test_what_cannot_be_decoded_is_a_failed_suboperation(site, dcmtk, tmp_path):
+    ds = pydicom.dcmread(get_testdata_file("JPEG2000.dcm"))
+    ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.SOPInstanceUID = (pydicom.uid.generate_uid() for _ in range(3))
+    ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
+    ds.PixelData = ds.PixelData[:100] + bytes(len(ds.PixelData) - 108) + ds.PixelData[-8:]
+    ds.save_as(tmp_path / "damaged.dcm")
+    site.cli("import", tmp_path / "damaged.dcm", "--collection", "clinical", "--site", site.site)
+    (tmp_path / "plain").mkdir()
+    with Receiver(site, tmp_path / "plain") as receiver:
+        done = dcmtk.movescu(level("STUDY", f"StudyInstanceUID={ds.StudyInstanceUID}"), "RECEIVER", "-d", check=False)
         assert counts(done) == ({"Completed": 0, "Failed": 1, "Warning": 0}, "b000")
         assert not list(receiver.folder.iterdir())
 

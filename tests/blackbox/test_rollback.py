@@ -110,3 +110,23 @@ def test_packs_that_changed_places_serve_no_wrong_byte(site, files):
         path.write_bytes(data)
     site.start()
     assert [patients.got(site, file) for file in files] == [200] * 3
+
+
+@pytest.mark.parametrize("changes, words", [
+    ({"pool": {"uri": "dir:{}/pool"}}, "pool dir: another process has this folder"),
+    ({"keys": {"places": "{0}/keys1:{0}/keys2"}}, "key place 1: another process has this folder"),
+], ids=["pool", "keys"])
+def test_a_copy_that_shares_a_folder_is_not_served_beside_the_site(site, tmp_path, files, changes, words):
+    """Both would number groups alike: a catalog made again would have the copy's in place of what was acknowledged."""
+    patients.stow(site, files[0])
+    copy = Narthex(tmp_path / "copy")
+    shutil.copytree(site.site, copy.site, ignore=shutil.ignore_patterns("run"))
+    copy.configure({section: {key: value.format(site.site) for key, value in keys.items()}
+                    for section, keys in changes.items()})
+    done = copy.cli("serve", "--site", copy.site, "--passphrase-file", site.passphrase_file, check=False, seconds=60)
+    assert done.returncode == 8 and words in done.stderr
+    patients.stow(site, files[1])
+    site.stop()
+    site.cli("fsck", "--rebuild", "--site", site.site, "--passphrase-file", site.passphrase_file)
+    site.start()
+    assert [patients.got(site, file) for file in files] == [200, 200, 404]

@@ -133,6 +133,28 @@ static void ledger_expect(struct fixture *fx, uint64_t n)
 	assert_u64(entries, n);
 }
 
+static nx_rc feed_row(void *payload, const void *row, struct nx_err *err)
+{
+	const struct nx_feed_row *r = row;
+	int64_t *n = payload;
+
+	(void)err;
+	assert_i64(r->number, ++*n);
+	assert_i64(r->action, NX_FEED_CREATE);
+	return NX_OK;
+}
+
+/* `n` numbers from 1 on: what was bad has none. */
+static void feed_expect(struct fixture *fx, int64_t n)
+{
+	int64_t got = 0;
+
+	nx_archive_barrier(fx->archive);
+	assert_ok(nx_cat_feed(fx->cat, fx->collection.id, 0, 1000, feed_row, &got, &fx->err),
+		&fx->err);
+	assert_i64(got, n);
+}
+
 /*
  * Every third is bad: it opens a series and a modality in the study of the good ones, or a patient
  * and a study of its own, has rows and a first entry, and then an entry that the ledger refuses.
@@ -166,6 +188,7 @@ static void test_a_bad_change_is_answered_alone(void **state)
 		nx_cat_subject_find(fx->cat, fx->collection.domain, "", "BAD", &subject, &fx->err),
 		NX_E_NOENT);
 	ledger_expect(fx, good + 1);
+	feed_expect(fx, (int64_t)good + 1);
 	/* what the bad ones tried is found by nobody as half done */
 	job_make(fx, &again, "BAD", "1.3.9", "1.3.9.1", "MR", 900);
 	jobs_commit(fx, &again, 1);
@@ -174,6 +197,7 @@ static void test_a_bad_change_is_answered_alone(void **state)
 	job_make(fx, &again, "P1", "1.3.1", "1.3.1.9", "US", 901);
 	jobs_commit(fx, &again, 1);
 	study_expect(fx, "1.3.1", 2, (int64_t)good + 1, "CT\\US");
+	feed_expect(fx, (int64_t)good + 3);
 	nx_change_free(again.change);
 	for (uint32_t i = 0; i < CHANGES; i++)
 		nx_change_free(jobs[i].change);
@@ -199,6 +223,7 @@ static void test_a_group_with_a_bad_change_replays(void **state)
 	fx_open(fx, true);
 	jobs_expect(fx, jobs, 4);
 	study_expect(fx, "1.3.1", 1, 3, "CT");
+	feed_expect(fx, 4);
 	assert_rc(nx_cat_study(fx->cat, fx->collection.id, "1.3.9", fx->arena, &study, &fx->err),
 		NX_E_NOENT);
 	ledger_expect(fx, 4);
@@ -229,6 +254,56 @@ static void test_a_group_of_bad_changes_is_no_group(void **state)
 	ledger_expect(fx, 2);
 }
 
+static void remove_all_of(struct fixture *fx, const struct job *j)
+{
+	NX_AUTO(nx_change) *change = nx_change_new();
+	struct nx_item item;
+	uint64_t subject;
+
+	nx_archive_barrier(fx->archive);
+	assert_ok(nx_cat_subject_find(fx->cat, fx->collection.domain, "", j->study.patient_id,
+			  &subject, &fx->err),
+		&fx->err);
+	fx_item(fx, subject, j->sop, &item);
+	assert_ok(nx_change_remove(change, &item, &fx->err), &fx->err);
+	assert_ok(nx_archive_commit(fx->archive, change, &fx->err), &fx->err);
+}
+
+static void put_one(
+	struct fixture *fx, struct job *j, const char *series, const char *modality, uint32_t n)
+{
+	job_make(fx, j, "P1", "1.3.1", series, modality, n);
+	assert_ok(nx_archive_commit(fx->archive, j->change, &fx->err), &fx->err);
+	j->change = nx_change_free(j->change);
+}
+
+static void test_a_modality_is_listed_as_long_as_a_series_has_it(void **state)
+{
+	struct fixture *fx = *state;
+	struct job ct, us, us2;
+
+	put_one(fx, &ct, "1.3.1.1", "CT", 1);
+	put_one(fx, &us, "1.3.1.2", "US", 2);
+	put_one(fx, &us2, "1.3.1.3", "US", 4);
+	remove_all_of(fx, &us);
+	study_expect(fx, "1.3.1", 2, 2, "CT\\US");
+	remove_all_of(fx, &us2);
+	study_expect(fx, "1.3.1", 1, 1, "CT");
+	put_one(fx, &us, "1.3.1.2", "US", 2);
+	study_expect(fx, "1.3.1", 2, 2, "CT\\US");
+	remove_all_of(fx, &ct);
+	study_expect(fx, "1.3.1", 1, 1, "US");
+	/* A new version of the only one is of another series and modality. */
+	job_make(fx, &us2, "P1", "1.3.1", "1.3.1.9", "MR", 40);
+	(void)snprintf(us2.sop, sizeof(us2.sop), "%s", us.sop);
+	assert_ok(nx_archive_commit(fx->archive, us2.change, &fx->err), &fx->err);
+	nx_change_free(us2.change);
+	study_expect(fx, "1.3.1", 1, 1, "MR");
+	fx_close(fx);
+	fx_open(fx, false);
+	study_expect(fx, "1.3.1", 1, 1, "MR");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fx_setup, fx_teardown)
 
 int main(void)
@@ -237,6 +312,7 @@ int main(void)
 		TEST(test_a_bad_change_is_answered_alone),
 		TEST(test_a_group_with_a_bad_change_replays),
 		TEST(test_a_group_of_bad_changes_is_no_group),
+		TEST(test_a_modality_is_listed_as_long_as_a_series_has_it),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -220,6 +220,8 @@ static void test_an_older_schema_is_brought_up_to_date(void **state)
 
 	fill(fx, 1, 100);
 	assert_ok(nx_sql_exec(fx->cat->writer->db,
+			  "DROP TABLE feed;"
+			  "DROP TABLE commitment;"
 			  "DROP TABLE destination;"
 			  "DROP TABLE forward;"
 			  "DROP TABLE delivery;"

@@ -242,6 +242,18 @@ static void test_other_methods_are_405_with_allow(void **state)
 	free(reply.body);
 }
 
+static void test_options_says_what_a_resource_takes(void **state)
+{
+	NX_AUTO(nx_conn) *conn = fx_dial(*state);
+	struct reply reply;
+
+	fx_send(conn, "OPTIONS /hello HTTP/1.1\r\nHost: x\r\n\r\n");
+	assert_true(fx_head(conn, &reply));
+	assert_int_equal(reply.status, 204);
+	assert_string_equal(fx_field(&reply, "Allow"), "GET, HEAD, OPTIONS");
+	assert_int_equal(fx_status(conn, "OPTIONS /nothing HTTP/1.1\r\nHost: x\r\n\r\n"), 404);
+}
+
 static void test_route_parameters_and_query_are_decoded(void **state)
 {
 	NX_AUTO(nx_conn) *conn = fx_dial(*state);
@@ -584,6 +596,29 @@ static void test_long_targets_and_heads_are_refused(void **state)
 	}
 }
 
+/* libmicrohttpd gives such a target up half way: nothing of it may stay, not even until a stop. */
+static void test_more_parameters_than_there_is_memory_for_leave_nothing(void **state)
+{
+	struct fixture *fx = *state;
+	NX_AUTO_DONE(nx_buf) text;
+	int64_t begin;
+
+	nx_buf_init(&text, 64 * 1024, 0);
+	nx_buf_put_str(&text, "GET /hello?");
+	for (int i = 0; i < 2000; i++)
+		nx_buf_put_str(&text, "a=1&");
+	nx_buf_put_str(&text, " HTTP/1.1\r\nHost: x\r\n\r\n");
+	for (int i = 0; i < 3; i++) {
+		NX_AUTO(nx_conn) *conn = fx_dial(fx);
+
+		assert_int_not_equal(fx_status(conn, nx_buf_cstr(&text)), 200);
+		assert_true(fx_closed(conn));
+	}
+	begin = nx_mono_us();
+	fx->server = nx_http_stop(fx->server, FX_TIMEOUT_US);
+	assert_true(nx_mono_us() - begin < FX_TIMEOUT_US / 2);
+}
+
 /* ---- slow peers ---- */
 
 static void test_dripped_head_is_cut(void **state)
@@ -691,6 +726,7 @@ int main(void)
 		HTTP_TEST(test_head_is_get_without_the_body),
 		HTTP_TEST(test_head_of_a_stream_ends_it_once),
 		HTTP_TEST(test_other_methods_are_405_with_allow),
+		HTTP_TEST(test_options_says_what_a_resource_takes),
 		HTTP_TEST(test_route_parameters_and_query_are_decoded),
 		HTTP_TEST(test_handler_without_a_reply_is_an_internal_error),
 		HTTP_TEST(test_headers_are_many_and_never_split),
@@ -709,6 +745,7 @@ int main(void)
 		HTTP_TEST(test_white_space_around_values_is_no_fault),
 		HTTP_TEST(test_bad_targets_are_refused),
 		HTTP_TEST(test_long_targets_and_heads_are_refused),
+		HTTP_TEST(test_more_parameters_than_there_is_memory_for_leave_nothing),
 		HTTP_TEST(test_dripped_head_is_cut),
 		HTTP_TEST(test_many_idle_connections_leave_room_for_one_more),
 		HTTP_TEST(test_a_crowd_that_says_nothing_makes_room),

@@ -44,7 +44,7 @@ static inline void fx_init(struct fixture *fx, const char *driver)
 
 static inline void fx_done(struct fixture *fx)
 {
-	static const char *const names[] = {NX_KEYS_LOG, NX_KEYS_ROOT};
+	static const char *const names[] = {NX_KEYS_LOG, NX_KEYS_ROOT, "lock"};
 	char path[96];
 
 	fx->keys = nx_keys_free(fx->keys);

@@ -14,6 +14,21 @@ static void test_create_refuses_a_store_that_is_there(void **state)
 	fx_done(&fx);
 }
 
+static void test_a_place_that_is_open_is_not_opened_again(void **state)
+{
+	struct nx_keys *second = NULL;
+	struct fixture fx;
+
+	(void)state;
+	fx_init(&fx, "file");
+	fx.opts.n_places = 1;
+	assert_rc(nx_keys_open(&fx.opts, &second, &fx.err), NX_E_BUSY);
+	assert_null(second);
+	fx.opts.n_places = 2;
+	assert_ok(fx_reopen(&fx), &fx.err);
+	fx_done(&fx);
+}
+
 static void test_wrong_passphrase_is_e_key(void **state)
 {
 	struct nx_keys *keys = NULL;
@@ -21,6 +36,7 @@ static void test_wrong_passphrase_is_e_key(void **state)
 
 	(void)state;
 	fx_init(&fx, "file");
+	fx.keys = nx_keys_free(fx.keys);
 	fx.opts.passphrase = nx_slice_str("correct horst");
 	assert_rc(nx_keys_open(&fx.opts, &keys, &fx.err), NX_E_KEY);
 	assert_null(keys);
@@ -313,6 +329,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_create_refuses_a_store_that_is_there),
+		cmocka_unit_test(test_a_place_that_is_open_is_not_opened_again),
 		cmocka_unit_test(test_wrong_passphrase_is_e_key),
 		cmocka_unit_test(test_names_keep_their_keys),
 		cmocka_unit_test(test_subjects_survive_a_reopen),

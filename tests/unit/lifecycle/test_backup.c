@@ -366,6 +366,7 @@ static void test_restore_overwrites_nothing(void **state)
 	assert_ok(fx_put(fx, "P1", "1.2", "1.2.1", 900, 70000, 1, &put), &fx->err);
 	assert_ok(backup(fx, "backup", &saved), &fx->err);
 	fx_close(fx);
+	fx->pool = nx_pool_free(fx->pool);
 	assert_rc(restore(fx, "backup", 1, &restored), NX_E_EXISTS);
 	fx_open(fx, false);
 	fx_item(fx, put.ret_subject, "1.2.1", &item);

@@ -507,6 +507,17 @@ static void test_dir_survives_reopening_and_ignores_strangers(void **state)
 	free(list.ids);
 }
 
+static void test_a_dir_that_is_open_is_not_opened_again(void **state)
+{
+	struct fixture *fx = *state;
+	struct nx_pool *second = NULL;
+
+	assert_rc(nx_pool_open(fx->uri, &second, &fx->err), NX_E_BUSY);
+	assert_null(second);
+	fx->pool = nx_pool_free(fx->pool);
+	assert_ok(nx_pool_open(fx->uri, &fx->pool, &fx->err), &fx->err);
+}
+
 static void test_dir_serves_more_packs_than_it_keeps_open(void **state)
 {
 	struct fixture *fx = *state;
@@ -769,6 +780,7 @@ static const struct CMUnitTest faults[] = {
 };
 static const struct CMUnitTest files[] = {
 	cmocka_unit_test(test_dir_survives_reopening_and_ignores_strangers),
+	cmocka_unit_test(test_a_dir_that_is_open_is_not_opened_again),
 	cmocka_unit_test(test_dir_serves_more_packs_than_it_keeps_open),
 	cmocka_unit_test(test_dir_never_writes_to_a_pack_whose_sync_failed),
 	cmocka_unit_test(test_dir_tells_with_the_wait_what_a_stream_could_not_write),
