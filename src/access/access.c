@@ -31,10 +31,10 @@ static const struct role roles[] = {
 	{"admin",
 		MAY(VERIFY) | MAY(STORE) | MAY(QUERY) | MAY(READ) | MAY(DELETE) | MAY(DEIDENTIFY) |
 			MAY(RELEASE) | MAY(LEASE) | MAY(ERASE) | MAY(AUDIT) | MAY(ADMIN) |
-			MAY(MONITOR) | MAY(QUARANTINE),
+			MAY(MONITOR) | MAY(QUARANTINE) | MAY(WORKLIST),
 		false},
-	{"modality", MAY(VERIFY) | MAY(STORE), true},
-	{"workstation", MAY(VERIFY) | MAY(STORE) | MAY(QUERY) | MAY(READ), true},
+	{"modality", MAY(VERIFY) | MAY(STORE) | MAY(WORKLIST), true},
+	{"workstation", MAY(VERIFY) | MAY(STORE) | MAY(QUERY) | MAY(READ) | MAY(WORKLIST), true},
 	{"reader", MAY(VERIFY) | MAY(QUERY) | MAY(READ), false},
 	{"steward",
 		MAY(VERIFY) | MAY(QUERY) | MAY(READ) | MAY(DEIDENTIFY) | MAY(RELEASE) | MAY(LEASE) |

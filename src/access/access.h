@@ -35,6 +35,7 @@ enum nx_perm {
 	NX_PERM_ADMIN,      /* configuration, keys, backup */
 	NX_PERM_MONITOR,    /* metrics, status */
 	NX_PERM_QUARANTINE, /* look into quarantine, take in again, discard; settle conflicts */
+	NX_PERM_WORKLIST,   /* what is scheduled, and reports of what is performed */
 	NX_PERM_COUNT_
 };
 

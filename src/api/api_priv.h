@@ -94,6 +94,10 @@ nx_rc api_forward_send(struct nx_http_req *req, struct nx_err *err);
 nx_rc api_forward_retry(struct nx_http_req *req, struct nx_err *err);
 nx_rc api_forward_drop(struct nx_http_req *req, struct nx_err *err);
 
+nx_rc api_worklist_list(struct nx_http_req *req, struct nx_err *err);
+nx_rc api_worklist_put(struct nx_http_req *req, struct nx_err *err);
+nx_rc api_worklist_remove(struct nx_http_req *req, struct nx_err *err);
+
 nx_rc api_tokens_list(struct nx_http_req *req, struct nx_err *err);
 nx_rc api_tokens_create(struct nx_http_req *req, struct nx_err *err);
 nx_rc api_token_revoke(struct nx_http_req *req, struct nx_err *err);

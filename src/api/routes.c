@@ -39,6 +39,13 @@ const struct nx_route nx_api_routes[] = {
 	{"GET", COLLECTION "/studies/{study}/series/{series}/instances/{instance}", NX_PERM_READ,
 		NX_ACTION_READ, api_instance_get, "Read an instance as it was received"},
 
+	{"GET", COLLECTION "/worklist", NX_PERM_WORKLIST, NX_ACTION_QUERY, api_worklist_list,
+		"List what is scheduled"},
+	{"PUT", COLLECTION "/worklist/{item}", NX_PERM_STORE, NX_ACTION_OBJECT_PUT,
+		api_worklist_put, "Schedule a procedure, or change it"},
+	{"DELETE", COLLECTION "/worklist/{item}", NX_PERM_DELETE, NX_ACTION_OBJECT_DELETE,
+		api_worklist_remove, "It is scheduled no longer"},
+
 	{"GET", "/quarantine", NX_PERM_QUARANTINE, NX_ACTION_QUARANTINE_QUERY, api_quarantine_list,
 		"List what is in quarantine"},
 	{"GET", "/quarantine/{number}", NX_PERM_QUARANTINE, NX_ACTION_QUARANTINE_QUERY,

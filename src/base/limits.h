@@ -98,6 +98,9 @@
 #define NX_LIMIT_FORWARD_PATTERN    1024u /* bytes of one condition's values */
 #define NX_LIMIT_FORWARD_WORKERS    64u   /* destinations that are served at a time */
 
+/* Worklist. */
+#define NX_LIMIT_WORKLIST_ITEM (256u * NX_KIB) /* one data set */
+
 /* Catalog. */
 #define NX_LIMIT_OP_VALUES 64u /* values of one row operation */
 

@@ -114,6 +114,21 @@ void cli_answer(const struct cli_args *args, json_t *json, void (*print)(const j
 	json_decref(json);
 }
 
+nx_rc cli_pairs(const struct cli_args *args, size_t i, json_t *object, struct nx_err *err)
+{
+	for (; i < args->n_words; i++) {
+		const char *eq = strchr(args->words[i], '=');
+		char *key = eq ? strndup(args->words[i], (size_t)(eq - args->words[i])) : NULL;
+
+		if (key)
+			(void)json_object_set_new(object, key, json_string(eq + 1));
+		free(key);
+		if (!key)
+			return nx_err_set(err, NX_E_INVAL, "word %zu is not KEY=VALUE", i + 1);
+	}
+	return NX_OK;
+}
+
 nx_rc cli_list(const struct cli_args *args, const char *path, const char *name,
 	const struct cli_column *columns, struct nx_err *err)
 {

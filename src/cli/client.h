@@ -83,6 +83,9 @@ NX_NODISCARD nx_rc cli_ask(const struct cli_args *args, const char *method, char
 /* The same of a long work of that name, with a bar; the server goes on when we do not wait. */
 NX_NODISCARD nx_rc cli_ask_long(const struct cli_args *args, const char *work, char *path,
 	json_t *body, json_t **ret, struct nx_err *err);
+/* KEY=VALUE words from the i-th on, as members. */
+NX_NODISCARD nx_rc cli_pairs(
+	const struct cli_args *args, size_t i, json_t *object, struct nx_err *err);
 /* Prints as JSON with --json, else calls `print`; takes `json`. */
 void cli_answer(const struct cli_args *args, json_t *json, void (*print)(const json_t *json));
 

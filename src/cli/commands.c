@@ -246,6 +246,17 @@ static const struct cli_opt forward_drop_opts[] = {
 	{0},
 };
 
+static const struct cli_opt worklist_opts[] = {
+	{"collection", "NAME", "Of which collection; else clinical"},
+	{0},
+};
+
+static const struct cli_opt worklist_add_opts[] = {
+	{"collection", "NAME", "Of which collection; else clinical"},
+	{"file", "FILE", "A data set in the DICOM JSON Model"},
+	{0},
+};
+
 static const struct cli_opt changes_opts[] = {
 	{"collection", "NAME", "Of this collection; else clinical"},
 	{"after", "NUMBER", "Numbers past this one"},
@@ -381,6 +392,15 @@ const struct cli_cmd cli_cmds[] = {
 		NULL, forward_retry_opts, 0, 1, CLI_SERVER, cmd_forward_retry},
 	{"forward", "drop", "[NUMBER]", "Forget it, or all dead letters", NULL, forward_drop_opts,
 		0, 1, CLI_SERVER, cmd_forward_drop},
+	{"worklist", "list", "", "List what modalities are told is scheduled", NULL, worklist_opts,
+		0, 0, CLI_SERVER, cmd_worklist_list},
+	{"worklist", "add", "ITEM [KEY=VALUE...]", "Schedule a procedure, or change it",
+		"ITEM is a name of yours, such as the accession number.  KEY is an attribute's "
+		"keyword; those of the\nscheduled procedure step go into its sequence.  PatientID, "
+		"StudyInstanceUID and a step are needed.",
+		worklist_add_opts, 1, -1, CLI_SERVER, cmd_worklist_add},
+	{"worklist", "remove", "ITEM", "It is scheduled no longer", NULL, worklist_opts, 1, 1,
+		CLI_SERVER, cmd_worklist_remove},
 	{"token", "list", "", "List the tokens", NULL, NULL, 0, 0, CLI_SERVER, cmd_token_list},
 	{"token", "create", "NAME ROLE", "Make a token; it is shown once",
 		"Roles: admin, reader, steward, auditor, monitor, trainer.", token_opts, 2, 2,

@@ -56,27 +56,10 @@ nx_rc cmd_forward_list(const struct cli_args *args, struct nx_err *err)
 	return rc;
 }
 
-/* KEY=VALUE words from the i-th on. */
-static nx_rc conditions_take(
-	const struct cli_args *args, size_t i, json_t *conditions, struct nx_err *err)
-{
-	for (; i < args->n_words; i++) {
-		const char *eq = strchr(args->words[i], '=');
-		char *key = eq ? strndup(args->words[i], (size_t)(eq - args->words[i])) : NULL;
-
-		if (key)
-			(void)json_object_set_new(conditions, key, json_string(eq + 1));
-		free(key);
-		if (!key)
-			return nx_err_set(err, NX_E_INVAL, "condition %zu is not KEY=VALUE", i - 1);
-	}
-	return NX_OK;
-}
-
 nx_rc cmd_forward_add(const struct cli_args *args, struct nx_err *err)
 {
 	json_t *conditions = json_object();
-	nx_rc rc = conditions_take(args, 2, conditions, err);
+	nx_rc rc = cli_pairs(args, 2, conditions, err);
 
 	if (rc) {
 		json_decref(conditions);

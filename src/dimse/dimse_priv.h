@@ -86,6 +86,9 @@ void nx_store_drop(struct nx_dimse_op *op);
 bool nx_find_match(const char *sop_class);
 nx_rc nx_find_finish(struct nx_assoc *assoc, struct nx_dimse_op *op, struct nx_err *err);
 
+bool nx_worklist_match(const char *sop_class);
+nx_rc nx_worklist_finish(struct nx_assoc *assoc, struct nx_dimse_op *op, struct nx_err *err);
+
 bool nx_commit_match(const char *sop_class);
 nx_rc nx_commit_finish(struct nx_assoc *assoc, struct nx_dimse_op *op, struct nx_err *err);
 nx_rc nx_commit_event_finish(struct nx_assoc *assoc, struct nx_dimse_op *op, struct nx_err *err);

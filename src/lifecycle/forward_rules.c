@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/wildcard.h"
 #include "lifecycle/forward_priv.h"
 
 enum {
@@ -60,40 +61,11 @@ static const struct fact *fact_find(const char *word)
 
 /* ---- matching ---- */
 
-static char lower(char c)
-{
-	return c >= 'A' && c <= 'Z' ? (char)(c + 'a' - 'A') : c;
-}
-
-/* `n` bytes of pattern; after a mismatch the last star takes one character more. */
-static bool wildcard(const char *pattern, size_t n, const char *text)
-{
-	const char *end = pattern + n, *star = NULL, *from = text;
-
-	while (*text) {
-		if (pattern < end && *pattern == '*') {
-			star = ++pattern;
-			from = text;
-		} else if (pattern < end && (*pattern == '?' || lower(*pattern) == lower(*text))) {
-			pattern++;
-			text++;
-		} else if (star) {
-			pattern = star;
-			text = ++from;
-		} else {
-			return false;
-		}
-	}
-	while (pattern < end && *pattern == '*')
-		pattern++;
-	return pattern == end;
-}
-
 static bool any_of(const char *patterns, const char *text)
 {
 	size_t n = strcspn(patterns, "\\");
 
-	while (!wildcard(patterns, n, text)) {
+	while (!nx_wildcard(patterns, n, text, strlen(text), true)) {
 		if (!patterns[n])
 			return false;
 		patterns += n + 1;

@@ -268,6 +268,17 @@ NX_NODISCARD nx_rc nx_object_read(struct nx_object *object, uint64_t off, void *
 NX_NODISCARD nx_rc nx_retrieve_object_delete(struct nx_retrieve *retrieve,
 	const struct nx_principal *who, const char *collection, const char *key,
 	const char *if_match, struct nx_err *err);
+/* ---- the modality worklist: objects under worklist/ of a collection, each a data set ---- */
+
+#define NX_WORKLIST_PREFIX "worklist/"
+
+/* Every item, by name: its data set in explicit VR little endian, without group 0002; text is
+ * UTF-8. Memory lasts for the call of fn. */
+NX_NODISCARD nx_rc nx_retrieve_worklist(struct nx_retrieve *retrieve,
+	const struct nx_principal *who, const char *collection,
+	nx_rc (*fn)(void *payload, const char *name, struct nx_slice dataset, struct nx_err *err),
+	void *payload, struct nx_err *err);
+
 /* ---- conflicts: other bytes under a SOP Instance UID that was taken ---- */
 
 /* {"conflicts":[{"number","time","collection","state","old_version","new_version"}],"next":...}: by

@@ -157,14 +157,14 @@ static void test_ae_titles_are_an_allow_list(void **state)
 }
 
 /* Every role and permission: V verify, S store, Q query, R read, D delete, d de-identify, L
- * release, l lease, E erase, a audit, A admin, M monitor, q quarantine; '-' denied. */
-static const char perm_letters[] = "?PVSQRDdLlEaAMq";
+ * release, l lease, E erase, a audit, A admin, M monitor, q quarantine, w worklist; '-' denied. */
+static const char perm_letters[] = "?PVSQRDdLlEaAMqw";
 static const struct {
 	const char *role;
 	const char *may;
 } table[] = {
-	{"admin", "PVSQRDdLlEaAMq"},
-	{"modality", "PVS"},
+	{"admin", "PVSQRDdLlEaAMqw"},
+	{"modality", "PVSw"},
 	{"reader", "PVQR"},
 	{"steward", "PVQRDdLlq"},
 	{"auditor", "PaM"},

@@ -58,9 +58,10 @@ static void proposal_fill(struct peer *peer)
 		{.id = 5, .abstract = PEER_PRIVATE, .ts = ts, .n_ts = 1},
 		{.id = 7, .abstract = PEER_FIND, .ts = ts + 1, .n_ts = 1},
 		{.id = 9, .abstract = PEER_FIND_PATIENT, .ts = ts + 1, .n_ts = 1},
-		{.id = 11, .abstract = PEER_WORKLIST, .ts = ts, .n_ts = 1},
+		{.id = 11, .abstract = PEER_REFUSED, .ts = ts, .n_ts = 1},
 		{.id = 13, .abstract = PEER_GET, .ts = ts + 1, .n_ts = 1},
 		{.id = 15, .abstract = PEER_COMMIT, .ts = ts + 1, .n_ts = 1},
+		{.id = 17, .abstract = PEER_WORKLIST, .ts = ts + 1, .n_ts = 1},
 	};
 
 	peer->rq = (struct nx_pdu_associate){

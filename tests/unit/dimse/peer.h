@@ -22,6 +22,7 @@
 #define PEER_GET          "1.2.840.10008.5.1.4.1.2.2.3"
 #define PEER_COMMIT       "1.2.840.10008.1.20.1"
 #define PEER_WORKLIST     "1.2.840.10008.5.1.4.31"
+#define PEER_REFUSED      "1.2.840.10008.5.1.4.32.1" /* retired: general purpose worklist */
 
 /* How the peer, as an SCP, answers the C-STORE-RQs that it gets. */
 struct peer_scp {
@@ -65,7 +66,7 @@ void peer_done(struct peer *peer);
 
 /* Append to the script.  The request proposes verification (1), CT (3), a private class (5),
  * FIND of study root (7) and of patient root (9), what is refused (11),
- * GET (13) and storage commitment (15). */
+ * GET (13) storage commitment (15) and the worklist (17). */
 void peer_associate(struct peer *peer);
 void peer_command(struct peer *peer, uint8_t context, const struct nx_dimse_cmd *cmd);
 struct nx_dimse_cmd peer_echo_cmd(uint16_t message_id);

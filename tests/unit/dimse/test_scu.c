@@ -17,7 +17,7 @@ static const char *const explicit_le[] = {"1.2.840.10008.1.2.1"};
 static const struct nx_dimse_scu_context contexts[] = {
 	{PEER_VERIFICATION, explicit_le, 1},
 	{PEER_CT, explicit_le, 1},
-	{PEER_WORKLIST, explicit_le, 1},
+	{PEER_REFUSED, explicit_le, 1},
 };
 
 struct fixture {
@@ -144,7 +144,7 @@ static void test_echo_store_release(void **state)
 	assert_ok(nx_dimse_scu_open(&fx->opts, &scu, &fx->err), &fx->err);
 	assert_int_equal(nx_dimse_scu_window(scu), 1);
 	assert_string_equal(nx_dimse_scu_ts(scu, PEER_CT), explicit_le[0]);
-	assert_null(nx_dimse_scu_ts(scu, PEER_WORKLIST));
+	assert_null(nx_dimse_scu_ts(scu, PEER_REFUSED));
 	assert_ok(nx_dimse_scu_echo(scu, &status, &fx->err), &fx->err);
 	assert_int_equal(status, 0);
 	status = 1;
@@ -152,7 +152,7 @@ static void test_echo_store_release(void **state)
 	assert_int_equal(status, 0);
 	inst.dataset.n = 10;
 	assert_ok(nx_dimse_scu_store(scu, &inst, &status, &fx->err), &fx->err);
-	inst.sop_class = PEER_WORKLIST;
+	inst.sop_class = PEER_REFUSED;
 	assert_rc(nx_dimse_scu_store(scu, &inst, &status, &fx->err), NX_E_NOT_ACCEPTABLE);
 	assert_ok(nx_dimse_scu_release(scu, &fx->err), &fx->err);
 	assert_u64(fx->peer.mock.bytes, BIG + 10);

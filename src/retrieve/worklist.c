@@ -1,0 +1,78 @@
+/* The modality worklist (PS3.4 Annex K): what is scheduled. */
+#include "retrieve/retrieve_priv.h"
+
+enum {
+	ARENA_MAX = 64 * 1024 * 1024,
+	PAGE = 500
+};
+
+struct walk {
+	struct nx_retrieve *r;
+	struct nx_arena *arena; /* of one item */
+	nx_rc (*fn)(void *payload, const char *name, struct nx_slice dataset, struct nx_err *err);
+	void *payload;
+	unsigned n;
+	char last[NX_LIMIT_OBJECT_KEY + 1];
+};
+
+static nx_rc item_give(struct walk *w, const struct nx_item *item, struct nx_err *err)
+{
+	NX_AUTO(nx_reader) *reader = NULL;
+	uint8_t *bytes;
+	size_t n = 0, got = 1;
+	nx_rc rc;
+
+	if (item->size > NX_LIMIT_WORKLIST_ITEM)
+		return NX_OK; /* some other object */
+	nx_arena_reset(w->arena);
+	bytes = nx_arena_alloc(w->arena, (size_t)item->size + 1);
+	if (!bytes)
+		return nx_err_set(err, NX_E_NOMEM, "no memory for a worklist");
+	rc = nx_archive_open_item(w->r->archive, item, &reader, err);
+	while (!rc && got && n < (size_t)item->size) {
+		rc = nx_reader_read(reader, n, bytes + n, (size_t)item->size - n, &got, err);
+		n += got;
+	}
+	if (rc == NX_E_ERASED)
+		return NX_OK;
+	return rc ? rc
+		  : w->fn(w->payload, item->name + strlen(NX_WORKLIST_PREFIX), nx_slice(bytes, n),
+			    err);
+}
+
+static nx_rc row_take(void *payload, const void *row, struct nx_err *err)
+{
+	struct walk *w = payload;
+	const struct nx_item *item = row;
+
+	w->n++;
+	(void)snprintf(w->last, sizeof(w->last), "%s", item->name);
+	return item_give(w, item, err);
+}
+
+nx_rc nx_retrieve_worklist(struct nx_retrieve *retrieve, const struct nx_principal *who,
+	const char *collection,
+	nx_rc (*fn)(void *payload, const char *name, struct nx_slice dataset, struct nx_err *err),
+	void *payload, struct nx_err *err)
+{
+	NX_AUTO(nx_arena) *arena = nx_arena_new(ARENA_MAX, NX_ARENA_WIPE);
+	const struct access_note asked = {
+		.action = NX_ACTION_QUERY, .collection = collection, .what = "worklist"};
+	struct walk w = {.r = retrieve, .arena = arena, .fn = fn, .payload = payload};
+	struct nx_collection row;
+	nx_rc rc;
+
+	if (!arena)
+		return nx_err_set(err, NX_E_NOMEM, "no memory for a worklist");
+	rc = guard(retrieve, who, NX_PERM_WORKLIST, collection, &row, arena, err);
+	if (!rc)
+		rc = note(retrieve, who, &asked, true, err);
+	nx_archive_barrier(retrieve->archive);
+	do {
+		w.n = 0;
+		if (!rc)
+			rc = nx_cat_objects(nx_archive_cat(retrieve->archive), row.id,
+				NX_WORKLIST_PREFIX, w.last, PAGE, row_take, &w, err);
+	} while (!rc && w.n == PAGE);
+	return rc;
+}
