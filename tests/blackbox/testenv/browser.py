@@ -17,14 +17,21 @@ class Browser:
         self.driver = subprocess.Popen(["chromedriver", "--port=0"], stdout=subprocess.PIPE, stderr=self.log, text=True)
         self.http = requests.Session()
         self.http.trust_env = False
-        self.root = f"http://127.0.0.1:{self._port()}"
+        try:
+            self.root = f"http://127.0.0.1:{self._port()}"
+            self.session = self._begin(folder, size)
+        except BaseException:
+            self._end_driver()
+            raise
+
+    def _begin(self, folder, size):
         options = {"binary": "/usr/bin/chromium", "args": [
             "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
             "--disable-background-networking", "--disable-component-update", "--disable-sync", "--enable-unsafe-swiftshader",
             "--use-angle=swiftshader", "--ignore-certificate-errors", "--window-size=%d,%d" % size,
             f"--user-data-dir={folder / 'profile'}"]}
         wanted = {"capabilities": {"alwaysMatch": {"browserName": "chrome", "goog:chromeOptions": options}}}
-        self.session = self._call("POST", "/session", wanted)["sessionId"]
+        return self._call("POST", "/session", wanted)["sessionId"]
 
     def _port(self):
         for line in self.driver.stdout:
@@ -69,10 +76,13 @@ class Browser:
         try:
             self._call("DELETE", f"/session/{self.session}")
         finally:
-            self.driver.terminate()
-            self.driver.wait(30)
-            self.driver.stdout.close()
-            self.log.close()
+            self._end_driver()
+
+    def _end_driver(self):
+        self.driver.terminate()
+        self.driver.wait(30)
+        self.driver.stdout.close()
+        self.log.close()
 
     def __enter__(self):
         return self
