@@ -261,7 +261,7 @@ static nx_rc folder_make(const char *site, char ret[NX_SITE_PATH + 32], struct n
 	return mkdtemp(ret + 4) ? NX_OK : nx_err_errno(err, "temporary folder of the pool");
 }
 
-/* Packs through the pool, then the folders that the pool made for them. */
+/* Packs through the pool, then what the pool made for them. */
 static void folder_remove(struct nx_pool *pool, const char *dir)
 {
 	char sub[NX_SITE_PATH + 40];
@@ -274,6 +274,8 @@ static void folder_remove(struct nx_pool *pool, const char *dir)
 	}
 	(void)snprintf(sub, sizeof(sub), "%s/00", dir);
 	(void)rmdir(sub);
+	(void)snprintf(sub, sizeof(sub), "%s/lock", dir);
+	(void)unlink(sub);
 	(void)rmdir(dir);
 }
 

@@ -5,6 +5,8 @@
 #include <sys/mman.h>
 #include <ucontext.h>
 
+#include "base/thread.h"
+
 #if NX_WITH_ASAN
 #include <sanitizer/common_interface_defs.h>
 #endif
@@ -93,14 +95,14 @@ struct nx_fiber *nx_fiber_new(void)
 
 	if (!fiber)
 		return NULL;
-	map = mmap(NULL, GUARD_LEN + NX_HTTP_STACK_LEN, PROT_NONE,
+	map = mmap(NULL, GUARD_LEN + NX_THREAD_STACK_LEN, PROT_NONE,
 		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
 	if (map == MAP_FAILED) {
 		free(fiber);
 		return NULL;
 	}
 	fiber->map = map;
-	if (mprotect(fiber->map + GUARD_LEN, NX_HTTP_STACK_LEN, PROT_READ | PROT_WRITE) < 0)
+	if (mprotect(fiber->map + GUARD_LEN, NX_THREAD_STACK_LEN, PROT_READ | PROT_WRITE) < 0)
 		return nx_fiber_free(fiber);
 	return fiber;
 }
@@ -111,7 +113,7 @@ struct nx_fiber *nx_fiber_free(struct nx_fiber *fiber)
 		return NULL;
 	assert(!fiber->alive);
 	tsan_forget(fiber);
-	(void)munmap(fiber->map, GUARD_LEN + NX_HTTP_STACK_LEN);
+	(void)munmap(fiber->map, GUARD_LEN + NX_THREAD_STACK_LEN);
 	free(fiber);
 	return NULL;
 }
@@ -134,7 +136,7 @@ static void enter(struct nx_fiber *fiber)
 	void *fake = NULL;
 
 	tsan_prepare(fiber);
-	leave_for(&fake, fiber->map + GUARD_LEN, NX_HTTP_STACK_LEN);
+	leave_for(&fake, fiber->map + GUARD_LEN, NX_THREAD_STACK_LEN);
 	tsan_switch(fiber->tsan_inside);
 	(void)swapcontext(&fiber->outside, &fiber->inside);
 	arrive(fake, NULL, NULL);
@@ -150,7 +152,7 @@ void nx_fiber_start(struct nx_fiber *fiber, void (*fn)(void *), void *arg)
 	fiber->alive = true;
 	(void)getcontext(&fiber->inside);
 	fiber->inside.uc_stack.ss_sp = fiber->map + GUARD_LEN;
-	fiber->inside.uc_stack.ss_size = NX_HTTP_STACK_LEN;
+	fiber->inside.uc_stack.ss_size = NX_THREAD_STACK_LEN;
 	fiber->inside.uc_link = NULL;
 	makecontext(
 		&fiber->inside, (void (*)(void))entry, 2, (unsigned)(self >> 32), (unsigned)self);

@@ -14,15 +14,6 @@
 #include <stdbool.h>
 
 #include "base/auto.h"
-#include "base/sanitize.h"
-
-enum {
-#if NX_WITH_ASAN || NX_WITH_TSAN
-	NX_HTTP_STACK_LEN = 2 * 1024 * 1024 /* instrumented frames are several times larger */
-#else
-	NX_HTTP_STACK_LEN = 512 * 1024 /* address space; only touched pages count */
-#endif
-};
 
 struct nx_fiber;
 

@@ -418,7 +418,7 @@ static nx_rc daemon_start(struct nx_http_server *server, struct nx_err *err)
 		MHD_OPTION_LISTEN_SOCKET, server->fd, MHD_OPTION_CONNECTION_LIMIT,
 		2 * server->max_conns, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL_LEN,
 		MHD_OPTION_CONNECTION_TIMEOUT, idle_s, MHD_OPTION_STRICT_FOR_CLIENT, 1,
-		MHD_OPTION_THREAD_STACK_SIZE, (size_t)NX_HTTP_STACK_LEN,
+		MHD_OPTION_THREAD_STACK_SIZE, (size_t)NX_THREAD_STACK_LEN,
 		MHD_OPTION_URI_LOG_CALLBACK, on_uri, server, MHD_OPTION_UNESCAPE_CALLBACK,
 		keep_escapes, NULL, MHD_OPTION_NOTIFY_CONNECTION, on_connection, server,
 		MHD_OPTION_NOTIFY_COMPLETED, on_completed, server, MHD_OPTION_ARRAY,

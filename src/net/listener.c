@@ -9,7 +9,6 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
-#include "base/sanitize.h"
 #include "base/thread.h"
 #include "net/net_priv.h"
 
@@ -18,11 +17,6 @@ enum {
 	NO_FD_PAUSE_MS = 100,
 	LEAVING_PART = 4, /* of max_conns may be on their way out */
 	LEAVING_US = 1000 * 1000,
-#if NX_WITH_ASAN || NX_WITH_TSAN
-	STACK_LEN = 2 * 1024 * 1024 /* instrumented frames are several times larger */
-#else
-	STACK_LEN = 512 * 1024 /* address space; only touched pages count */
-#endif
 };
 
 /* One accepted connection and its thread; on exactly one of the listener's two lists. */
@@ -290,7 +284,7 @@ static nx_rc listener_open(struct nx_listener *listener, struct nx_err *err)
 	(void)pthread_cond_init(&listener->idle, &attr);
 	(void)pthread_condattr_destroy(&attr);
 	(void)pthread_attr_init(&listener->attr);
-	(void)pthread_attr_setstacksize(&listener->attr, STACK_LEN);
+	(void)pthread_attr_setstacksize(&listener->attr, NX_THREAD_STACK_LEN);
 	listener->drain.fd = eventfd(0, EFD_CLOEXEC);
 	listener->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (listener->drain.fd < 0 || listener->wake_fd < 0)

@@ -287,6 +287,7 @@ nx_rc nx_serve(const char *dir, const struct nx_secret *passphrase, const char *
 	sigset_t signals;
 	nx_rc rc;
 
+	nx_thread_stacks();
 	signals_block(&signals);
 	nx_notify("STATUS=opening the site");
 	rc = nx_site_open(dir, passphrase, false, &site, err);

@@ -245,5 +245,6 @@ def test_long_headers_that_wait_for_their_answers_take_no_memory(shared):
     kind = 'multipart/related; type="application/dicom"; boundary=b'
     done = site.session().post(site.url("/dicom-web/studies"), data=headers(16, 24 * MIB), timeout=300,
                                headers={"Content-Type": kind})
-    assert done.status_code == 200 and len(done.json()["00081199"]["Value"]) == 16
+    assert done.status_code == 200, done.text
+    assert len(done.json()["00081199"]["Value"]) == 16
     shared["release"].check()
