@@ -11,6 +11,7 @@ from checks.core import CRASH_SUITE, LIMIT_LONG, ROOT, build, meson_tests, part,
 from checks.evidence import Series, write
 
 SLOW = ("--timeout-multiplier", "10")
+INTERRUPTED = 72  # the status of a fuzzer that a signal ended
 HANG_S = 120  # of wall time: fuzzers may run at idle priority beside a build
 SLICE_S = 60  # of fuzzing at a time, so that what `--under` waits for gets its turn
 FUZZ_WANT_S = 3600
@@ -242,6 +243,8 @@ def fuzz_run(tally, target, folder, seconds):
     while total < seconds and not tally.failed:
         rc, output, runs, ran, last = fuzz_slice(folder, target, min(SLICE_S, max(1, int(seconds - total))))
         total, executions = total + ran, executions + runs
+        if rc == INTERRUPTED:
+            raise KeyboardInterrupt  # by whoever ended it, and no finding
         if rc:
             tally.fail(f"fuzz {target} (status {rc}); build/fuzz-found/{target} has the input", output[-8000:])
         elif not runs:
