@@ -60,10 +60,11 @@ struct nx_keys *nx_archive_keys(struct nx_archive *archive);
 struct nx_ledger *nx_archive_ledger(struct nx_archive *archive);
 struct nx_pool *nx_archive_pool(struct nx_archive *archive);
 
-/* Everything answered before this call is visible to catalog queries after it. */
+/* Everything answered before this call is visible to catalog queries after it.  NX_E_BUSY: it is
+ * not, for the catalog takes nothing at present, and what is not found may be there. */
+NX_NODISCARD nx_rc nx_archive_current(struct nx_archive *archive, struct nx_err *err);
+/* The same for those who would go on all the same. */
 void nx_archive_barrier(struct nx_archive *archive);
-/* But for this: the catalog takes nothing at present, and what is not found may be there. */
-bool nx_archive_is_behind(struct nx_archive *archive);
 /* Have `fn` told of every study that gets or changes an instance, from the committer's thread and
  * before the change is durable: note it, and look later.  Called before anything is committed. */
 void nx_archive_on_study(

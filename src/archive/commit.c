@@ -671,9 +671,10 @@ nx_rc nx_archive_record(
 	return rc ? rc : nx_archive_commit(archive, change, err);
 }
 
-void nx_archive_barrier(struct nx_archive *archive)
+nx_rc nx_archive_current(struct nx_archive *archive, struct nx_err *err)
 {
 	uint64_t want;
+	bool behind;
 
 	(void)pthread_mutex_lock(&archive->lock);
 	want = archive->rows_seq;
@@ -684,15 +685,13 @@ void nx_archive_barrier(struct nx_archive *archive)
 	}
 	while (archive->applied_seq < want && !archive->stuck)
 		(void)pthread_cond_wait(&archive->applied_cond, &archive->lock);
+	behind = archive->applied_seq < want;
 	(void)pthread_mutex_unlock(&archive->lock);
+	return behind ? nx_err_set(err, NX_E_BUSY, "the catalog takes no changes at present")
+		      : NX_OK;
 }
 
-bool nx_archive_is_behind(struct nx_archive *archive)
+void nx_archive_barrier(struct nx_archive *archive)
 {
-	bool behind;
-
-	(void)pthread_mutex_lock(&archive->lock);
-	behind = archive->stuck;
-	(void)pthread_mutex_unlock(&archive->lock);
-	return behind;
+	(void)!nx_archive_current(archive, NULL);
 }

@@ -132,11 +132,11 @@ static nx_rc lease_find(struct nx_releases *r, const char *id, struct nx_arena *
 	struct nx_val where = nx_val_text(id);
 	struct nx_op *rows;
 	size_t n = 0;
-	nx_rc rc;
+	nx_rc rc = nx_archive_current(r->archive, err);
 
-	nx_archive_barrier(r->archive);
-	rc = nx_cat_rows(nx_archive_cat(r->archive), NX_T_LEASE, 0, &where, 1, false, 1, arena,
-		&rows, &n, err);
+	if (!rc)
+		rc = nx_cat_rows(nx_archive_cat(r->archive), NX_T_LEASE, 0, &where, 1, false, 1,
+			arena, &rows, &n, err);
 	if (!rc && !n)
 		rc = nx_err_set(err, NX_E_NOENT, "no such lease");
 	if (!rc)

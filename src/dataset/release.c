@@ -93,7 +93,10 @@ static nx_rc releases_of(struct nx_releases *r, const char *name, struct nx_aren
 {
 	struct nx_val where = nx_val_text(name);
 
-	nx_archive_barrier(r->archive);
+	nx_rc rc = nx_archive_current(r->archive, err);
+
+	if (rc)
+		return rc;
 	return nx_cat_rows(nx_archive_cat(r->archive), NX_T_RELEASE, 1, &where, name ? 1 : 0, true,
 		0, arena, ret, ret_n, err);
 }

@@ -163,7 +163,9 @@ nx_rc selection_fill(struct selection *s, const struct nx_collection *collection
 
 	if (!scratch)
 		return nx_err_set(err, NX_E_NOMEM, "no memory for a selection");
-	nx_archive_barrier(s->archive);
+	rc = nx_archive_current(s->archive, err);
+	if (rc)
+		return rc;
 	if (studies)
 		rc = named_studies(&w, collection, studies, n_studies, err);
 	else

@@ -608,10 +608,10 @@ static nx_rc study_run(struct study_copy *c, struct nx_err *err)
 static nx_rc study_find(struct study_copy *c, struct nx_err *err)
 {
 	struct nx_cat *cat = nx_archive_cat(c->archive);
-	nx_rc rc;
+	nx_rc rc = nx_archive_current(c->archive, err);
 
-	nx_archive_barrier(c->archive);
-	rc = nx_cat_study(cat, c->from.id, c->opts->study, c->arena, &c->source, err);
+	if (!rc)
+		rc = nx_cat_study(cat, c->from.id, c->opts->study, c->arena, &c->source, err);
 	if (rc)
 		return rc;
 	c->list.arena = c->arena;

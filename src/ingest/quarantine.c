@@ -96,10 +96,11 @@ static nx_rc rows_load(struct nx_kept *k, int64_t number, struct nx_err *err)
 	struct nx_val where = nx_val_int(number);
 	struct nx_op *rows;
 	size_t n = 0;
-	nx_rc rc;
+	nx_rc rc = nx_archive_current(k->ingest->archive, err);
 
-	nx_archive_barrier(k->ingest->archive);
-	rc = nx_cat_rows(cat, NX_T_QUARANTINE, 0, &where, 1, false, 1, k->arena, &rows, &n, err);
+	if (!rc)
+		rc = nx_cat_rows(
+			cat, NX_T_QUARANTINE, 0, &where, 1, false, 1, k->arena, &rows, &n, err);
 	if (!rc && !n)
 		rc = nx_err_set(err, NX_E_NOENT, "nothing in quarantine under this number");
 	if (!rc)
@@ -203,10 +204,11 @@ nx_rc nx_quarantine_list(struct nx_ingest *ingest, const struct nx_principal *wh
 		rc = nx_cat_collection(l.cat, find->collection, arena, &only, err);
 	if (!rc)
 		rc = note(ingest, who, NULL, NX_ACTION_QUARANTINE_QUERY, err);
+	if (!rc)
+		rc = nx_archive_current(ingest->archive, err);
 	if (rc)
 		return rc;
 	l.limit = find->limit && find->limit < LIST_MAX ? find->limit : LIST_MAX;
-	nx_archive_barrier(ingest->archive);
 	nx_json_init(&l.json, out);
 	nx_json_object_begin(&l.json);
 	nx_json_key(&l.json, "quarantine");

@@ -42,13 +42,11 @@ static nx_rc subject_find(struct erasure *e, struct nx_err *err)
 	if (!spec->collection || !spec->patient_id || !spec->patient_id[0])
 		return nx_err_set(err, NX_E_INVAL, "a subject, or collection and patient id");
 	rc = nx_cat_collection(cat, spec->collection, e->arena, &collection, err);
-	nx_archive_barrier(e->archive);
+	if (!rc)
+		rc = nx_archive_current(e->archive, err);
 	if (!rc)
 		rc = nx_cat_subject_find(cat, collection.domain, spec->issuer ? spec->issuer : "",
 			spec->patient_id, &e->result.subject, err);
-	if (rc == NX_E_NOENT && nx_archive_is_behind(e->archive))
-		rc = nx_err_set(err, NX_E_BUSY,
-			"the catalog takes no changes at present, and may not know the patient yet");
 	return rc;
 }
 

@@ -45,7 +45,8 @@ static nx_rc patient_find(struct answer *a, struct nx_err *err)
 	struct nx_collection collection;
 	nx_rc rc = nx_cat_collection(cat, q->collection, a->arena, &collection, err);
 
-	nx_archive_barrier(a->archive);
+	if (!rc)
+		rc = nx_archive_current(a->archive, err);
 	if (!rc)
 		rc = nx_cat_subject_find(cat, collection.domain, q->issuer ? q->issuer : "",
 			q->patient_id, &a->subject, err);

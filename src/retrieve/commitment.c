@@ -26,11 +26,11 @@ static nx_rc row_find(struct nx_retrieve *r, int64_t collection, const char *tra
 	struct nx_val where[] = {nx_val_int(collection), nx_val_text(transaction)};
 	struct nx_op *rows;
 	size_t n = 0;
-	nx_rc rc;
+	nx_rc rc = nx_archive_current(r->archive, err);
 
-	nx_archive_barrier(r->archive);
-	rc = nx_cat_rows(nx_archive_cat(r->archive), NX_T_COMMITMENT, 0, where, 2, false, 1, arena,
-		&rows, &n, err);
+	if (!rc)
+		rc = nx_cat_rows(nx_archive_cat(r->archive), NX_T_COMMITMENT, 0, where, 2, false, 1,
+			arena, &rows, &n, err);
 	if (!rc && !n)
 		return nx_err_set(err, NX_E_NOENT, "no commitment request of this UID");
 	return rc ? rc : nx_op_row(rows, arena, ret, err);

@@ -115,10 +115,11 @@ nx_rc nx_retrieve_conflicts(struct nx_retrieve *retrieve, const struct nx_princi
 	if (!arena)
 		return nx_err_set(err, NX_E_NOMEM, "no memory for a list");
 	rc = list_guard(retrieve, who, collection, arena, &id, err);
+	if (!rc)
+		rc = nx_archive_current(retrieve->archive, err);
 	if (rc)
 		return rc;
 	l.limit = limit && limit < LIST_MAX ? limit : LIST_MAX;
-	nx_archive_barrier(retrieve->archive);
 	nx_json_init(&l.json, out);
 	nx_json_object_begin(&l.json);
 	nx_json_key(&l.json, "conflicts");
@@ -173,10 +174,11 @@ static nx_rc rows_load(struct conflict *c, int64_t number, struct nx_err *err)
 	struct nx_val where = nx_val_int(number);
 	struct nx_op *rows;
 	size_t n = 0;
-	nx_rc rc;
+	nx_rc rc = nx_archive_current(c->r->archive, err);
 
-	nx_archive_barrier(c->r->archive);
-	rc = nx_cat_rows(cat, NX_T_CONFLICT, 0, &where, 1, false, 1, c->arena, &rows, &n, err);
+	if (!rc)
+		rc = nx_cat_rows(
+			cat, NX_T_CONFLICT, 0, &where, 1, false, 1, c->arena, &rows, &n, err);
 	if (!rc && !n)
 		rc = nx_err_set(err, NX_E_NOENT, "no conflict under this number");
 	if (!rc)

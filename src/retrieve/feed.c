@@ -97,7 +97,10 @@ static nx_rc page_read(struct nx_retrieve *r, struct page *p, int64_t collection
 {
 	unsigned limit = ask->limit ? ask->limit : FEED_LIMIT;
 
-	nx_archive_barrier(r->archive);
+	nx_rc rc = nx_archive_current(r->archive, err);
+
+	if (rc)
+		return rc;
 	return nx_cat_feed(p->cat, collection, ask->after,
 		limit < FEED_LIMIT_MAX ? limit : FEED_LIMIT_MAX, page_row, p, err);
 }
@@ -128,8 +131,9 @@ static nx_rc latest(struct nx_retrieve *r, struct page *p, int64_t collection, s
 
 	if (!arena)
 		return nx_err_set(err, NX_E_NOMEM, "no memory for the change feed");
-	nx_archive_barrier(r->archive);
-	rc = nx_cat_rows(p->cat, NX_T_FEED, 0, &where, 1, true, 1, arena, &rows, &n, err);
+	rc = nx_archive_current(r->archive, err);
+	if (!rc)
+		rc = nx_cat_rows(p->cat, NX_T_FEED, 0, &where, 1, true, 1, arena, &rows, &n, err);
 	if (!rc && n)
 		rc = nx_op_row(rows, arena, &row, err);
 	return rc || !n ? rc : page_row(p, &row, err);

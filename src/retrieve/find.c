@@ -40,9 +40,10 @@ nx_rc nx_retrieve_find(struct nx_retrieve *retrieve, const struct nx_principal *
 	rc = guard(retrieve, who, NX_PERM_QUERY, find->collection, &collection, arena, err);
 	if (!rc)
 		rc = note(retrieve, who, &n, true, err);
+	if (!rc)
+		rc = nx_archive_current(retrieve->archive, err);
 	if (rc)
 		return rc;
 	query.collections = &collection.id;
-	nx_archive_barrier(retrieve->archive);
 	return nx_cat_query(nx_archive_cat(retrieve->archive), &query, fn, payload, ret_more, err);
 }

@@ -135,6 +135,6 @@ nx_rc nx_retrieve_held(struct nx_retrieve *retrieve, const struct nx_principal *
 	if (rc)
 		return rc;
 	s.collection = row.id;
-	nx_archive_barrier(retrieve->archive);
-	return search_all(&s, refs, n, err);
+	rc = nx_archive_current(retrieve->archive, err);
+	return rc ? rc : search_all(&s, refs, n, err);
 }

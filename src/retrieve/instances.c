@@ -184,10 +184,10 @@ static nx_rc select_in(struct nx_retrieve *r, const struct nx_principal *who, en
 	struct nx_study study;
 	nx_rc rc = guard(r, who, perm, sel->collection, ret_in, x->arena, err);
 
-	if (rc)
-		return rc;
-	nx_archive_barrier(r->archive);
-	rc = nx_cat_study(x->cat, ret_in->id, sel->study, x->arena, &study, err);
+	if (!rc)
+		rc = nx_archive_current(r->archive, err);
+	if (!rc)
+		rc = nx_cat_study(x->cat, ret_in->id, sel->study, x->arena, &study, err);
 	if (!rc)
 		rc = rows_find(x, sel, &study, err);
 	return rc || x->n ? rc : nx_err_set(err, NX_E_NOENT, "no such instances");

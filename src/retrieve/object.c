@@ -22,11 +22,11 @@ struct nx_object {
 static nx_rc object_find(
 	struct nx_retrieve *r, struct nx_object *o, const char *key, struct nx_err *err)
 {
-	nx_rc rc;
+	nx_rc rc = nx_archive_current(r->archive, err);
 
-	nx_archive_barrier(r->archive);
-	rc = nx_cat_object(
-		nx_archive_cat(r->archive), o->collection.id, key, o->arena, &o->item, err);
+	if (!rc)
+		rc = nx_cat_object(
+			nx_archive_cat(r->archive), o->collection.id, key, o->arena, &o->item, err);
 	return rc == NX_E_NOENT ? nx_err_set(err, rc, "no such object") : rc;
 }
 
@@ -245,10 +245,11 @@ nx_rc nx_retrieve_object_list(struct nx_retrieve *retrieve, const struct nx_prin
 	rc = guard(retrieve, who, NX_PERM_QUERY, collection, &c, arena, err);
 	if (!rc)
 		rc = note(retrieve, who, &n, true, err);
+	if (!rc)
+		rc = nx_archive_current(retrieve->archive, err);
 	if (rc)
 		return rc;
 	l.limit = limit && limit < LIST_MAX ? limit : LIST_MAX;
-	nx_archive_barrier(retrieve->archive);
 	nx_json_init(&l.json, out);
 	nx_json_object_begin(&l.json);
 	nx_json_key(&l.json, "objects");

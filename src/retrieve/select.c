@@ -65,10 +65,10 @@ nx_rc nx_retrieve_open_keys(struct nx_retrieve *retrieve, const struct nx_princi
 	if (!rc)
 		rc = guard(
 			retrieve, who, NX_PERM_READ, sel->collection, &collection, x->arena, err);
-	if (rc)
-		return rc;
-	nx_archive_barrier(retrieve->archive);
-	rc = matches_find(x, sel, &collection, err);
+	if (!rc)
+		rc = nx_archive_current(retrieve->archive, err);
+	if (!rc)
+		rc = matches_find(x, sel, &collection, err);
 	if (!rc)
 		rc = instances_note(retrieve, who, x, n, err);
 	if (rc)
@@ -133,10 +133,10 @@ nx_rc nx_retrieve_open_items(struct nx_retrieve *retrieve, const struct nx_princ
 	if (!rc)
 		rc = guard(
 			retrieve, who, NX_PERM_READ, sel->collection, &collection, x->arena, err);
-	if (rc)
-		return rc;
-	nx_archive_barrier(retrieve->archive);
-	rc = items_find(x, sel, &collection, err);
+	if (!rc)
+		rc = nx_archive_current(retrieve->archive, err);
+	if (!rc)
+		rc = items_find(x, sel, &collection, err);
 	if (!rc)
 		rc = instances_note(retrieve, who, x, n, err);
 	if (!rc)

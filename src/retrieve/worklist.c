@@ -67,7 +67,8 @@ nx_rc nx_retrieve_worklist(struct nx_retrieve *retrieve, const struct nx_princip
 	rc = guard(retrieve, who, NX_PERM_WORKLIST, collection, &row, arena, err);
 	if (!rc)
 		rc = note(retrieve, who, &asked, true, err);
-	nx_archive_barrier(retrieve->archive);
+	if (!rc)
+		rc = nx_archive_current(retrieve->archive, err);
 	do {
 		w.n = 0;
 		if (!rc)

@@ -158,6 +158,31 @@ def test_another_part_of_the_site_fails_and_comes_back(tmp_path, where, heals):
         log_is_clean(site)
 
 
+def test_what_the_catalog_has_not_got_yet_is_not_said_to_be_missing(tmp_path):
+    """A pack has what was acknowledged; an answer out of the catalog alone would be that there is no such thing."""
+    def status(place):
+        with site.session() as session:
+            return session.get(site.url(place[1], place[0]), timeout=60).status_code
+
+    faults = Faults(tmp_path)
+    with site_with(tmp_path / "nx", faults) as (site, sender):
+        sender.all_good()
+        faults.fail(errno.ENOSPC, "/catalog.db")
+        seen = 200
+        while seen == 200:  # until its log would have to grow
+            sender.c_store()
+            seen = status(list(sender.kept)[-1])
+        assert seen == 503
+        nothing = Sender.place(next(sender.instances))
+        for place in (nothing, ("data", "/dicom-web/studies"), ("management", OBJECTS[:-1])):
+            assert status(place) == 503, place
+        faults.heal()
+        sender.works_again()
+        assert status(nothing) == 404
+        sender.check()
+        log_is_clean(site)
+
+
 def test_an_erasure_that_a_disk_cuts_short_is_finished_by_its_subject(tmp_path):
     """The patient id leads nowhere any more; what was said has the number that the certificate is asked for with."""
     def erase(**who):
