@@ -544,8 +544,8 @@ static bool group_run(struct nx_archive *a, struct nx_change **list)
 	}
 	if (!rc)
 		rc = group_write(a, g, &err);
-	feed_settle(a, g, !rc);
 	if (rc) {
+		feed_settle(a, g, false);
 		group_undo(a, g);
 		group_fail(a, good, rc, &err);
 		(void)group_free(g);
@@ -554,6 +554,7 @@ static bool group_run(struct nx_archive *a, struct nx_change **list)
 	erase = good->erase;
 	nx_ledger_commit(a->ledger, g->seq);
 	group_count(a, g, good, began_us);
+	feed_settle(a, g, true); /* whoever wakes must see the rows as missing, so after the count */
 	answer_list(good, NX_OK, NULL);
 	if (g->watched && a->on_stored.durable)
 		a->on_stored.durable(a->on_stored.payload);

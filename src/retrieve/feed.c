@@ -96,7 +96,6 @@ static nx_rc page_read(struct nx_retrieve *r, struct page *p, int64_t collection
 	const struct nx_feed_ask *ask, struct nx_err *err)
 {
 	unsigned limit = ask->limit ? ask->limit : FEED_LIMIT;
-
 	nx_rc rc = nx_archive_current(r->archive, err);
 
 	if (rc)
