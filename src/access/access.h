@@ -36,6 +36,7 @@ enum nx_perm {
 	NX_PERM_MONITOR,    /* metrics, status */
 	NX_PERM_QUARANTINE, /* look into quarantine, take in again, discard; settle conflicts */
 	NX_PERM_WORKLIST,   /* what is scheduled, and reports of what is performed */
+	NX_PERM_EDIT,       /* correct what instances say, and whose they are */
 	NX_PERM_COUNT_
 };
 

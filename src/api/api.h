@@ -1,7 +1,7 @@
 /*
  * api.h - the REST interface /api/v1: JSON over the services.
  *
- * Layer:   4 (api).  Uses ingest, retrieve, deid, dataset, lifecycle, report, http, base.
+ * Layer:   4 (api).  Uses ingest, retrieve, deid, edit, dataset, lifecycle, report, http, base.
  * Threads: handlers run in their connection's thread.
  * PHI:     bodies and paths pass through.
  */
@@ -13,6 +13,7 @@
 struct nx_admin;
 struct nx_archive;
 struct nx_deid;
+struct nx_edits;
 struct nx_forward;
 struct nx_ingest;
 struct nx_releases;
@@ -29,6 +30,7 @@ struct nx_api {
 	struct nx_admin *admin;
 	struct nx_report *report;
 	struct nx_deid *deid;
+	struct nx_edits *edits;
 	struct nx_releases *releases;
 	struct nx_forward *forward;
 	struct nx_archive *archive; /* only passed on to services that have no object */

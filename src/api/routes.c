@@ -65,6 +65,9 @@ const struct nx_route nx_api_routes[] = {
 	{"GET", "/conflicts/{number}/versions/{version}", NX_PERM_READ, NX_ACTION_READ,
 		api_conflict_get, "The bytes of a version"},
 
+	{"POST", "/edits", NX_PERM_EDIT, NX_ACTION_INSTANCE_EDIT, api_edits_run,
+		"Correct what instances say, or whose they are"},
+
 	{"POST", "/deid", NX_PERM_DEIDENTIFY, NX_ACTION_DEIDENTIFY, api_deid_run,
 		"Make the de-identified copy of a study"},
 	{"GET", "/releases", NX_PERM_LEASE, NX_ACTION_QUERY, api_releases_list,

@@ -231,6 +231,9 @@ struct nx_put {
 	/* A person said that this is the version that counts: it is no conflict with the one that
 	 * is there, and no collection rejects it. */
 	bool settles;
+	/* Not 0: what this item says was wrong, whoever's it is, and the put is what it says from
+	 * now on.  NX_E_PRECONDITION: it is not the newest of its name any more. */
+	int64_t replaces;
 	const char *source;     /* AE title that it came from; NULL: from elsewhere */
 	struct nx_blob **blobs; /* new ones first ... */
 	size_t n_blobs;
@@ -265,6 +268,18 @@ NX_NODISCARD nx_rc nx_change_put(struct nx_change *change, struct nx_put *put, s
 /* A row operation; values are copied.  PHI rows name their subject and domain. */
 NX_NODISCARD nx_rc nx_change_op(
 	struct nx_change *change, const struct nx_op *op, struct nx_err *err);
+/*
+ * What the rows of a study and of some of its series say: texts that are not NULL go over what is
+ * there.  With another patient id or issuer the study becomes that patient's, found or made; its
+ * instances are moved by puts.  Borrowed until nx_change_wait(); once for a change.
+ */
+struct nx_restudy {
+	uint32_t domain;
+	const struct nx_study *study;   /* id, and texts */
+	const struct nx_series *series; /* likewise; modality stays */
+	size_t n_series;
+};
+void nx_change_restudy(struct nx_change *change, const struct nx_restudy *restudy);
 /* An instance is deleted: hidden from all answers, with its older versions; nothing of it is lost.
  * Those of one series one after another.  One that is not live any more by then stays as it is. */
 NX_NODISCARD nx_rc nx_change_remove(

@@ -199,6 +199,7 @@ struct nx_change {
 	struct change_entry *entries, **entries_tail;
 	struct change_remove *removes, **removes_tail; /* by series; a group of its own */
 	struct change_feed *feeds;                     /* beside `erase` */
+	const struct nx_restudy *restudy;              /* a group of its own */
 	uint64_t erase; /* a subject: a group of its own, after which no cached row is trusted */
 	bool defer;     /* its rows may reach the catalog together with those of later groups */
 	size_t small_bytes;
@@ -397,6 +398,9 @@ NX_NODISCARD nx_rc prepare_put(
 	struct nx_archive *a, struct group *g, struct nx_put *put, struct nx_err *err);
 /* remove.c */
 NX_NODISCARD nx_rc prepare_removes(
+	struct nx_archive *a, struct group *g, const struct nx_change *change, struct nx_err *err);
+/* restudy.c: before the puts, which find it as it is from then on. */
+NX_NODISCARD nx_rc prepare_restudy(
 	struct nx_archive *a, struct group *g, const struct nx_change *change, struct nx_err *err);
 NX_NODISCARD nx_rc prepare_counters(struct nx_archive *a, struct group *g, struct nx_err *err);
 /* conflict.c */

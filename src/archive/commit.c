@@ -36,7 +36,7 @@ static nx_rc entry_stage(
 
 	if (e->put) {
 		draft.subject = e->put->ret_subject;
-		if (actions[e->put->outcome] && e->put->study)
+		if (actions[e->put->outcome] && e->put->study && !e->put->replaces)
 			draft.action = actions[e->put->outcome];
 		if (e->put->outcome == NX_PUT_REJECTED)
 			draft.outcome = NX_OUTCOME_MINOR;
@@ -61,6 +61,8 @@ static nx_rc prepare_change(
 	nx_rc rc = change->erase ? shared_settle(a, change, err) : NX_OK;
 
 	group_mark(a, g);
+	if (!rc)
+		rc = prepare_restudy(a, g, change, err);
 	for (struct change_put *p = change->puts; p && !rc; p = p->next)
 		rc = prepare_put(a, g, p->put, err);
 	if (!rc)
@@ -444,13 +446,14 @@ static void group_fail(
  */
 static bool may_wait(const struct nx_change *change)
 {
-	return change->defer || (!change->puts && !change->ops && !change->removes);
+	return change->defer ||
+		(!change->puts && !change->ops && !change->removes && !change->restudy);
 }
 
 /* What it looks up must not change beside it. */
 static bool is_alone(const struct nx_change *change)
 {
-	return change->erase || change->removes;
+	return change->erase || change->removes || change->restudy;
 }
 
 /* Prepare as much of *list as belongs into one group; what does not is left in it.  The good ones
@@ -527,7 +530,7 @@ static bool group_run(struct nx_archive *a, struct nx_change **list)
 	struct nx_change *good = NULL;
 	struct nx_err err = {.rc = NX_OK};
 	int64_t began_us = nx_mono_us();
-	bool erase, good_end;
+	bool stale, good_end;
 	nx_rc rc;
 
 	if (!g) {
@@ -551,16 +554,17 @@ static bool group_run(struct nx_archive *a, struct nx_change **list)
 		(void)group_free(g);
 		return true;
 	}
-	erase = good->erase;
+	stale = good->erase || good->restudy;
 	nx_ledger_commit(a->ledger, g->seq);
 	group_count(a, g, good, began_us);
-	feed_settle(a, g, true); /* whoever wakes must see the rows as missing, so after the count */
+	feed_settle(
+		a, g, true); /* whoever wakes must see the rows as missing, so after the count */
 	answer_list(good, NX_OK, NULL);
 	if (g->watched && a->on_stored.durable)
 		a->on_stored.durable(a->on_stored.payload);
 	backlog_add(a, g);
 	good_end = backlog_apply(a, false, list);
-	cache_trim(&a->cache, erase);
+	cache_trim(&a->cache, stale);
 	return good_end;
 }
 

@@ -32,6 +32,29 @@ static nx_rc old_find(struct nx_archive *a, struct group *g, struct target *t, s
 	return rc;
 }
 
+/* The name may have a history under the subject as well: numbers of versions are given once. */
+static nx_rc replaced_find(
+	struct nx_archive *a, struct group *g, struct target *t, struct nx_err *err)
+{
+	struct nx_item under = {.version = 0};
+	nx_rc rc = nx_cat_item_by_id(a->cat, t->put->replaces, g->arena, &t->old, err);
+
+	if (rc == NX_E_NOENT || (!rc && t->old.state != NX_ITEM_LIVE))
+		return nx_err_set(err, NX_E_PRECONDITION, "the instance changed meanwhile");
+	if (rc || (uint64_t)t->old.subject == t->subject)
+		return rc;
+	rc = nx_cat_item_latest(a->cat, t->put->collection->id, t->subject, t->put->item->name,
+		g->arena, &under, err);
+	if (rc && rc != NX_E_NOENT)
+		return rc;
+	if (!rc && under.state == NX_ITEM_LIVE)
+		return nx_err_set(
+			err, NX_E_CONFLICT, "the other patient has an instance of this UID");
+	if (!rc && under.version > t->old.version)
+		t->old.version = under.version;
+	return NX_OK;
+}
+
 static nx_rc precondition(
 	const struct nx_put *put, const struct nx_recipe *there, struct nx_err *err)
 {
@@ -53,10 +76,12 @@ nx_rc item_outcome(struct nx_archive *a, struct group *g, struct target *t,
 {
 	struct nx_put *put = t->put;
 	struct nx_recipe *there = NULL;
-	nx_rc rc = old_find(a, g, t, err);
+	nx_rc rc = put->replaces ? replaced_find(a, g, t, err) : old_find(a, g, t, err);
 
-	put->outcome = NX_PUT_STORED;
+	put->outcome = put->replaces ? NX_PUT_VERSION : NX_PUT_STORED;
 	memcpy(put->ret_digest, r->digest, 32);
+	if (put->replaces)
+		return rc;
 	if (!rc && t->old.id && t->old.state == NX_ITEM_LIVE)
 		rc = nx_archive_recipe(a, &t->old, g->arena, &there, err);
 	if (!rc)
@@ -206,10 +231,13 @@ static nx_rc old_retire(struct group *g, const struct target *t, struct nx_err *
 {
 	struct nx_val vals[] = {
 		nx_val_int(t->old.id), nx_val_int(NX_C_ITEM_STATE), nx_val_int(NX_ITEM_OLD)};
-	struct nx_op op = {
-		.verb = NX_OP_SET, .table = NX_T_ITEM, .n = 3, .domain = t->domain, .vals = vals};
+	struct nx_op op = {.verb = NX_OP_SET,
+		.table = NX_T_ITEM,
+		.n = 3,
+		.domain = (uint32_t)t->old.domain,
+		.vals = vals};
 
-	op.subject = t->subject;
+	op.subject = (uint64_t)t->old.subject;
 	return group_op(g, &op, err);
 }
 
@@ -219,7 +247,7 @@ static nx_rc conflicts_note(
 {
 	nx_rc rc = NX_OK;
 
-	if (!t->study)
+	if (!t->study || t->put->replaces)
 		return NX_OK;
 	if (t->put->outcome == NX_PUT_VERSION && !t->put->settles) {
 		rc = conflict_row(a, g, t->put, t->old.id, err);

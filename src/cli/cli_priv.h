@@ -139,6 +139,7 @@ nx_rc cmd_config(const struct cli_args *args, struct nx_err *err);
 nx_rc cmd_fsck(const struct cli_args *args, struct nx_err *err);
 nx_rc cmd_restore(const struct cli_args *args, struct nx_err *err);
 nx_rc cmd_backup(const struct cli_args *args, struct nx_err *err);
+nx_rc cmd_edit(const struct cli_args *args, struct nx_err *err);
 nx_rc cmd_deid(const struct cli_args *args, struct nx_err *err);
 nx_rc cmd_release_create(const struct cli_args *args, struct nx_err *err);
 nx_rc cmd_release_list(const struct cli_args *args, struct nx_err *err);

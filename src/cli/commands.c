@@ -211,6 +211,21 @@ static const struct cli_opt settle_opts[] = {
 	{0},
 };
 
+static const struct cli_opt edit_opts[] = {
+	{"collection", "NAME", "Which collection; else clinical"},
+	{"set", "KEY=VALUE", "What an attribute is to say, by keyword (repeatable)"},
+	{"remove", "KEY", "An attribute that is to go (repeatable)"},
+	{"into", "ID",
+		"Study, patient: it is of this patient, who is called and born as known here"},
+	{"into-issuer", "NAME", "Who gave out that id; else nobody in particular"},
+	{"issuer", "NAME", "Patient: who gave out the id; else nobody in particular"},
+	{"reason", "TEXT", "Why; for the ledger; required"},
+	{"source", "TEXT", "Where the values so far came from"},
+	{"coerce", NULL, "To fit the local system, not because it was wrong"},
+	{"dry-run", NULL, "Only say what would change"},
+	{0},
+};
+
 static const struct cli_opt conflict_opts[] = {
 	{"collection", "NAME", "Only of this collection"},
 	{"after", "NUMBER", "Numbers past this one"},
@@ -265,6 +280,10 @@ static const struct cli_opt changes_opts[] = {
 	{0},
 };
 
+#define EDIT_MORE                                                                          \
+	"Instances get new versions that say what they said before; the originals stay.\n" \
+	"What was cut short is completed by the same command again."
+
 const struct cli_cmd cli_cmds[] = {
 	{"init", NULL, "", "Make a site",
 		"Makes keys, certificates, catalog, ledger and the collections clinical, curated "
@@ -317,6 +336,14 @@ const struct cli_cmd cli_cmds[] = {
 		settle_opts, 1, 1, CLI_SERVER, cmd_conflict_settle},
 	{"conflict", "get", "NUMBER VERSION FILE", "The bytes of a version; - is standard output",
 		NULL, NULL, 3, 3, CLI_SERVER, cmd_conflict_get},
+	{"edit", "patient", "ID", "Correct all studies of a patient, or give them to another",
+		EDIT_MORE, edit_opts, 1, 1, CLI_SERVER, cmd_edit},
+	{"edit", "study", "STUDY", "Correct a study, or give it to another patient", EDIT_MORE,
+		edit_opts, 1, 1, CLI_SERVER, cmd_edit},
+	{"edit", "series", "STUDY SERIES", "Correct a series", EDIT_MORE, edit_opts, 2, 2,
+		CLI_SERVER, cmd_edit},
+	{"edit", "instance", "STUDY SERIES INSTANCE", "Correct an instance", EDIT_MORE, edit_opts,
+		3, 3, CLI_SERVER, cmd_edit},
 	{"deid", NULL, "", "De-identified copies of studies",
 		"What the profile cannot make safe is left out and named.  What was copied before "
 		"is not\ncopied again.",

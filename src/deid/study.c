@@ -8,6 +8,7 @@
 
 #include "access/access.h"
 #include "archive/archive.h"
+#include "archive/rewrite.h"
 #include "base/buf.h"
 #include "base/enc.h"
 #include "base/json.h"
@@ -59,10 +60,7 @@ struct copy {
 	struct nx_study study;
 	struct nx_series series;
 	struct nx_item item;
-	struct nx_blob *blobs[1];
-	struct nx_recipe_part *parts;
-	size_t n_parts;
-	size_t header_at; /* header bytes already in a part */
+	struct nx_rewrite made;
 	struct nx_put put;
 };
 
@@ -298,7 +296,7 @@ static struct copy *copy_free(struct copy *x)
 	if (!x)
 		return NULL;
 	nx_change_free(x->change);
-	nx_blob_free(x->blobs[0]);
+	nx_blob_free(x->made.blobs[0]);
 	nx_arena_free(x->arena);
 	free(x);
 	return NULL;
@@ -313,113 +311,6 @@ static struct copy *copy_new(void)
 	x->arena = nx_arena_new(COPY_ARENA_MAX, NX_ARENA_WIPE);
 	x->change = nx_change_new();
 	return x->arena && x->change ? x : copy_free(x);
-}
-
-/* Blob 0 is the header; every other part is a bulk value at the sum of the lengths before it. */
-static nx_rc header_read(struct study_copy *c, const struct nx_item *item, struct copy *x,
-	struct nx_dataset **ret, struct nx_err *err)
-{
-	struct nx_bulk_ref *bulks;
-	struct nx_slice header = {NULL, 0};
-	uint64_t at = 0;
-	size_t n = 0;
-	nx_rc rc = nx_archive_recipe(c->archive, item, x->arena, &x->recipe, err);
-
-	if (!rc)
-		rc = nx_archive_read_blob(c->archive, item, &x->recipe->blobs[0],
-			NX_LIMIT_DICOM_HEADER, x->arena, &header, err);
-	if (rc)
-		return rc;
-	bulks = nx_arena_alloc_array(x->arena, x->recipe->n_parts, sizeof(*bulks));
-	/* Each bulk value takes at most a header run before it and one after. */
-	x->parts = nx_arena_alloc_array(x->arena, 2 * x->recipe->n_parts + 1, sizeof(*x->parts));
-	if (!bulks || !x->parts)
-		return nx_err_set(err, NX_E_NOMEM, "no memory for a recipe");
-	for (size_t i = 0; i < x->recipe->n_parts; i++) {
-		if (x->recipe->parts[i].blob != 0)
-			bulks[n++] = (struct nx_bulk_ref){at, x->recipe->parts[i].len};
-		at += x->recipe->parts[i].len;
-	}
-	return nx_dataset_parse_split(header, bulks, n, NULL, x->arena, ret, err);
-}
-
-static void header_part(struct copy *x, size_t end)
-{
-	if (end == x->header_at)
-		return;
-	x->parts[x->n_parts++] = (struct nx_recipe_part){
-		.kind = NX_PART_BLOB, .off = x->header_at, .len = end - x->header_at};
-	x->item.size += (int64_t)(end - x->header_at);
-	x->header_at = end;
-}
-
-/* A bulk value that stays: the same part of the source's recipe, between header runs. */
-static nx_rc on_bulk(void *payload, const struct nx_elem *e, size_t at, struct nx_err *err)
-{
-	struct copy *x = payload;
-	uint64_t offset = 0;
-
-	for (size_t i = 0; i < x->recipe->n_parts; i++) {
-		const struct nx_recipe_part *p = &x->recipe->parts[i];
-
-		if (p->blob != 0 && offset == e->bulk_offset && p->len == e->bulk_length) {
-			header_part(x, at);
-			x->parts[x->n_parts++] = *p;
-			x->item.size += (int64_t)p->len;
-			return NX_OK;
-		}
-		offset += p->len;
-	}
-	return nx_err_set(err, NX_E_INTERNAL, "bulk value at %llu has no part",
-		(unsigned long long)e->bulk_offset);
-}
-
-/* Only the blobs that parts still name are shared; they follow the new header in the recipe. */
-static nx_rc shared_pick(struct copy *x, struct nx_err *err)
-{
-	struct nx_recipe_blob *shared =
-		nx_arena_alloc_array(x->arena, x->recipe->n_blobs, sizeof(*shared));
-	size_t n = 0;
-
-	if (!shared)
-		return nx_err_set(err, NX_E_NOMEM, "no memory for a recipe");
-	for (uint32_t b = 1; b < x->recipe->n_blobs; b++) {
-		bool used = false;
-
-		for (size_t i = 0; i < x->n_parts; i++)
-			used |= x->parts[i].blob == b;
-		if (!used)
-			continue;
-		shared[n++] = x->recipe->blobs[b];
-		for (size_t i = 0; i < x->n_parts; i++)
-			if (x->parts[i].blob == b)
-				x->parts[i].blob =
-					(uint32_t)n; /* never more than b: not met again */
-	}
-	x->put.shared = shared;
-	x->put.n_shared = n;
-	return NX_OK;
-}
-
-static nx_rc header_write(struct study_copy *c, const struct nx_item *from,
-	const struct nx_dataset *ds, struct copy *x, struct nx_err *err)
-{
-	NX_AUTO(nx_blob_writer) *w = NULL;
-	NX_AUTO_DONE(nx_buf) header;
-	nx_rc rc;
-
-	nx_buf_init(&header, NX_LIMIT_DICOM_HEADER, NX_BUF_WIPE);
-	rc = nx_dataset_write(ds, nx_ts_find(from->ts_uid), &header, on_bulk, x, err);
-	if (rc)
-		return rc;
-	header_part(x, header.len);
-	rc = nx_blob_writer_new(
-		c->archive, (uint32_t)c->to.domain, header.len, NX_BLOB_COMPRESS, &w, err);
-	if (!rc)
-		rc = nx_blob_writer_put(w, header.data, header.len, err);
-	if (!rc)
-		rc = nx_blob_writer_finish(w, &x->blobs[0], err);
-	return rc ? rc : shared_pick(x, err);
 }
 
 static nx_rc rows_fill(
@@ -475,10 +366,7 @@ static nx_rc copy_submit(struct study_copy *c, const struct nx_item *from, struc
 	x->put.study = &x->study;
 	x->put.series = &x->series;
 	x->put.item = &x->item;
-	x->put.blobs = x->blobs;
-	x->put.n_blobs = 1;
-	x->put.parts = x->parts;
-	x->put.n_parts = x->n_parts;
+	nx_rewrite_put(&x->made, &x->put);
 	nx_buf_init(&detail, DETAIL_MAX, NX_BUF_WIPE);
 	detail_make(c, &detail);
 	draft.detail = nx_buf_slice(&detail);
@@ -513,7 +401,9 @@ static nx_rc copy_make(struct study_copy *c, const struct nx_item *item, struct 
 		skip(c, item, NX_DEID_SKIP_PATIENT);
 		return NX_OK;
 	}
-	rc = header_read(c, item, x, &ds, err);
+	rc = nx_archive_recipe(c->archive, item, x->arena, &x->recipe, err);
+	if (!rc)
+		rc = nx_archive_header(c->archive, item, x->recipe, x->arena, &ds, err);
 	if (rc)
 		return rc;
 	if (!deid_may_copy(ds, item->ts_uid, x->arena, &why)) {
@@ -524,7 +414,9 @@ static nx_rc copy_make(struct study_copy *c, const struct nx_item *item, struct 
 	if (!rc)
 		rc = rows_fill(item, ds, x, err);
 	if (!rc)
-		rc = header_write(c, item, ds, x, err);
+		rc = nx_archive_rewrite(c->archive, (uint32_t)c->to.domain, x->recipe, ds,
+			nx_ts_find(item->ts_uid), x->arena, &x->made, err);
+	x->item.size = (int64_t)x->made.size;
 	if (!rc)
 		rc = copy_submit(c, item, x, first, err);
 	*ret_submitted = !rc;

@@ -5,6 +5,7 @@
 #include <jansson.h>
 #include <stdio.h>
 
+#include "archive/rewrite.h"
 #include "base/clock.h"
 #include "base/enc.h"
 #include "base/json.h"
@@ -228,7 +229,7 @@ static nx_rc source_take(struct conflict *c, const json_t *body, struct nx_err *
 	const char *door = json_string_value(json_object_get(detail, "door"));
 	struct version *v = &c->versions[c->n - 1 - c->sourced];
 
-	/* Settling has a door where it made a version. */
+	/* Settling and editing have a door where they made a version. */
 	if (!item || !door || strcmp(item, c->old.name) != 0 || !collection ||
 		strcmp(collection, c->collection.name) != 0)
 		return NX_OK;
@@ -252,7 +253,8 @@ static nx_rc entry_look(void *payload, const struct nx_entry *entry, struct nx_e
 		return NX_E_CLOSED; /* enough */
 	if (entry->action != NX_ACTION_INSTANCE_STORE &&
 		entry->action != NX_ACTION_INSTANCE_VERSION &&
-		entry->action != NX_ACTION_CONFLICT_SETTLE)
+		entry->action != NX_ACTION_CONFLICT_SETTLE &&
+		entry->action != NX_ACTION_INSTANCE_EDIT)
 		return NX_OK;
 	rc = nx_ledger_body(nx_archive_ledger(c->r->archive), entry, c->arena, &body, err);
 	if (rc)
@@ -289,7 +291,7 @@ static nx_rc side_load(struct conflict *c, int64_t id, struct side *ret, struct 
 
 	if (!rc)
 		rc = nx_archive_recipe(a, &item, c->arena, &ret->recipe, err);
-	return rc ? rc : header_dataset(a, &item, ret->recipe, c->arena, &ret->ds, err);
+	return rc ? rc : nx_archive_header(a, &item, ret->recipe, c->arena, &ret->ds, err);
 }
 
 /* The root of the blob that holds a bulk value. */

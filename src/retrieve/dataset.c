@@ -3,6 +3,7 @@
  * another VR encoding or byte order, elements made anew with the bulk values of the stream between
  * them; in a transfer syntax of another codec pixel data are made anew as well, frame by frame.
  */
+#include "archive/rewrite.h"
 #include "dicom/dicom.h"
 #include "retrieve/flow_priv.h"
 #include "retrieve/instances_priv.h"
@@ -189,7 +190,7 @@ static nx_rc made_anew(struct nx_instances *x, const char *ts_uid, bool is_file,
 	if (!rc)
 		rc = is_deflated(item)
 			? inflated_dataset(x->archive, item, recipe, x->ds_arena, &ds, err)
-			: header_dataset(x->archive, item, recipe, x->ds_arena, &ds, err);
+			: nx_archive_header(x->archive, item, recipe, x->ds_arena, &ds, err);
 	return rc ? rc : put(&m, ds, ts_uid, recipe->n_parts, err);
 }
 

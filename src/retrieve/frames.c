@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "archive/rewrite.h"
 #include "base/rd.h"
 #include "dicom/dicom.h"
 #include "pixel/frames.h"
@@ -231,7 +232,7 @@ static nx_rc header_look(struct nx_frame_reader *r, const struct nx_item *item, 
 
 	r->ts = nx_ts_find(item->ts_uid);
 	rc = is_deflated(item) ? inflated_dataset(archive, item, recipe, r->arena, &ds, err)
-			       : header_dataset(archive, item, recipe, r->arena, &ds, err);
+			       : nx_archive_header(archive, item, recipe, r->arena, &ds, err);
 	if (rc)
 		return rc;
 	pixels = pixels_find(ds);

@@ -87,10 +87,6 @@ NX_NODISCARD nx_rc instances_select(struct nx_retrieve *r, const struct nx_princ
 NX_NODISCARD nx_rc instances_find(struct nx_retrieve *r, const struct nx_principal *who,
 	const struct nx_selection *sel, unsigned action, struct nx_instances **ret,
 	struct nx_err *err);
-/* The data set of an item's header blob; bulk values are references. */
-NX_NODISCARD nx_rc header_dataset(struct nx_archive *archive, const struct nx_item *item,
-	const struct nx_recipe *recipe, struct nx_arena *arena, struct nx_dataset **ret,
-	struct nx_err *err);
 /* Is the data set deflated?  It has no bulk values then: all of it is in the header blob, ... */
 bool is_deflated(const struct nx_item *item);
 /* ... and this is it with every value. */

@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <unistd.h>
 
+#include "archive/rewrite.h"
 #include "base/json.h"
 #include "base/limits.h"
 #include "base/thread.h"
@@ -32,42 +33,6 @@ static nx_rc bulk_uri(
 		u->info.study, u->info.series, u->info.sop_instance,
 		(unsigned long long)e->bulk_offset, (unsigned long long)e->bulk_length);
 	return nx_buf_check(out, err);
-}
-
-/* Blob 0 is the header; every part of another blob is a bulk value at the sum of the lengths before
- * it. */
-static nx_rc bulks_of(const struct nx_recipe *r, struct nx_arena *arena, struct nx_bulk_ref **ret,
-	size_t *ret_n, struct nx_err *err)
-{
-	struct nx_bulk_ref *refs = nx_arena_alloc_array(arena, r->n_parts, sizeof(*refs));
-	uint64_t at = 0;
-	size_t n = 0;
-
-	if (!refs)
-		return nx_err_set(err, NX_E_NOMEM, "no memory for bulk values");
-	for (size_t i = 0; i < r->n_parts; i++) {
-		if (r->parts[i].blob != 0)
-			refs[n++] = (struct nx_bulk_ref){at, r->parts[i].len};
-		at += r->parts[i].len;
-	}
-	*ret = refs;
-	*ret_n = n;
-	return NX_OK;
-}
-
-nx_rc header_dataset(struct nx_archive *archive, const struct nx_item *item,
-	const struct nx_recipe *recipe, struct nx_arena *arena, struct nx_dataset **ret,
-	struct nx_err *err)
-{
-	struct nx_bulk_ref *bulks = NULL;
-	struct nx_slice header;
-	size_t n = 0;
-	nx_rc rc = nx_archive_read_blob(
-		archive, item, &recipe->blobs[0], NX_LIMIT_DICOM_HEADER, arena, &header, err);
-
-	if (!rc)
-		rc = bulks_of(recipe, arena, &bulks, &n, err);
-	return rc ? rc : nx_dataset_parse_split(header, bulks, n, NULL, arena, ret, err);
 }
 
 bool is_deflated(const struct nx_item *item)
@@ -162,7 +127,7 @@ static nx_rc one(struct nx_instances *x, size_t i, const char *base_url, struct 
 	nx_rc rc = nx_archive_recipe(x->archive, &x->items[i], arena, &recipe, err);
 
 	if (!rc)
-		rc = header_dataset(x->archive, &x->items[i], recipe, arena, &ds, err);
+		rc = nx_archive_header(x->archive, &x->items[i], recipe, arena, &ds, err);
 	if (!rc)
 		rc = syntax_put(ds, x->items[i].ts_uid, arena, err);
 	if (rc)

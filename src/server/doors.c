@@ -55,6 +55,7 @@ static void door_init(struct nx_server *server, struct nx_door *door)
 		.admin = site->admin,
 		.report = site->report,
 		.deid = site->deid,
+		.edits = site->edits,
 		.releases = site->releases,
 		.forward = server->forward,
 		.archive = site->archive,

@@ -13,6 +13,7 @@
 #include "catalog/catalog.h"
 #include "dataset/release.h"
 #include "deid/deid.h"
+#include "edit/edit.h"
 #include "ingest/ingest.h"
 #include "keys/keys.h"
 #include "lifecycle/admin.h"
@@ -249,10 +250,11 @@ static nx_rc services_open(struct nx_site *site, struct nx_err *err)
 		site->report = nx_report_new(site->archive, site->ingest,
 			nx_config_text(&site->config, NX_CFG_SITE_NAME), environment);
 	site->deid = nx_deid_new(site->archive);
+	site->edits = nx_edits_new(site->archive);
 	site->releases = releases_new(site);
 	site->works = nx_works_new();
 	if (!site->works || !site->ingest || !site->retrieve || !site->admin || !site->report ||
-		!site->deid || !site->releases)
+		!site->deid || !site->edits || !site->releases)
 		return nx_err_set(err, NX_E_NOMEM, "no memory for the services");
 	return NX_OK;
 }
@@ -332,6 +334,7 @@ struct nx_site *nx_site_free(struct nx_site *site)
 		return NULL;
 	nx_works_free(site->works);
 	nx_releases_free(site->releases);
+	nx_edits_free(site->edits);
 	nx_deid_free(site->deid);
 	nx_report_free(site->report);
 	nx_admin_free(site->admin);

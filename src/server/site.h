@@ -22,6 +22,7 @@ struct nx_admin;
 struct nx_archive;
 struct nx_cat;
 struct nx_deid;
+struct nx_edits;
 struct nx_ingest;
 struct nx_keys;
 struct nx_pool;
@@ -55,6 +56,7 @@ struct nx_site {
 	struct nx_admin *admin;
 	struct nx_report *report;
 	struct nx_deid *deid;
+	struct nx_edits *edits;
 	struct nx_releases *releases;
 	struct nx_works *works;
 };

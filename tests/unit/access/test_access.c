@@ -157,16 +157,17 @@ static void test_ae_titles_are_an_allow_list(void **state)
 }
 
 /* Every role and permission: V verify, S store, Q query, R read, D delete, d de-identify, L
- * release, l lease, E erase, a audit, A admin, M monitor, q quarantine, w worklist; '-' denied. */
-static const char perm_letters[] = "?PVSQRDdLlEaAMqw";
+ * release, l lease, E erase, a audit, A admin, M monitor, q quarantine, w worklist, e edit; '-'
+ * denied. */
+static const char perm_letters[] = "?PVSQRDdLlEaAMqwe";
 static const struct {
 	const char *role;
 	const char *may;
 } table[] = {
-	{"admin", "PVSQRDdLlEaAMqw"},
+	{"admin", "PVSQRDdLlEaAMqwe"},
 	{"modality", "PVSw"},
 	{"reader", "PVQR"},
-	{"steward", "PVQRDdLlq"},
+	{"steward", "PVQRDdLlqe"},
 	{"auditor", "PaM"},
 	{"monitor", "PM"},
 	{"trainer", "Pl"},

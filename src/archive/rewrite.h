@@ -1,0 +1,38 @@
+/*
+ * rewrite.h - an instance whose header is made anew: bulk values stay the blobs they are.
+ *
+ * Layer:   2b (archive).  Uses dicom.
+ * Threads: each struct belongs to one call.
+ * PHI:     yes: headers in clear.
+ */
+#ifndef NX_ARCHIVE_REWRITE_H
+#define NX_ARCHIVE_REWRITE_H
+
+#include "archive/archive.h"
+
+struct nx_dataset;
+struct nx_ts;
+
+/* The data set of an item's header blob; bulk values are references.  From `arena`. */
+NX_NODISCARD nx_rc nx_archive_header(struct nx_archive *archive, const struct nx_item *item,
+	const struct nx_recipe *recipe, struct nx_arena *arena, struct nx_dataset **ret,
+	struct nx_err *err);
+
+/* What a put is made of: a new header blob, and those of the source that are still named. */
+struct nx_rewrite {
+	struct nx_blob *blobs[1]; /* the caller's, or the change's that takes the put */
+	struct nx_recipe_part *parts;
+	size_t n_parts;
+	struct nx_recipe_blob *shared;
+	size_t n_shared;
+	uint64_t size;
+	uint8_t content[32]; /* as ingest reckons it: what is sent so again is the same */
+};
+/* `ds`: nx_archive_header() of the recipe, altered; bulk values may be missing, not added.
+ * Everything but the blob is from `arena`. */
+NX_NODISCARD nx_rc nx_archive_rewrite(struct nx_archive *archive, uint32_t domain,
+	const struct nx_recipe *recipe, const struct nx_dataset *ds, const struct nx_ts *ts,
+	struct nx_arena *arena, struct nx_rewrite *ret, struct nx_err *err);
+void nx_rewrite_put(struct nx_rewrite *rewrite, struct nx_put *put);
+
+#endif
