@@ -17,7 +17,7 @@ COMMAND = re.compile(r"(?<![\w/-])narthex ([a-z][a-z-]*)(?: ([a-z]+))?([^|;\n]*)
 PAGE = re.compile(r"\bdocs/[\w/-]+\.md\b")
 ROW = re.compile(r'^\t\{"([a-z-]+)", (?:NULL|"([a-z]+)"),', re.M)
 OPTION = re.compile(r'^\t\{+"([a-z-]+)", (?:NULL|"[^"a-z]*"),', re.M)
-ROUTE = re.compile(r'^\t\{"([A-Z]+)", (COLLECTION )?"([^"]*)",\s*NX_PERM_([A-Z]+),', re.M)
+ROUTE = re.compile(r'^\t\{"([A-Z]+)",\s*(COLLECTION\s+)?"([^"]*)",\s*NX_PERM_([A-Z]+),', re.M)
 ROUTE_TOLD = re.compile(r"(?m)^\| `([A-Z]+) (/[^`]*)` \| ([a-z]+) \|")
 PLACES = ("", "src", "docs")  # where a path on a page may begin
 

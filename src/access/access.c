@@ -31,14 +31,16 @@ static const struct role roles[] = {
 	{"admin",
 		MAY(VERIFY) | MAY(STORE) | MAY(QUERY) | MAY(READ) | MAY(DELETE) | MAY(DEIDENTIFY) |
 			MAY(RELEASE) | MAY(LEASE) | MAY(ERASE) | MAY(AUDIT) | MAY(ADMIN) |
-			MAY(MONITOR) | MAY(QUARANTINE) | MAY(WORKLIST) | MAY(EDIT),
+			MAY(MONITOR) | MAY(QUARANTINE) | MAY(WORKLIST) | MAY(EDIT) | MAY(REJECT),
 		false},
 	{"modality", MAY(VERIFY) | MAY(STORE) | MAY(WORKLIST), true},
 	{"workstation", MAY(VERIFY) | MAY(STORE) | MAY(QUERY) | MAY(READ) | MAY(WORKLIST), true},
+	{"quality", MAY(VERIFY) | MAY(STORE) | MAY(QUERY) | MAY(READ) | MAY(WORKLIST) | MAY(REJECT),
+		true},
 	{"reader", MAY(VERIFY) | MAY(QUERY) | MAY(READ), false},
 	{"steward",
 		MAY(VERIFY) | MAY(QUERY) | MAY(READ) | MAY(DEIDENTIFY) | MAY(RELEASE) | MAY(LEASE) |
-			MAY(DELETE) | MAY(QUARANTINE) | MAY(EDIT),
+			MAY(DELETE) | MAY(QUARANTINE) | MAY(EDIT) | MAY(REJECT),
 		false},
 	{"auditor", MAY(AUDIT) | MAY(MONITOR), false},
 	{"monitor", MAY(MONITOR), false},

@@ -37,6 +37,7 @@ enum nx_perm {
 	NX_PERM_QUARANTINE, /* look into quarantine, take in again, discard; settle conflicts */
 	NX_PERM_WORKLIST,   /* what is scheduled, and reports of what is performed */
 	NX_PERM_EDIT,       /* correct what instances say, and whose they are */
+	NX_PERM_REJECT,     /* by a note; look at what is rejected, and use it again */
 	NX_PERM_COUNT_
 };
 

@@ -120,6 +120,12 @@ nx_rc api_conflict_show(struct nx_http_req *req, struct nx_err *err);
 nx_rc api_conflict_settle(struct nx_http_req *req, struct nx_err *err);
 nx_rc api_conflict_get(struct nx_http_req *req, struct nx_err *err);
 
+nx_rc api_rejected_list(struct nx_http_req *req, struct nx_err *err);
+nx_rc api_rejected_get(struct nx_http_req *req, struct nx_err *err);
+nx_rc api_rejected_create(struct nx_http_req *req, struct nx_err *err);
+nx_rc api_rejected_restore(struct nx_http_req *req, struct nx_err *err);
+nx_rc api_versions_list(struct nx_http_req *req, struct nx_err *err);
+nx_rc api_version_get(struct nx_http_req *req, struct nx_err *err);
 nx_rc api_edits_run(struct nx_http_req *req, struct nx_err *err);
 nx_rc api_deid_run(struct nx_http_req *req, struct nx_err *err);
 

@@ -32,21 +32,8 @@ nx_rc api_conflict_show(struct nx_http_req *req, struct nx_err *err)
 	return api_reply_rc(req, rc, &buf, err);
 }
 
-static nx_rc version_read(
-	void *source, uint64_t off, void *p, size_t n, size_t *ret_n, struct nx_err *err)
-{
-	return nx_object_read(source, off, p, n, ret_n, err);
-}
-
-static void version_close(void *source)
-{
-	nx_object_free(source);
-}
-
 nx_rc api_conflict_get(struct nx_http_req *req, struct nx_err *err)
 {
-	struct api_item item = {
-		.read = version_read, .close = version_close, .media_type = "application/dicom"};
 	struct nx_object *object = NULL;
 	int64_t number = 0, version = 0;
 	nx_rc rc = api_param_number(req, "number", &number, err);
@@ -56,13 +43,7 @@ nx_rc api_conflict_get(struct nx_http_req *req, struct nx_err *err)
 	if (!rc)
 		rc = nx_retrieve_conflict_version(
 			api_of(req)->retrieve, api_who_of(req), number, version, &object, err);
-	if (rc)
-		return rc;
-	item.source = object;
-	item.size = (uint64_t)nx_object_item(object)->size;
-	item.modified_us = nx_object_item(object)->received_us;
-	nx_object_etag(object, item.etag);
-	return api_reply_item(req, &item, err);
+	return rc ? rc : api_reply_instance(req, object, err);
 }
 
 nx_rc api_conflict_settle(struct nx_http_req *req, struct nx_err *err)
@@ -77,7 +58,7 @@ nx_rc api_conflict_settle(struct nx_http_req *req, struct nx_err *err)
 	if (!rc)
 		rc = api_member_text(body, "reason", true, &reason, err);
 	keep = json_integer_value(json_object_get(body, "keep"));
-	if (!rc && keep <= 0)
+	if (!rc && (keep < 0 || (!keep && json_object_get(body, "keep"))))
 		rc = nx_err_set(err, NX_E_INVAL, "keep is no number of a version");
 	if (!rc)
 		rc = nx_retrieve_conflict_settle(

@@ -38,6 +38,12 @@ const struct nx_route nx_api_routes[] = {
 		"What became of instances, by number; waits for news"},
 	{"GET", COLLECTION "/studies/{study}/series/{series}/instances/{instance}", NX_PERM_READ,
 		NX_ACTION_READ, api_instance_get, "Read an instance as it was received"},
+	{"GET", COLLECTION "/studies/{study}/series/{series}/instances/{instance}/versions",
+		NX_PERM_QUERY, NX_ACTION_QUERY, api_versions_list, "The versions of an instance"},
+	{"GET",
+		COLLECTION
+		"/studies/{study}/series/{series}/instances/{instance}/versions/{version}",
+		NX_PERM_READ, NX_ACTION_READ, api_version_get, "The bytes of a version"},
 
 	{"GET", COLLECTION "/worklist", NX_PERM_WORKLIST, NX_ACTION_QUERY, api_worklist_list,
 		"List what is scheduled"},
@@ -57,7 +63,7 @@ const struct nx_route nx_api_routes[] = {
 	{"DELETE", "/quarantine/{number}", NX_PERM_QUARANTINE, NX_ACTION_QUARANTINE_DISCARD,
 		api_quarantine_discard, "Destroy its key and delete its rows"},
 	{"GET", "/conflicts", NX_PERM_QUERY, NX_ACTION_QUERY, api_conflicts_list,
-		"List instances that came again with other bytes"},
+		"List what came and contradicts what is there"},
 	{"GET", "/conflicts/{number}", NX_PERM_QUERY, NX_ACTION_QUERY, api_conflict_show,
 		"Versions of one, and which attributes differ"},
 	{"POST", "/conflicts/{number}/settle", NX_PERM_QUARANTINE, NX_ACTION_CONFLICT_SETTLE,
@@ -65,6 +71,14 @@ const struct nx_route nx_api_routes[] = {
 	{"GET", "/conflicts/{number}/versions/{version}", NX_PERM_READ, NX_ACTION_READ,
 		api_conflict_get, "The bytes of a version"},
 
+	{"GET", COLLECTION "/rejected", NX_PERM_REJECT, NX_ACTION_QUERY, api_rejected_list,
+		"List what rejection notes say is not to be used"},
+	{"POST", COLLECTION "/rejected", NX_PERM_REJECT, NX_ACTION_REJECTION, api_rejected_create,
+		"Make a rejection note"},
+	{"POST", COLLECTION "/rejected/restore", NX_PERM_REJECT, NX_ACTION_REJECTION_END,
+		api_rejected_restore, "Use again what is rejected"},
+	{"GET", COLLECTION "/rejected/{number}", NX_PERM_REJECT, NX_ACTION_READ, api_rejected_get,
+		"The bytes of a rejected instance"},
 	{"POST", "/edits", NX_PERM_EDIT, NX_ACTION_INSTANCE_EDIT, api_edits_run,
 		"Correct what instances say, or whose they are"},
 

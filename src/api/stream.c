@@ -4,7 +4,9 @@
 #include <string.h>
 #include <time.h>
 
+#include "catalog/catalog.h"
 #include "ingest/ingest.h"
+#include "retrieve/retrieve.h"
 
 struct stream {
 	struct api_item item;
@@ -159,4 +161,29 @@ nx_rc api_body_feed(struct nx_http_req *req, struct nx_ingest_job *job, struct n
 			rc = nx_ingest_feed(job, piece.p, piece.n, err);
 	} while (!rc && piece.n);
 	return rc;
+}
+
+static nx_rc stored_read(
+	void *source, uint64_t off, void *p, size_t n, size_t *ret_n, struct nx_err *err)
+{
+	return nx_object_read(source, off, p, n, ret_n, err);
+}
+
+static void stored_close(void *source)
+{
+	nx_object_free(source);
+}
+
+nx_rc api_reply_instance(struct nx_http_req *req, struct nx_object *object, struct nx_err *err)
+{
+	const struct nx_item *row = nx_object_item(object);
+	struct api_item item = {.source = object,
+		.read = stored_read,
+		.close = stored_close,
+		.media_type = "application/dicom",
+		.size = (uint64_t)row->size,
+		.modified_us = row->received_us};
+
+	nx_object_etag(object, item.etag);
+	return api_reply_item(req, &item, err);
 }

@@ -24,6 +24,10 @@ struct api_item {
 
 NX_NODISCARD nx_rc api_reply_item(
 	struct nx_http_req *req, const struct api_item *item, struct nx_err *err);
+/* A stored instance, which is taken. */
+struct nx_object;
+NX_NODISCARD nx_rc api_reply_instance(
+	struct nx_http_req *req, struct nx_object *object, struct nx_err *err);
 /* Everything the client sends, into a job. */
 struct nx_ingest_job;
 struct nx_ingest_result;

@@ -197,7 +197,7 @@ enum nx_put_outcome {
 	NX_PUT_STORED = 1,
 	NX_PUT_DUPLICATE, /* same bytes were there: nothing stored */
 	NX_PUT_VERSION,   /* other bytes under the same name: a new version beside the old */
-	NX_PUT_REJECTED,  /* other bytes, and the collection says reject */
+	NX_PUT_REJECTED,  /* other bytes, and the collection says reject; or it was rejected */
 };
 
 /* What is kept in quarantine: an item with a subject, and so a key, of its own. */
@@ -234,6 +234,8 @@ struct nx_put {
 	/* Not 0: what this item says was wrong, whoever's it is, and the put is what it says from
 	 * now on.  NX_E_PRECONDITION: it is not the newest of its name any more. */
 	int64_t replaces;
+	/* The newest of its name is rejected, and is to be used again. */
+	bool restores;
 	const char *source;     /* AE title that it came from; NULL: from elsewhere */
 	struct nx_blob **blobs; /* new ones first ... */
 	size_t n_blobs;
@@ -250,6 +252,7 @@ struct nx_put {
 
 	/* set by the commit */
 	enum nx_put_outcome outcome;
+	bool was_rejected; /* NX_PUT_REJECTED: a note says that it is not to be used */
 	uint64_t ret_subject;
 	int64_t ret_item;
 	int64_t ret_version;
@@ -284,6 +287,10 @@ void nx_change_restudy(struct nx_change *change, const struct nx_restudy *restud
  * Those of one series one after another.  One that is not live any more by then stays as it is. */
 NX_NODISCARD nx_rc nx_change_remove(
 	struct nx_change *change, const struct nx_item *item, struct nx_err *err);
+/* Likewise rejected, for an enum nx_rejection_reason, by a note: the first put of the change. Where
+ * that is no news, nothing is rejected. */
+NX_NODISCARD nx_rc nx_change_reject(
+	struct nx_change *change, const struct nx_item *item, int64_t reason, struct nx_err *err);
 /* With an erasure: the change feed of the collection tells it.  Once for each. */
 NX_NODISCARD nx_rc nx_change_feed(struct nx_change *change, int64_t collection, struct nx_err *err);
 /* A ledger entry; copied.  `put` (may be NULL): take subject and the action (store, duplicate,
@@ -305,6 +312,9 @@ NX_NODISCARD nx_rc nx_archive_commit(
 /* A single ledger entry, durable on return. */
 NX_NODISCARD nx_rc nx_archive_record(
 	struct nx_archive *archive, const struct nx_entry_draft *draft, struct nx_err *err);
+
+/* In which of name, birth date and sex the marks of a conflict of demographics differ. */
+void nx_archive_marks_differ(int64_t known, int64_t mark, bool ret[3]);
 
 /* ---- erase, scrub ---- */
 

@@ -180,6 +180,7 @@ struct change_op {
 struct change_remove {
 	struct change_remove *next;
 	int64_t item;
+	int64_t reason; /* enum nx_rejection_reason; 0: deleted */
 };
 /* The subject's instances in a collection are no more. */
 struct change_feed {
@@ -226,6 +227,7 @@ struct cached_study {
 	uint64_t subject;
 	uint32_t domain;
 	int64_t updated_us;
+	uint64_t guest; /* a subject whose instances in it are known to be on record */
 	char modalities[256];
 	bool modalities_dirty;
 	int64_t add_series;
@@ -247,9 +249,15 @@ struct cached_series {
 	bool dirty;
 };
 
+struct cached_subject {
+	uint64_t subject;
+	int64_t marks;
+	int64_t told; /* the marks that differed and are known to be on record */
+};
+
 /* Look-ups of the committer; entries not yet in the catalog belong to the group at hand. */
 struct lookup_cache {
-	struct nx_map *subjects; /* (domain, issuer, patient id) -> heap uint64_t */
+	struct nx_map *subjects; /* (domain, issuer, patient id) -> struct cached_subject */
 	struct nx_map *studies;  /* (collection, uid) -> struct cached_study */
 	struct nx_map *series;   /* (study id, uid) -> struct cached_series */
 };
@@ -411,8 +419,9 @@ NX_NODISCARD nx_rc aside_room(
 	struct nx_archive *a, const struct group *g, const struct nx_put *put, struct nx_err *err);
 NX_NODISCARD nx_rc aside_rows(struct nx_archive *a, struct group *g, const struct nx_put *put,
 	uint64_t subject, uint64_t patient, const struct nx_key *key, struct nx_err *err);
+/* `row`: kind, old_item, and what is of the kind. */
 NX_NODISCARD nx_rc conflict_row(struct nx_archive *a, struct group *g, const struct nx_put *put,
-	int64_t old_item, struct nx_err *err);
+	struct nx_conflict_row row, struct nx_err *err);
 /* feed.c: the instance `item` of a study, or everything of the subject where it is 0. */
 NX_NODISCARD nx_rc feed_note(struct group *g, int64_t collection, enum nx_feed_action action,
 	int64_t subject, int64_t item, struct nx_err *err);

@@ -2,7 +2,7 @@
  * What contradicts what was there is kept, made queryable and announced: other bytes under a name,
  * another patient under a study's UID.
  */
-#include "archive/archive_priv.h"
+#include "archive/prepare_priv.h"
 
 enum {
 	CONFLICT_OPEN = 1
@@ -28,22 +28,99 @@ nx_rc event_row(struct nx_archive *a, struct group *g, const char *kind, uint32_
 	return group_op(g, &op, err);
 }
 
+/* What is of a subject is sealed for it, and goes with an erasure. */
 nx_rc conflict_row(struct nx_archive *a, struct group *g, const struct nx_put *put,
-	int64_t old_item, struct nx_err *err)
+	struct nx_conflict_row row, struct nx_err *err)
 {
-	/* The name is in the items' rows, which an erasure deletes. */
-	const struct nx_conflict_row row = {
-		.id = (int64_t)nx_archive_next_id(a, NX_T_CONFLICT),
-		.collection = put->collection->id,
-		.name = "",
-		.old_item = old_item,
-		.new_item = put->ret_item,
-		.time_us = g->now_us,
-		.state = CONFLICT_OPEN,
-	};
 	struct nx_op op;
 
+	row.id = (int64_t)nx_archive_next_id(a, NX_T_CONFLICT);
+	row.collection = put->collection->id;
+	row.name = ""; /* it is in the items' rows, which an erasure deletes */
+	row.new_item = put->ret_item;
+	row.time_us = g->now_us;
+	row.state = CONFLICT_OPEN;
 	if (nx_op_put_conflict(&row, g->arena, &op))
 		return nx_err_set(err, NX_E_NOMEM, "no memory for a conflict");
+	op.domain = row.subject ? (uint32_t)put->collection->domain : 0;
+	op.subject = (uint64_t)row.subject;
 	return group_op(g, &op, err);
+}
+
+/* ---- two patients in one study, a patient who is called otherwise ---- */
+
+static nx_rc told_once(struct nx_archive *a, struct group *g, const struct target *t,
+	const struct nx_conflict_row *row, const char *event, struct nx_err *err)
+{
+	struct nx_conflict_row like = *row, there;
+	nx_rc rc;
+
+	if (row->kind == NX_CONFLICT_DEMOGRAPHICS)
+		like.study = 0; /* in whatever study it was told first */
+	rc = nx_cat_conflict_like(a->cat, &like, g->arena, &there, err);
+	if (rc != NX_E_NOENT)
+		return rc;
+	rc = conflict_row(a, g, t->put, *row, err);
+	return rc ? rc : event_row(a, g, event, t->domain, t->subject, t->study->id, "{}", err);
+}
+
+static nx_rc patients_note(
+	struct nx_archive *a, struct group *g, const struct target *t, struct nx_err *err)
+{
+	const struct nx_conflict_row row = {.kind = NX_CONFLICT_PATIENTS,
+		.study = t->study->id,
+		.subject = (int64_t)t->subject,
+		.mark = (int64_t)t->study->subject};
+	nx_rc rc;
+
+	if (t->study->subject == t->subject || t->study->guest == t->subject)
+		return NX_OK;
+	rc = told_once(a, g, t, &row, "study.patient-conflict", err);
+	if (!rc)
+		rc = undo_changed(g, t->study, sizeof(*t->study), err);
+	if (!rc)
+		t->study->guest = t->subject;
+	return rc;
+}
+
+static nx_rc demographics_note(
+	struct nx_archive *a, struct group *g, const struct target *t, struct nx_err *err)
+{
+	const int64_t marks = marks_of(t->put->study);
+	const struct nx_conflict_row row = {.kind = NX_CONFLICT_DEMOGRAPHICS,
+		.study = t->study->id,
+		.subject = (int64_t)t->subject,
+		.mark = marks,
+		.known = t->who ? t->who->marks : 0};
+	nx_rc rc;
+
+	if (!t->who || !marks_differ(t->who->marks, marks) || t->who->told == marks)
+		return NX_OK;
+	rc = told_once(a, g, t, &row, "patient.demographics-conflict", err);
+	if (!rc)
+		rc = undo_changed(g, t->who, sizeof(*t->who), err);
+	if (!rc)
+		t->who->told = marks;
+	return rc;
+}
+
+/* A replaced object is business as usual; an instance that changes is not. */
+nx_rc conflicts_note(
+	struct nx_archive *a, struct group *g, const struct target *t, struct nx_err *err)
+{
+	const struct nx_conflict_row versions = {
+		.kind = NX_CONFLICT_VERSION, .old_item = t->old.id};
+	nx_rc rc = NX_OK;
+
+	if (!t->study || t->put->replaces || t->put->restores)
+		return NX_OK;
+	if (t->put->outcome == NX_PUT_VERSION && !t->put->settles) {
+		rc = conflict_row(a, g, t->put, versions, err);
+		if (!rc)
+			rc = event_row(a, g, "instance.conflict", t->domain, t->subject,
+				t->study->id, "{}", err);
+	}
+	if (!rc)
+		rc = patients_note(a, g, t, err);
+	return rc ? rc : demographics_note(a, g, t, err);
 }

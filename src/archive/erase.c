@@ -16,6 +16,7 @@ enum {
 	ERASE_ARENA_MAX = 512 * 1024 * 1024,
 	DOMAINS_MAX = 64,
 	DETAIL_MAX = 16 * 1024,
+	EDIT_BY_SUBJECT = 1, /* index as listed in the catalog's schema */
 };
 
 /* Copies of the subject's keys, made before they are destroyed, to learn which blobs its recipes
@@ -96,7 +97,7 @@ static nx_rc blobs_count(struct erasure *e, const struct nx_recipe *recipe, stru
 static nx_rc feed_add(struct erasure *e, const struct nx_item *item, struct nx_err *err)
 {
 	bool shown = item->state == NX_ITEM_LIVE || item->state == NX_ITEM_OLD ||
-		item->state == NX_ITEM_DELETED;
+		item->state == NX_ITEM_DELETED || item->state == NX_ITEM_REJECTED;
 
 	return shown && item->series ? nx_change_feed(e->change, item->collection, err) : NX_OK;
 }
@@ -122,6 +123,58 @@ static nx_rc item_erase(void *payload, const void *row, struct nx_err *err)
 		rc = NX_OK;
 	else if (!rc && key)
 		rc = blobs_count(e, recipe, err);
+	return rc;
+}
+
+/*
+ * What was corrected to be of the subject was of another before, and is sealed by that one's key.
+ * Its rows go, and with them the last way to it here; in packs it opens until the other is erased
+ * as well.
+ */
+static nx_rc original_erase(struct erasure *e, int64_t id, int64_t *ret_before, struct nx_err *err)
+{
+	NX_AUTO_DONE(nx_key) key = {{0}};
+	struct nx_recipe *recipe;
+	struct nx_edit_row edit;
+	struct nx_item item;
+	nx_rc rc = nx_cat_item_by_id(e->a->cat, id, e->arena, &item, err);
+
+	*ret_before = 0;
+	if (rc || (uint64_t)item.subject == e->subject)
+		return rc == NX_E_NOENT ? NX_OK : rc;
+	rc = nx_keys_subject(e->a->keys, (uint32_t)item.domain, (uint64_t)item.subject, &key, err);
+	if (rc)
+		return rc == NX_E_ERASED || rc == NX_E_NOENT ? NX_OK : rc;
+	rc = recipe_open(&item, &key, e->arena, &recipe, err);
+	if (!rc)
+		rc = blobs_count(e, recipe, err);
+	if (!rc)
+		rc = row_delete(e, NX_T_ITEM, id, err);
+	if (rc)
+		return rc;
+	e->items++;
+	rc = nx_cat_edit(e->a->cat, id, e->arena, &edit, err);
+	*ret_before = rc ? 0 : edit.replaced;
+	return rc == NX_E_NOENT ? NX_OK : rc;
+}
+
+static nx_rc originals_erase(struct erasure *e, struct nx_err *err)
+{
+	struct nx_val where = nx_val_int((int64_t)e->subject);
+	struct nx_edit_row edit;
+	struct nx_op *rows;
+	size_t n = 0;
+	nx_rc rc = nx_cat_rows(e->a->cat, NX_T_EDIT, EDIT_BY_SUBJECT, &where, 1, false, 0, e->arena,
+		&rows, &n, err);
+
+	for (size_t i = 0; i < n && !rc; i++) {
+		int64_t at;
+
+		rc = nx_op_row(&rows[i], e->arena, &edit, err);
+		at = !rc && edit.was != edit.subject ? edit.replaced : 0;
+		while (!rc && at)
+			rc = original_erase(e, at, &at, err);
+	}
 	return rc;
 }
 
@@ -182,12 +235,14 @@ static nx_rc forget_row(struct erasure *e, struct nx_err *err)
 
 static nx_rc rows_delete(struct erasure *e, struct nx_err *err)
 {
-	static const enum nx_table tables[] = {
-		NX_T_ITEM, NX_T_STUDY, NX_T_SUBJECT, NX_T_EVENT, NX_T_QUARANTINE, NX_T_DELIVERY};
+	static const enum nx_table tables[] = {NX_T_ITEM, NX_T_STUDY, NX_T_SUBJECT, NX_T_EVENT,
+		NX_T_QUARANTINE, NX_T_DELIVERY, NX_T_CONFLICT, NX_T_EDIT, NX_T_REJECTION};
 	struct blob_walk walk = {.e = e, .err = err};
 	nx_rc rc;
 
 	rc = nx_cat_items_of_subject(e->a->cat, e->subject, item_erase, e, err);
+	if (!rc)
+		rc = originals_erase(e, err);
 	if (!rc) {
 		nx_map_each(e->refs, blob_release, &walk);
 		rc = walk.rc;

@@ -55,6 +55,78 @@ static nx_rc replaced_find(
 	return NX_OK;
 }
 
+/* ---- what was corrected or rejected, and comes again as it was ---- */
+
+static nx_rc content_is(struct nx_archive *a, struct group *g, const struct nx_item *item,
+	const struct nx_recipe *r, bool *ret, struct nx_err *err)
+{
+	struct nx_recipe *there;
+	nx_rc rc = nx_archive_recipe(a, item, g->arena, &there, err);
+
+	if (rc == NX_E_ERASED)
+		return NX_OK;
+	if (!rc)
+		*ret = memcmp(there->content, r->content, sizeof(r->content)) == 0;
+	return rc;
+}
+
+/* Is it what was corrected to what is there now? */
+static nx_rc was_corrected(struct nx_archive *a, struct group *g, const struct target *t,
+	const struct nx_recipe *r, bool *ret, struct nx_err *err)
+{
+	struct nx_item item = t->old;
+	struct nx_edit_row edit;
+	nx_rc rc = NX_OK;
+
+	/* The newest of the subject, and no longer current: it was given to another. */
+	if (item.state == NX_ITEM_OLD)
+		rc = content_is(a, g, &item, r, ret, err);
+	while (!rc && !*ret) {
+		rc = nx_cat_edit(a->cat, item.id, g->arena, &edit, err);
+		if (!rc)
+			rc = nx_cat_item_by_id(a->cat, edit.replaced, g->arena, &item, err);
+		if (!rc)
+			rc = content_is(a, g, &item, r, ret, err);
+	}
+	return rc == NX_E_NOENT ? NX_OK : rc;
+}
+
+static nx_rc other_study(struct nx_archive *a, struct group *g, const struct target *t, bool *ret,
+	struct nx_err *err)
+{
+	struct nx_series series;
+	struct nx_study study;
+	nx_rc rc = nx_cat_series_by_id(a->cat, t->old.series, g->arena, &series, err);
+
+	if (!rc)
+		rc = nx_cat_study_by_id(a->cat, series.study, g->arena, &study, err);
+	if (!rc)
+		*ret = strcmp(study.uid, or_empty(t->put->study->uid)) != 0;
+	return rc;
+}
+
+/* What is bad stays rejected; what was of the wrong order may come in another study, and what was
+ * too old may come again. */
+static nx_rc rejected_look(
+	struct nx_archive *a, struct group *g, const struct target *t, struct nx_err *err)
+{
+	struct nx_rejection_row row;
+	bool accepted = t->put->restores;
+	nx_rc rc = accepted ? NX_OK : nx_cat_rejection(a->cat, t->old.id, g->arena, &row, err);
+
+	if (rc || accepted)
+		return rc;
+	if (row.reason == NX_REJECTION_RETENTION)
+		accepted = true;
+	else if (row.reason == NX_REJECTION_WORKLIST)
+		rc = other_study(a, g, t, &accepted, err);
+	if (!rc && !accepted) {
+		t->put->outcome = NX_PUT_REJECTED;
+		t->put->was_rejected = true;
+	}
+	return rc;
+}
+
 static nx_rc precondition(
 	const struct nx_put *put, const struct nx_recipe *there, struct nx_err *err)
 {
@@ -76,19 +148,33 @@ nx_rc item_outcome(struct nx_archive *a, struct group *g, struct target *t,
 {
 	struct nx_put *put = t->put;
 	struct nx_recipe *there = NULL;
+	bool corrected = false;
 	nx_rc rc = put->replaces ? replaced_find(a, g, t, err) : old_find(a, g, t, err);
 
 	put->outcome = put->replaces ? NX_PUT_VERSION : NX_PUT_STORED;
 	memcpy(put->ret_digest, r->digest, 32);
 	if (put->replaces)
 		return rc;
+	if (!rc && t->old.id && t->old.state == NX_ITEM_REJECTED)
+		return rejected_look(a, g, t, err);
 	if (!rc && t->old.id && t->old.state == NX_ITEM_LIVE)
 		rc = nx_archive_recipe(a, &t->old, g->arena, &there, err);
 	if (!rc)
 		rc = precondition(put, there, err);
+	if (!rc && !there && put->study && t->old.id && t->old.state == NX_ITEM_OLD) {
+		rc = was_corrected(a, g, t, r, &corrected, err);
+		put->outcome = corrected ? NX_PUT_DUPLICATE : NX_PUT_STORED;
+	}
 	if (rc || !there)
 		return rc;
 	if (memcmp(there->content, r->content, sizeof(r->content)) == 0) {
+		put->outcome = NX_PUT_DUPLICATE;
+		memcpy(put->ret_digest, there->digest, 32);
+		return rc;
+	}
+	if (put->study && !put->settles)
+		rc = was_corrected(a, g, t, r, &corrected, err);
+	if (corrected) {
 		put->outcome = NX_PUT_DUPLICATE;
 		memcpy(put->ret_digest, there->digest, 32);
 	} else if (put->study && !put->settles &&
@@ -97,7 +183,7 @@ nx_rc item_outcome(struct nx_archive *a, struct group *g, struct target *t,
 	} else {
 		put->outcome = NX_PUT_VERSION;
 	}
-	return NX_OK;
+	return rc;
 }
 
 static nx_rc blob_place(
@@ -241,26 +327,6 @@ static nx_rc old_retire(struct group *g, const struct target *t, struct nx_err *
 	return group_op(g, &op, err);
 }
 
-/* A replaced object is business as usual; an instance that changes is not. */
-static nx_rc conflicts_note(
-	struct nx_archive *a, struct group *g, const struct target *t, struct nx_err *err)
-{
-	nx_rc rc = NX_OK;
-
-	if (!t->study || t->put->replaces)
-		return NX_OK;
-	if (t->put->outcome == NX_PUT_VERSION && !t->put->settles) {
-		rc = conflict_row(a, g, t->put, t->old.id, err);
-		if (!rc)
-			rc = event_row(a, g, "instance.conflict", t->domain, t->subject,
-				t->study->id, "{}", err);
-	}
-	if (!rc && t->study->subject != t->subject)
-		rc = event_row(a, g, "study.patient-conflict", t->domain, t->subject, t->study->id,
-			"{}", err);
-	return rc;
-}
-
 /* What somebody wants to be there with the instance. */
 static nx_rc watched_rows(
 	struct nx_archive *a, struct group *g, const struct target *t, struct nx_err *err)
@@ -278,6 +344,32 @@ static nx_rc watched_rows(
 	return rc;
 }
 
+static nx_rc edit_row(struct group *g, const struct target *t, struct nx_err *err)
+{
+	const struct nx_edit_row row = {.item = t->put->ret_item,
+		.replaced = t->old.id,
+		.subject = (int64_t)t->subject,
+		.was = t->old.subject};
+	struct nx_op op;
+
+	if (nx_op_put_edit(&row, g->arena, &op))
+		return nx_err_set(err, NX_E_NOMEM, "no memory for an edit");
+	return group_op(g, &op, err);
+}
+
+/* The version before stands back, with what was said of it. */
+static nx_rc old_leave(struct group *g, const struct target *t, struct nx_err *err)
+{
+	bool rejected = t->old.id && t->old.state == NX_ITEM_REJECTED;
+	nx_rc rc = NX_OK;
+
+	if (t->put->outcome == NX_PUT_VERSION || rejected)
+		rc = old_retire(g, t, err);
+	if (!rc && rejected)
+		rc = row_drop(g, t, NX_T_REJECTION, t->old.id, err);
+	return rc || !t->put->replaces ? rc : edit_row(g, t, err);
+}
+
 nx_rc item_store(struct nx_archive *a, struct group *g, struct target *t, struct nx_recipe *r,
 	struct nx_err *err)
 {
@@ -285,8 +377,8 @@ nx_rc item_store(struct nx_archive *a, struct group *g, struct target *t, struct
 
 	if (!rc)
 		rc = item_rows(a, g, t, r, err);
-	if (!rc && t->put->outcome == NX_PUT_VERSION)
-		rc = old_retire(g, t, err);
+	if (!rc)
+		rc = old_leave(g, t, err);
 	if (!rc)
 		rc = conflicts_note(a, g, t, err);
 	if (!rc && t->put->outcome == NX_PUT_VERSION)

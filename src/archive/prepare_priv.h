@@ -18,7 +18,8 @@ struct target { /* of one put, while it is prepared */
 	struct nx_put *put;
 	uint32_t domain;
 	uint64_t subject;
-	struct nx_key key; /* the subject's */
+	struct nx_key key;          /* the subject's */
+	struct cached_subject *who; /* found by its patient id; NULL: named by number */
 	struct cached_study *study;
 	struct cached_series *series;
 	struct nx_item old; /* id 0: there is none */
@@ -41,6 +42,15 @@ uint64_t subject_id_new(void);
 /* (issuer, patient id) of the domain; a blank id is a subject of its own per study. */
 NX_NODISCARD nx_rc subject_find(struct nx_archive *a, struct group *g, struct target *t,
 	const char *issuer, const char *pid, struct nx_err *err);
+/*
+ * Name, birth date and sex as 20 bits each, 0 where there is none: enough to see that one of them
+ * is another, and too little to tell what it is.
+ */
+int64_t marks_of(const struct nx_study *study);
+bool marks_differ(int64_t a, int64_t b);
+/* The subject's row says `marks` from now on. */
+NX_NODISCARD nx_rc marks_set(struct group *g, const struct target *t, const char *issuer,
+	const char *pid, int64_t marks, struct nx_err *err);
 /* Of a put: named by it, of its patient, or the one of the object that is there. */
 NX_NODISCARD nx_rc subject_resolve(
 	struct nx_archive *a, struct group *g, struct target *t, struct nx_err *err);
@@ -66,6 +76,12 @@ struct emptied {
  * last, it is put before *emptied, and a modality that no other series has leaves the study. */
 NX_NODISCARD nx_rc study_uncount(struct nx_archive *a, struct group *g, const struct nx_item *item,
 	const struct nx_series *series, int64_t n, struct emptied **emptied, struct nx_err *err);
+
+/* ---- conflict.c ---- */
+
+/* What contradicts what was there, once for each. */
+NX_NODISCARD nx_rc conflicts_note(
+	struct nx_archive *a, struct group *g, const struct target *t, struct nx_err *err);
 
 /* ---- prepare_item.c ---- */
 

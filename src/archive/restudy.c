@@ -140,6 +140,8 @@ nx_rc prepare_restudy(
 		rc = nx_cat_series_of(a->cat, study.id, series_put, &r, err);
 	if (!rc)
 		rc = cached_move(&r, &study, err);
+	if (!rc && study.patient_id[0] && r.want->study->name_key)
+		rc = marks_set(g, &r.t, study.issuer, study.patient_id, marks_of(&study), err);
 	return rc ? rc
 		  : event_row(a, g, "study.edited", r.t.domain, r.t.subject, study.id, "{}", err);
 }

@@ -90,11 +90,14 @@ enum nx_table {
 	NX_T_DELIVERY,    /* what destinations are still to get */
 	NX_T_FEED,        /* what became of instances, numbered by collection */
 	NX_T_COMMITMENT,  /* results of storage commitment over the web */
+	NX_T_EDIT,        /* which item took the place of one that was wrong */
+	NX_T_REJECTION,   /* items that a note says are not to be used */
 	NX_T_COUNT_
 };
 
 /* Where a column number is needed (NX_OP_SET, NX_OP_ADD): the position in the table's struct. */
 enum nx_column {
+	NX_C_SUBJECT_MARKS = 5,
 	NX_C_STUDY_UPDATED_US = 20,
 	NX_C_STUDY_COMPLETE_US = 21,
 	NX_C_STUDY_MODALITIES = 16,
@@ -209,6 +212,7 @@ struct nx_subject_row {
 	const char *patient_id; /* blank id: "\x01study:<uid>", one subject per study */
 	int64_t subject;
 	int64_t created_us;
+	int64_t marks; /* of name, birth date and sex (archive); 0: none is known */
 };
 
 enum {
@@ -264,8 +268,9 @@ enum nx_item_state {
 	NX_ITEM_OLD = 2 /* a newer version exists */,
 	NX_ITEM_DELETED = 3,
 	NX_ITEM_ERASED = 4,
-	NX_ITEM_ASIDE = 5,  /* in quarantine: not of its collection */
-	NX_ITEM_DERIVED = 6 /* made from others, which it saves reading: of no query */
+	NX_ITEM_ASIDE = 5,   /* in quarantine: not of its collection */
+	NX_ITEM_DERIVED = 6, /* made from others, which it saves reading: of no query */
+	NX_ITEM_REJECTED = 7 /* a note says that it is not to be used */
 };
 
 struct nx_item {
@@ -459,14 +464,51 @@ struct nx_vault_row {
 	struct nx_slice value; /* sealed by the vault domain */
 };
 
-struct nx_conflict_row { /* a second object under a name that was taken */
+/* Numbers are on disk: append only. */
+enum nx_conflict_kind {
+	NX_CONFLICT_VERSION = 0,      /* a second object under a name that was taken */
+	NX_CONFLICT_PATIENTS = 2,     /* an instance of another patient than its study */
+	NX_CONFLICT_DEMOGRAPHICS = 3, /* a patient whose name, birth date or sex is another */
+};
+
+struct nx_conflict_row {
 	int64_t id;
 	int64_t collection;
 	const char *name;
-	int64_t old_item;
-	int64_t new_item; /* 0: refused */
+	int64_t old_item; /* 0: of another kind than versions */
+	int64_t new_item; /* the one that told; 0: refused */
 	int64_t time_us;
 	int64_t state; /* 1 open, 2 settled */
+	int64_t kind;  /* enum nx_conflict_kind; what follows is 0 for versions */
+	int64_t study;
+	int64_t subject; /* of the instance */
+	int64_t mark;    /* patients: the subject of the study; demographics: the marks that came */
+	int64_t known;   /* demographics: the marks that were known */
+};
+
+/* `item` says what `replaced` should have said. */
+struct nx_edit_row {
+	int64_t item;
+	int64_t replaced;
+	int64_t subject; /* whose `item` is ... */
+	int64_t was;     /* ... and whose `replaced` is */
+};
+
+/* Numbers are on disk: append only (PS3.16 CID 7011). */
+enum nx_rejection_reason {
+	NX_REJECTION_QUALITY = 1,
+	NX_REJECTION_SAFETY,
+	NX_REJECTION_WORKLIST,
+	NX_REJECTION_RETENTION
+};
+
+struct nx_rejection_row {
+	int64_t item;
+	int64_t collection;
+	int64_t subject;
+	int64_t note; /* the item that says so */
+	int64_t reason;
+	int64_t time_us;
 };
 
 enum nx_feed_action {
@@ -503,6 +545,18 @@ NX_NODISCARD nx_rc nx_cat_collection_by_id(struct nx_cat *cat, int64_t id, struc
 	struct nx_collection *ret, struct nx_err *err);
 NX_NODISCARD nx_rc nx_cat_subject_find(struct nx_cat *cat, int64_t domain, const char *issuer,
 	const char *patient_id, uint64_t *ret_subject, struct nx_err *err);
+/* The same, with all of the row. */
+NX_NODISCARD nx_rc nx_cat_subject(struct nx_cat *cat, int64_t domain, const char *issuer,
+	const char *patient_id, struct nx_arena *arena, struct nx_subject_row *ret,
+	struct nx_err *err);
+/* How `item` came to say what it says; why it is rejected. */
+NX_NODISCARD nx_rc nx_cat_edit(struct nx_cat *cat, int64_t item, struct nx_arena *arena,
+	struct nx_edit_row *ret, struct nx_err *err);
+NX_NODISCARD nx_rc nx_cat_rejection(struct nx_cat *cat, int64_t item, struct nx_arena *arena,
+	struct nx_rejection_row *ret, struct nx_err *err);
+/* The one of this kind, subject and mark; of that study, or any where it is 0. */
+NX_NODISCARD nx_rc nx_cat_conflict_like(struct nx_cat *cat, const struct nx_conflict_row *like,
+	struct nx_arena *arena, struct nx_conflict_row *ret, struct nx_err *err);
 NX_NODISCARD nx_rc nx_cat_study(struct nx_cat *cat, int64_t collection, const char *uid,
 	struct nx_arena *arena, struct nx_study *ret, struct nx_err *err);
 NX_NODISCARD nx_rc nx_cat_study_by_id(struct nx_cat *cat, int64_t id, struct nx_arena *arena,
@@ -567,6 +621,9 @@ NX_NODISCARD nx_rc nx_cat_studies_all(struct nx_cat *cat, int64_t after_id, unsi
 	nx_cat_row_fn fn, void *payload, struct nx_err *err);
 NX_NODISCARD nx_rc nx_cat_series_all(struct nx_cat *cat, int64_t after_id, unsigned limit,
 	nx_cat_row_fn fn, void *payload, struct nx_err *err);
+/* struct nx_rejection_row of a collection, by item. */
+NX_NODISCARD nx_rc nx_cat_rejections(struct nx_cat *cat, int64_t collection, int64_t after_item,
+	unsigned limit, nx_cat_row_fn fn, void *payload, struct nx_err *err);
 /* struct nx_quarantine_row, struct nx_conflict_row by id; collection and reason 0: any. */
 NX_NODISCARD nx_rc nx_cat_quarantine(struct nx_cat *cat, int64_t after_id, int64_t collection,
 	int64_t reason, unsigned limit, nx_cat_row_fn fn, void *payload, struct nx_err *err);
@@ -709,6 +766,10 @@ NX_NODISCARD nx_rc nx_op_put_commitment(
 	const struct nx_commitment_row *row, struct nx_arena *arena, struct nx_op *ret);
 NX_NODISCARD nx_rc nx_op_put_feed(
 	const struct nx_feed_row *row, struct nx_arena *arena, struct nx_op *ret);
+NX_NODISCARD nx_rc nx_op_put_edit(
+	const struct nx_edit_row *row, struct nx_arena *arena, struct nx_op *ret);
+NX_NODISCARD nx_rc nx_op_put_rejection(
+	const struct nx_rejection_row *row, struct nx_arena *arena, struct nx_op *ret);
 NX_NODISCARD nx_rc nx_op_put_conflict(
 	const struct nx_conflict_row *row, struct nx_arena *arena, struct nx_op *ret);
 /* The struct of a generic row (nx_cat_rows, nx_op_parse) of that table; `ret_row` is the struct

@@ -18,7 +18,7 @@
 struct cat_vfs;
 
 enum {
-	CAT_SCHEMA = 6, /* version this program writes: the highest `since` below */
+	CAT_SCHEMA = 7, /* version this program writes: the highest `since` below */
 	CAT_PAGE = 4096,
 	CAT_RESERVE = 32, /* bytes of a page that are not SQLite's: nonce, tag, epoch */
 	CAT_INDEX_COLS = 4,
@@ -102,6 +102,10 @@ enum cat_stmt {
 	CAT_S_PRINCIPAL,
 	CAT_S_AE,
 	CAT_S_DESTINATION,
+	CAT_S_EDIT,
+	CAT_S_REJECTION,
+	CAT_S_REJECTIONS,
+	CAT_S_CONFLICT_LIKE,
 	CAT_S_COLLECTIONS,
 	CAT_S_SERIES_OF,
 	CAT_S_ITEMS_OF,

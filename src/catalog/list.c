@@ -126,6 +126,14 @@ nx_rc nx_cat_quarantine(struct nx_cat *cat, int64_t after_id, int64_t collection
 	return list(cat, CAT_S_QUARANTINE, args, 4, fn, payload, err);
 }
 
+nx_rc nx_cat_rejections(struct nx_cat *cat, int64_t collection, int64_t after_item, unsigned limit,
+	nx_cat_row_fn fn, void *payload, struct nx_err *err)
+{
+	struct nx_val args[] = {nx_val_int(collection), nx_val_int(after_item), nx_val_int(limit)};
+
+	return list(cat, CAT_S_REJECTIONS, args, 3, fn, payload, err);
+}
+
 nx_rc nx_cat_conflicts(struct nx_cat *cat, int64_t after_id, int64_t collection, unsigned limit,
 	nx_cat_row_fn fn, void *payload, struct nx_err *err)
 {

@@ -32,6 +32,13 @@ static const struct {
 	[CAT_S_PRINCIPAL] = {NX_T_PRINCIPAL, "WHERE token_hash = ?1"},
 	[CAT_S_AE] = {NX_T_AE, "WHERE ae = ?1 AND called = ?2"},
 	[CAT_S_DESTINATION] = {NX_T_DESTINATION, "WHERE ae = ?1"},
+	[CAT_S_EDIT] = {NX_T_EDIT, "WHERE item = ?1"},
+	[CAT_S_REJECTION] = {NX_T_REJECTION, "WHERE item = ?1"},
+	[CAT_S_REJECTIONS] = {NX_T_REJECTION,
+		"WHERE collection = ?1 AND item > ?2 ORDER BY item LIMIT ?3"},
+	[CAT_S_CONFLICT_LIKE] = {NX_T_CONFLICT,
+		"WHERE kind = ?1 AND subject = ?2 AND mark = ?3 AND (?4 = 0 OR study = ?4) "
+		"ORDER BY id LIMIT 1"},
 	[CAT_S_COLLECTIONS] = {NX_T_COLLECTION, "ORDER BY name"},
 	/* Series Number is an integer string (PS3.5 6.2): by value. */
 	[CAT_S_SERIES_OF] = {NX_T_SERIES,
@@ -156,6 +163,32 @@ nx_rc nx_cat_collection_by_id(struct nx_cat *cat, int64_t id, struct nx_arena *a
 	return LOOKUP(CAT_S_COLLECTION_ID, ret, nx_val_int(id));
 }
 
+nx_rc nx_cat_subject(struct nx_cat *cat, int64_t domain, const char *issuer, const char *patient_id,
+	struct nx_arena *arena, struct nx_subject_row *ret, struct nx_err *err)
+{
+	return LOOKUP(CAT_S_SUBJECT, ret, nx_val_int(domain), nx_val_text(issuer),
+		nx_val_text(patient_id));
+}
+
+nx_rc nx_cat_edit(struct nx_cat *cat, int64_t item, struct nx_arena *arena, struct nx_edit_row *ret,
+	struct nx_err *err)
+{
+	return LOOKUP(CAT_S_EDIT, ret, nx_val_int(item));
+}
+
+nx_rc nx_cat_rejection(struct nx_cat *cat, int64_t item, struct nx_arena *arena,
+	struct nx_rejection_row *ret, struct nx_err *err)
+{
+	return LOOKUP(CAT_S_REJECTION, ret, nx_val_int(item));
+}
+
+nx_rc nx_cat_conflict_like(struct nx_cat *cat, const struct nx_conflict_row *like,
+	struct nx_arena *arena, struct nx_conflict_row *ret, struct nx_err *err)
+{
+	return LOOKUP(CAT_S_CONFLICT_LIKE, ret, nx_val_int(like->kind), nx_val_int(like->subject),
+		nx_val_int(like->mark), nx_val_int(like->study));
+}
+
 nx_rc nx_cat_subject_find(struct nx_cat *cat, int64_t domain, const char *issuer,
 	const char *patient_id, uint64_t *ret_subject, struct nx_err *err)
 {
@@ -165,8 +198,7 @@ nx_rc nx_cat_subject_find(struct nx_cat *cat, int64_t domain, const char *issuer
 
 	if (!arena)
 		return nx_err_set(err, NX_E_NOMEM, "no memory for a subject");
-	rc = LOOKUP(CAT_S_SUBJECT, &row, nx_val_int(domain), nx_val_text(issuer),
-		nx_val_text(patient_id));
+	rc = nx_cat_subject(cat, domain, issuer, patient_id, arena, &row, err);
 	if (!rc)
 		*ret_subject = (uint64_t)row.subject;
 	return rc;

@@ -48,7 +48,9 @@ static const struct cli_opt create_opts[] = {
 static const struct cli_opt allow_opts[] = {
 	{"called", "AE", "Called AE title; else NARTHEX"},
 	{"address", "ADDRESS", "Only from there; cn:NAME for the holder of a certificate"},
-	{"role", "ROLE", "modality: send; workstation: also query and retrieve.  Else modality"},
+	{"role", "ROLE",
+		"modality: send; workstation: also query and retrieve; quality: also reject.  "
+		"Else modality"},
 	{0},
 };
 
@@ -206,7 +208,7 @@ static const struct cli_opt discard_opts[] = {
 };
 
 static const struct cli_opt settle_opts[] = {
-	{"keep", "VERSION", "The version that counts; required"},
+	{"keep", "VERSION", "The version that counts; required where versions differ"},
 	{"reason", "TEXT", "Why; for the ledger; required"},
 	{0},
 };
@@ -223,6 +225,30 @@ static const struct cli_opt edit_opts[] = {
 	{"source", "TEXT", "Where the values so far came from"},
 	{"coerce", NULL, "To fit the local system, not because it was wrong"},
 	{"dry-run", NULL, "Only say what would change"},
+	{0},
+};
+
+static const struct cli_opt versions_opts[] = {
+	{"collection", "NAME", "Which collection; else clinical"},
+	{0},
+};
+
+static const struct cli_opt reject_opts[] = {
+	{"collection", "NAME", "Which collection; else clinical"},
+	{"reason", "WORD", "quality, safety, worklist or retention; required"},
+	{0},
+};
+
+static const struct cli_opt restore_rejected_opts[] = {
+	{"collection", "NAME", "Which collection; else clinical"},
+	{"reason", "TEXT", "Why; for the ledger; required"},
+	{0},
+};
+
+static const struct cli_opt rejected_opts[] = {
+	{"collection", "NAME", "Which collection; else clinical"},
+	{"after", "NUMBER", "Numbers past this one"},
+	{"limit", "N", "Most rows; else 1000"},
 	{0},
 };
 
@@ -326,13 +352,13 @@ const struct cli_cmd cli_cmds[] = {
 		CLI_SERVER, cmd_quarantine_retry},
 	{"quarantine", "discard", "NUMBER", "Destroy its key and forget it", NULL, discard_opts, 1,
 		1, CLI_SERVER, cmd_quarantine_discard},
-	{"conflict", "list", "", "List instances that came again with other bytes", NULL,
+	{"conflict", "list", "", "List what came and contradicts what is there", NULL,
 		conflict_opts, 0, 0, CLI_SERVER, cmd_conflict_list},
 	{"conflict", "show", "NUMBER", "Versions, where they came from, which attributes differ",
 		NULL, NULL, 1, 1, CLI_SERVER, cmd_conflict_show},
 	{"conflict", "settle", "NUMBER", "Say which version counts",
 		"It becomes the newest, as a new version with the same bytes.  The others stay "
-		"readable.",
+		"readable.\nOf two patients, or of two names of one, both are kept.",
 		settle_opts, 1, 1, CLI_SERVER, cmd_conflict_settle},
 	{"conflict", "get", "NUMBER VERSION FILE", "The bytes of a version; - is standard output",
 		NULL, NULL, 3, 3, CLI_SERVER, cmd_conflict_get},
@@ -344,6 +370,21 @@ const struct cli_cmd cli_cmds[] = {
 		CLI_SERVER, cmd_edit},
 	{"edit", "instance", "STUDY SERIES INSTANCE", "Correct an instance", EDIT_MORE, edit_opts,
 		3, 3, CLI_SERVER, cmd_edit},
+	{"versions", "list", "STUDY SERIES INSTANCE", "List the versions of an instance", NULL,
+		versions_opts, 3, 3, CLI_SERVER, cmd_version_list},
+	{"versions", "get", "STUDY SERIES INSTANCE VERSION FILE",
+		"The bytes of a version; - is standard output", NULL, versions_opts, 5, 5,
+		CLI_SERVER, cmd_version_get},
+	{"reject", NULL, "STUDY [SERIES [INSTANCE]]", "Say that instances are not to be used",
+		"A rejection note is made and stored with the study; no query or retrieval gives "
+		"what it names.",
+		reject_opts, 1, 3, CLI_SERVER, cmd_reject},
+	{"rejected", "list", "", "List what rejection notes say is not to be used", NULL,
+		rejected_opts, 0, 0, CLI_SERVER, cmd_rejected_list},
+	{"rejected", "get", "NUMBER FILE", "The bytes of a rejected instance; - is standard output",
+		NULL, rejected_opts, 2, 2, CLI_SERVER, cmd_rejected_get},
+	{"rejected", "restore", "STUDY [SERIES [INSTANCE]]", "Use again what is rejected", NULL,
+		restore_rejected_opts, 1, 3, CLI_SERVER, cmd_rejected_restore},
 	{"deid", NULL, "", "De-identified copies of studies",
 		"What the profile cannot make safe is left out and named.  What was copied before "
 		"is not\ncopied again.",

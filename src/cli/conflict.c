@@ -8,8 +8,8 @@
 nx_rc cmd_conflict_list(const struct cli_args *args, struct nx_err *err)
 {
 	static const struct cli_column columns[] = {{"NUMBER", "number", 8}, {"TIME", "time", 27},
-		{"COLLECTION", "collection", 16}, {"STATE", "state", 8}, {"OLD", "old_version", 6},
-		{"NEW", "new_version", 6}, {0}};
+		{"COLLECTION", "collection", 16}, {"KIND", "kind", 13}, {"STATE", "state", 8},
+		{"OLD", "old_version", 6}, {"NEW", "new_version", 6}, {0}};
 	static const char *const keys[] = {"collection", "after", "limit"};
 	NX_AUTO_MEM char *path = cli_query(args, "/conflicts", keys, NX_ARRAY_LEN(keys));
 
@@ -22,7 +22,8 @@ static void conflict_print(const json_t *json)
 	static const struct cli_column columns[] = {{"VERSION", "version", 8},
 		{"STATE", "state", 6}, {"RECEIVED", "received", 27}, {"BYTES", "size", 12},
 		{"SOURCE", "source", 20}, {"DOOR", "door", 10}, {0}};
-	static const char *const keys[] = {"collection", "state", "study", "series", "instance"};
+	static const char *const keys[] = {
+		"collection", "kind", "state", "study", "series", "instance"};
 	const json_t *tag;
 	size_t i;
 
@@ -66,11 +67,13 @@ nx_rc cmd_conflict_settle(const struct cli_args *args, struct nx_err *err)
 	int64_t keep = 0;
 	nx_rc rc = cli_number(args, "keep", 0, 1, INT64_MAX, &keep, err);
 
-	if (!rc && (!reason || !keep))
-		rc = nx_err_set(err, NX_E_INVAL, "--keep and --reason are required");
+	if (!rc && !reason)
+		rc = nx_err_set(err, NX_E_INVAL, "--reason is required");
 	if (rc)
 		return rc;
-	body = json_pack("{s:I,s:s}", "keep", (json_int_t)keep, "reason", reason);
+	body = json_pack("{s:s}", "reason", reason);
+	if (keep)
+		(void)json_object_set_new(body, "keep", json_integer((json_int_t)keep));
 	return cli_ask(args, "POST", nx_client_path("/conflicts/%s/settle", args->words[0]), body,
 		NULL, err);
 }

@@ -101,3 +101,25 @@ nx_rc cmd_edit(const struct cli_args *args, struct nx_err *err)
 	json_decref(answer);
 	return NX_OK;
 }
+
+#define INSTANCE "/collections/%s/studies/%s/series/%s/instances/%s"
+
+nx_rc cmd_version_list(const struct cli_args *args, struct nx_err *err)
+{
+	static const struct cli_column columns[] = {{"VERSION", "version", 8},
+		{"STATE", "state", 9}, {"RECEIVED", "received", 27}, {"BYTES", "size", 12},
+		{"OTHER PATIENT", "other_patient", 13}, {0}};
+	NX_AUTO_MEM char *path = nx_client_path(INSTANCE "/versions",
+		cli_collection(args, "clinical"), args->words[0], args->words[1], args->words[2]);
+
+	return path ? cli_list(args, path, "versions", columns, err)
+		    : nx_err_set(err, NX_E_NOMEM, "no memory for a path");
+}
+
+nx_rc cmd_version_get(const struct cli_args *args, struct nx_err *err)
+{
+	return cli_fetch(args,
+		nx_client_path(INSTANCE "/versions/%s", cli_collection(args, "clinical"),
+			args->words[0], args->words[1], args->words[2], args->words[3]),
+		args->words[4], err);
+}

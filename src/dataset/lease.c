@@ -247,8 +247,8 @@ static nx_rc places(struct plan *p, struct nx_lease_sample *s, struct nx_err *er
 	return rc;
 }
 
-/* A version that was superseded stays in the releases that name it; what was erased or deleted is
- * told as such. */
+/* A version that was superseded stays in the releases that name it; what was erased, deleted or
+ * rejected is told as such. */
 static nx_rc sample_plan(
 	struct plan *p, uint64_t position, struct nx_lease_sample *s, struct nx_err *err)
 {
@@ -257,7 +257,9 @@ static nx_rc sample_plan(
 
 	*s = (struct nx_lease_sample){.position = position};
 	rc = item_of(p, position, &item, err);
-	if (!rc && (item.state == NX_ITEM_DELETED || item.state == NX_ITEM_ERASED))
+	if (!rc &&
+		(item.state == NX_ITEM_DELETED || item.state == NX_ITEM_REJECTED ||
+			item.state == NX_ITEM_ERASED))
 		rc = NX_E_ERASED;
 	if (!rc)
 		rc = nx_archive_recipe(p->r->archive, &item, p->arena, &s->recipe, err);

@@ -195,19 +195,6 @@ static nx_rc scrub(const struct deid_subject *s, struct nx_dataset *ds, struct n
 
 /* ---- what is added ---- */
 
-static void elem_set(struct nx_dataset *ds, nx_tag tag, uint16_t vr, const char *value)
-{
-	size_t at = ds->n;
-
-	while (at && ds->elems[at - 1].tag >= tag)
-		at--;
-	if (at == ds->n || ds->elems[at].tag != tag) {
-		memmove(&ds->elems[at + 1], &ds->elems[at], (ds->n - at) * sizeof(*ds->elems));
-		ds->n++;
-	}
-	ds->elems[at] = (struct nx_elem){.tag = tag, .vr = vr, .value = nx_slice_str(value)};
-}
-
 /* PS3.15 E.1.1: say that it was done, and how. */
 static nx_rc stamp(struct nx_dataset *ds, struct nx_arena *arena, struct nx_err *err)
 {
@@ -232,7 +219,10 @@ static nx_rc stamp(struct nx_dataset *ds, struct nx_arena *arena, struct nx_err 
 	memcpy(elems, ds->elems, ds->n * sizeof(*elems));
 	ds->elems = elems;
 	for (size_t i = 0; i < NX_ARRAY_LEN(added); i++)
-		elem_set(ds, added[i].tag, added[i].vr, added[i].value);
+		nx_dataset_put(ds,
+			&(struct nx_elem){.tag = added[i].tag,
+				.vr = added[i].vr,
+				.value = nx_slice_str(added[i].value)});
 	return NX_OK;
 }
 

@@ -329,3 +329,36 @@ const struct nx_elem *nx_dataset_find(const struct nx_dataset *ds, nx_tag tag)
 	}
 	return NULL;
 }
+
+struct nx_dataset *nx_dataset_new(struct nx_arena *arena, size_t cap)
+{
+	struct nx_dataset *ds = nx_arena_alloc(arena, sizeof(*ds));
+
+	if (!ds)
+		return NULL;
+	*ds = (struct nx_dataset){.elems = nx_arena_alloc_array(arena, cap, sizeof(*ds->elems))};
+	return ds->elems ? ds : NULL;
+}
+
+void nx_dataset_put(struct nx_dataset *ds, const struct nx_elem *elem)
+{
+	size_t at = ds->n;
+
+	while (at && ds->elems[at - 1].tag >= elem->tag)
+		at--;
+	if (at == ds->n || ds->elems[at].tag != elem->tag) {
+		memmove(&ds->elems[at + 1], &ds->elems[at], (ds->n - at) * sizeof(*ds->elems));
+		ds->n++;
+	}
+	ds->elems[at] = *elem;
+}
+
+void nx_dataset_put_text(struct nx_dataset *ds, nx_tag tag, const char *text)
+{
+	const struct nx_dict_entry *entry = nx_dict_find(tag);
+
+	nx_dataset_put(ds,
+		&(struct nx_elem){.tag = tag,
+			.vr = entry ? entry->vr : NX_VR('U', 'N'),
+			.value = nx_slice_str(text)});
+}

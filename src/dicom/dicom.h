@@ -12,6 +12,7 @@
 
 #include "base/auto.h"
 #include "base/err.h"
+#include "base/limits.h"
 #include "base/slice.h"
 
 struct nx_arena;
@@ -43,6 +44,8 @@ const struct nx_ts *nx_ts_find(const char *uid);
 const struct nx_ts *nx_ts_at(size_t i);
 /* A dotted UID of 1-64 characters (PS3.5 9.1); lenient on leading zeros, as found in the field. */
 bool nx_uid_valid(const char *uid, size_t n);
+/* A fresh one: "2.25." and a random number (PS3.5 B.2). */
+void nx_uid_new(char ret[NX_LIMIT_UID + 1]);
 /* NULL when unknown.  Storage SOP classes are those whose entry says so; see nx_uid_is_storage().
  */
 const char *nx_uid_name(const char *uid);
@@ -214,6 +217,12 @@ NX_NODISCARD nx_rc nx_dataset_parse_split(struct nx_slice header, const struct n
 	struct nx_err *err);
 
 const struct nx_elem *nx_dataset_find(const struct nx_dataset *ds, nx_tag tag);
+/* Empty, with room for `cap` elements; NULL without memory. */
+struct nx_dataset *nx_dataset_new(struct nx_arena *arena, size_t cap);
+/* In the place of the one of its tag, or where it belongs; there must be room for one more. */
+void nx_dataset_put(struct nx_dataset *ds, const struct nx_elem *elem);
+/* A value of the VR that the dictionary has first; `text` is borrowed. */
+void nx_dataset_put_text(struct nx_dataset *ds, nx_tag tag, const char *text);
 /* Text value decoded to UTF-8 by (0008,0005), padding removed, all values with backslashes; "" when
  * absent. NULL without memory only. */
 const char *nx_dataset_text(const struct nx_dataset *ds, nx_tag tag, struct nx_arena *arena);

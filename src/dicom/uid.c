@@ -1,8 +1,10 @@
 #include "dicom/dicom_priv.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/limits.h"
+#include "base/secret.h"
 
 const struct nx_ts *nx_ts_find(const char *uid)
 {
@@ -20,6 +22,16 @@ const struct nx_ts *nx_ts_at(size_t i)
 const char *nx_uid_at(size_t i)
 {
 	return i < nx_uid_table_n ? nx_uid_table[i].uid : NULL;
+}
+
+void nx_uid_new(char ret[NX_LIMIT_UID + 1])
+{
+	uint64_t random[2];
+
+	nx_random(random, sizeof(random));
+	(void)snprintf(ret, NX_LIMIT_UID + 1, "2.25.%llu%018llu",
+		(unsigned long long)(random[0] >> 1) | 1,
+		(unsigned long long)(random[1] % 1000000000000000000ull));
 }
 
 bool nx_uid_valid(const char *uid, size_t n)

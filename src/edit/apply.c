@@ -111,37 +111,6 @@ static bool charset_is_utf8(const struct nx_dataset *ds)
 
 /* ---- the new data set ---- */
 
-static struct nx_dataset *dataset_new(struct nx_arena *arena, size_t cap)
-{
-	struct nx_dataset *ds = nx_arena_alloc(arena, sizeof(*ds));
-
-	if (!ds)
-		return NULL;
-	*ds = (struct nx_dataset){.elems = nx_arena_alloc_array(arena, cap, sizeof(*ds->elems))};
-	return ds->elems ? ds : NULL;
-}
-
-/* There is room for one more. */
-static void elem_set(struct nx_dataset *ds, const struct nx_elem *elem)
-{
-	size_t at = ds->n;
-
-	while (at && ds->elems[at - 1].tag >= elem->tag)
-		at--;
-	if (at == ds->n || ds->elems[at].tag != elem->tag) {
-		memmove(&ds->elems[at + 1], &ds->elems[at], (ds->n - at) * sizeof(*ds->elems));
-		ds->n++;
-	}
-	ds->elems[at] = *elem;
-}
-
-static void text_set(struct nx_dataset *ds, nx_tag tag, const char *value)
-{
-	elem_set(ds,
-		&(struct nx_elem){
-			.tag = tag, .vr = nx_dict_find(tag)->vr, .value = nx_slice_str(value)});
-}
-
 static void elem_drop(struct nx_dataset *ds, nx_tag tag)
 {
 	const struct nx_elem *elem = nx_dataset_find(ds, tag);
@@ -158,15 +127,15 @@ static void elem_drop(struct nx_dataset *ds, nx_tag tag)
 static struct nx_dataset *originals(const struct edit_plan *plan, uint32_t changed,
 	const struct nx_dataset *ds, bool recode, struct nx_arena *arena)
 {
-	struct nx_dataset *was = dataset_new(arena, plan->n + 1);
+	struct nx_dataset *was = nx_dataset_new(arena, plan->n + 1);
 	const struct nx_elem *elem = nx_dataset_find(ds, NX_TAG_SPECIFIC_CHARACTER_SET);
 
 	if (was && recode && elem)
-		elem_set(was, elem);
+		nx_dataset_put(was, elem);
 	for (size_t i = 0; was && i < plan->n; i++) {
 		elem = changed & 1u << i ? nx_dataset_find(ds, plan->sets[i].tag) : NULL;
 		if (elem)
-			elem_set(was, elem);
+			nx_dataset_put(was, elem);
 	}
 	return was;
 }
@@ -174,21 +143,21 @@ static struct nx_dataset *originals(const struct edit_plan *plan, uint32_t chang
 static struct nx_dataset *modification(
 	const struct edit_plan *plan, struct nx_dataset *was, struct nx_arena *arena)
 {
-	struct nx_dataset *item = dataset_new(arena, 5);
+	struct nx_dataset *item = nx_dataset_new(arena, 5);
 	struct nx_dataset **items = nx_arena_alloc(arena, sizeof(struct nx_dataset *));
 
 	if (!item || !items)
 		return NULL;
 	items[0] = was;
-	elem_set(item,
+	nx_dataset_put(item,
 		&(struct nx_elem){.tag = NX_TAG_MODIFIED_ATTRIBUTES_SEQUENCE,
 			.vr = NX_VR('S', 'Q'),
 			.items = items,
 			.n_items = 1});
-	text_set(item, NX_TAG_ATTRIBUTE_MODIFICATION_DATE_TIME, plan->when);
-	text_set(item, NX_TAG_MODIFYING_SYSTEM, "narthex");
-	text_set(item, NX_TAG_SOURCE_OF_PREVIOUS_VALUES, plan->source);
-	text_set(item, NX_TAG_REASON_FOR_THE_ATTRIBUTE_MODIFICATION, plan->reason);
+	nx_dataset_put_text(item, NX_TAG_ATTRIBUTE_MODIFICATION_DATE_TIME, plan->when);
+	nx_dataset_put_text(item, NX_TAG_MODIFYING_SYSTEM, "narthex");
+	nx_dataset_put_text(item, NX_TAG_SOURCE_OF_PREVIOUS_VALUES, plan->source);
+	nx_dataset_put_text(item, NX_TAG_REASON_FOR_THE_ATTRIBUTE_MODIFICATION, plan->reason);
 	return item;
 }
 
@@ -207,7 +176,7 @@ static nx_rc modification_add(
 	for (size_t i = 0; i + 1 < elem.n_items; i++)
 		elem.items[i] = before->items[i];
 	elem.items[elem.n_items - 1] = item;
-	elem_set(ds, &elem);
+	nx_dataset_put(ds, &elem);
 	return NX_OK;
 }
 
@@ -237,12 +206,12 @@ static nx_rc change_all(const struct edit_plan *plan, uint32_t changed, struct n
 	ds->elems = elems;
 	rc = recode ? to_utf8(ds, arena, err) : NX_OK;
 	if (recode)
-		text_set(ds, NX_TAG_SPECIFIC_CHARACTER_SET, utf8);
+		nx_dataset_put_text(ds, NX_TAG_SPECIFIC_CHARACTER_SET, utf8);
 	for (size_t i = 0; i < plan->n; i++) {
 		if (!(changed & 1u << i))
 			continue;
 		if (plan->sets[i].value)
-			text_set(ds, plan->sets[i].tag, plan->sets[i].value);
+			nx_dataset_put_text(ds, plan->sets[i].tag, plan->sets[i].value);
 		else
 			elem_drop(ds, plan->sets[i].tag);
 	}

@@ -181,6 +181,7 @@ struct nx_ingest_job *nx_ingest_job_free(struct nx_ingest_job *job)
 	split_done(&job->split);
 	nx_blob_writer_free(job->writer);
 	nx_blob_free(job->object_blob);
+	nx_arena_free(job->note_arena);
 	nx_arena_free(job->arena);
 	explicit_bzero(job, sizeof(*job));
 	free(job);
@@ -319,7 +320,9 @@ nx_rc nx_ingest_wait(struct nx_ingest_job *job, struct nx_ingest_result *ret, st
 	job->submitted = false;
 	if (!rc && job->put.outcome == NX_PUT_REJECTED) { /* the group recorded it */
 		count(job->ingest, NX_E_CONFLICT, &job->result);
-		return nx_err_set(err, NX_E_CONFLICT, "other bytes are stored under this UID");
+		return nx_err_set(err, NX_E_CONFLICT, "%s",
+			job->put.was_rejected ? "the instance was rejected"
+					      : "other bytes are stored under this UID");
 	}
 	if (rc && job->reason)
 		rc = nx_err_prefix(err, rc, "%s", nx_reason_text(job->reason));

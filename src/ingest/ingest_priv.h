@@ -136,6 +136,9 @@ struct nx_ingest_job {
 	const char *ts_uid; /* of a bare data set; NULL: Part 10 */
 	const char *source; /* AE title that sends it; NULL */
 	bool is_object;
+	int64_t rejects;            /* a rejection note: enum nx_rejection_reason; 0: it is none */
+	const struct nx_elem *note; /* its evidence, in note_arena */
+	struct nx_arena *note_arena;
 	bool refuse_only; /* nothing of it goes into quarantine */
 	bool spilled;     /* the parse failed */
 	enum nx_reason reason;
@@ -166,6 +169,13 @@ NX_NODISCARD nx_rc job_new(struct nx_ingest *ingest, const struct nx_principal *
 /* nx_ingest_begin() for who has another permission than NX_PERM_STORE. */
 NX_NODISCARD nx_rc dicom_begin(struct nx_ingest *ingest, const struct nx_ingest_opts *opts,
 	enum nx_perm perm, struct nx_ingest_job **ret, struct nx_err *err);
+
+/* note.c: is it a rejection note?  Before split_finish(); NX_E_DENIED. */
+NX_NODISCARD nx_rc note_parse(struct nx_ingest_job *job, struct nx_err *err);
+/* What it rejects goes into the job's change. */
+NX_NODISCARD nx_rc note_apply(struct nx_ingest_job *job, struct nx_err *err);
+/* Code of DCM, and its meaning. */
+const char *rejection_code(int64_t reason, const char **ret_meaning);
 
 /* aside.c: what is neither taken in nor kept aside, whatever else is wrong with it. */
 NX_NODISCARD nx_rc aside_never(struct nx_ingest_job *job, struct nx_err *err);

@@ -151,8 +151,11 @@ static void result_uids(struct nx_ingest_job *job)
 /* NX_OK with job->reason: it was read to its end, and is wrong. */
 static nx_rc dicom_finish(struct nx_ingest_job *job, struct nx_err *err)
 {
-	nx_rc rc = split_finish(&job->split, err);
+	nx_rc rc = note_parse(job, err);
 
+	if (rc)
+		return rc;
+	rc = split_finish(&job->split, err);
 	if (rc)
 		return aside_parse_failed(job, rc, NULL, 0, err);
 	rc = item_fill(job, err);
@@ -180,5 +183,6 @@ nx_rc dicom_submit(struct nx_ingest_job *job, struct nx_err *err)
 		.n_parts = job->split.n_parts,
 		.content = job->split.content,
 	};
-	return job_commit(job, NX_ACTION_INSTANCE_STORE, err);
+	rc = note_apply(job, err);
+	return rc ? rc : job_commit(job, NX_ACTION_INSTANCE_STORE, err);
 }

@@ -40,6 +40,19 @@ static void time_kv(struct nx_json *json, const char *key, int64_t us)
 	nx_json_kv_str(json, key, when);
 }
 
+static const char *kind_word(const struct nx_conflict_row *row)
+{
+	switch ((enum nx_conflict_kind)row->kind) {
+	case NX_CONFLICT_VERSION:
+		break;
+	case NX_CONFLICT_PATIENTS:
+		return "patients";
+	case NX_CONFLICT_DEMOGRAPHICS:
+		return "demographics";
+	}
+	return "versions";
+}
+
 static const char *state_word(const struct nx_conflict_row *row)
 {
 	return row->state == STATE_SETTLED ? "settled" : "open";
@@ -49,7 +62,7 @@ static const char *state_word(const struct nx_conflict_row *row)
 static nx_rc version_kv(struct listing *l, const char *key, int64_t id, struct nx_err *err)
 {
 	struct nx_item item;
-	nx_rc rc = nx_cat_item_by_id(l->cat, id, l->arena, &item, err);
+	nx_rc rc = id ? nx_cat_item_by_id(l->cat, id, l->arena, &item, err) : NX_E_NOENT;
 
 	if (rc && rc != NX_E_NOENT)
 		return rc;
@@ -79,6 +92,7 @@ static nx_rc list_row(void *payload, const void *row, struct nx_err *err)
 	nx_json_kv_int(&l->json, "number", r->id);
 	time_kv(&l->json, "time", r->time_us);
 	nx_json_kv_str(&l->json, "collection", collection.name);
+	nx_json_kv_str(&l->json, "kind", kind_word(r));
 	nx_json_kv_str(&l->json, "state", state_word(r));
 	rc = version_kv(l, "old_version", r->old_item, err);
 	if (!rc)
@@ -192,8 +206,12 @@ static nx_rc rows_load(struct conflict *c, int64_t number, struct nx_err *err)
 static nx_rc versions_load(struct conflict *c, struct nx_err *err)
 {
 	struct nx_cat *cat = nx_archive_cat(c->r->archive);
-	nx_rc rc = nx_cat_item_by_id(cat, c->row.old_item, c->arena, &c->old, err);
+	const bool of_versions = c->row.kind == NX_CONFLICT_VERSION;
+	nx_rc rc = nx_cat_item_by_id(
+		cat, of_versions ? c->row.old_item : c->row.new_item, c->arena, &c->old, err);
 
+	if (!rc && !of_versions)
+		return NX_OK;
 	if (rc == NX_E_NOENT)
 		return nx_err_set(err, NX_E_ERASED, "what was in conflict is erased");
 	c->versions = nx_arena_alloc_array(c->arena, VERSIONS_MAX, sizeof(*c->versions));
@@ -254,7 +272,8 @@ static nx_rc entry_look(void *payload, const struct nx_entry *entry, struct nx_e
 	if (entry->action != NX_ACTION_INSTANCE_STORE &&
 		entry->action != NX_ACTION_INSTANCE_VERSION &&
 		entry->action != NX_ACTION_CONFLICT_SETTLE &&
-		entry->action != NX_ACTION_INSTANCE_EDIT)
+		entry->action != NX_ACTION_INSTANCE_EDIT &&
+		entry->action != NX_ACTION_REJECTION_END)
 		return NX_OK;
 	rc = nx_ledger_body(nx_archive_ledger(c->r->archive), entry, c->arena, &body, err);
 	if (rc)
@@ -378,11 +397,35 @@ static void differ_put(struct nx_json *json, const struct side *x, const struct 
 	nx_json_array_end(json);
 }
 
+/* What is known by marks alone. */
+static void marks_put(const struct conflict *c, struct nx_json *json)
+{
+	static const nx_tag tags[] = {
+		NX_TAG_PATIENT_NAME, NX_TAG_PATIENT_BIRTH_DATE, NX_TAG_PATIENT_SEX};
+	bool differ[NX_ARRAY_LEN(tags)] = {false};
+
+	nx_json_key(json, "differ");
+	nx_json_array_begin(json);
+	if (c->row.kind == NX_CONFLICT_DEMOGRAPHICS)
+		nx_archive_marks_differ(c->row.known, c->row.mark, differ);
+	else
+		tag_put(json, NX_TAG_PATIENT_ID);
+	for (size_t i = 0; i < NX_ARRAY_LEN(tags); i++)
+		if (differ[i])
+			tag_put(json, tags[i]);
+	nx_json_array_end(json);
+}
+
 static nx_rc differ_json(struct conflict *c, struct nx_json *json, struct nx_err *err)
 {
 	struct side x = {NULL, NULL}, y = {NULL, NULL};
-	nx_rc rc = side_load(c, c->row.old_item, &x, err);
+	nx_rc rc;
 
+	if (c->row.kind != NX_CONFLICT_VERSION) {
+		marks_put(c, json);
+		return NX_OK;
+	}
+	rc = side_load(c, c->row.old_item, &x, err);
 	if (!rc)
 		rc = side_load(c, c->row.new_item, &y, err);
 	if (!rc)
@@ -441,9 +484,10 @@ static nx_rc conflict_json(
 	nx_json_kv_int(&json, "number", c->row.id);
 	time_kv(&json, "time", c->row.time_us);
 	nx_json_kv_str(&json, "collection", c->collection.name);
+	nx_json_kv_str(&json, "kind", kind_word(&c->row));
 	nx_json_kv_str(&json, "state", state_word(&c->row));
 	rc = uids_json(c, &json, &n.study, err);
-	if (!rc)
+	if (!rc && c->row.kind == NX_CONFLICT_VERSION)
 		rc = sources_find(c, err);
 	nx_json_key(&json, "versions");
 	nx_json_array_begin(&json);
@@ -630,14 +674,27 @@ static nx_rc settle_note(
 	return rc ? rc : nx_change_entry(s->change, &draft, NULL, err);
 }
 
+/* Of two patients, or of two names, both are kept: there is no version to choose. */
+static nx_rc keep_find(struct settling *s, int64_t version, struct nx_err *err)
+{
+	if (s->c.row.state == STATE_SETTLED)
+		return nx_err_set(err, NX_E_CONFLICT, "the conflict is settled");
+	if (s->c.row.kind == NX_CONFLICT_VERSION && version)
+		return version_find(&s->c, version, &s->keep, err);
+	if (!version == (s->c.row.kind == NX_CONFLICT_VERSION))
+		return nx_err_set(err, NX_E_INVAL,
+			version ? "both are kept: no version is chosen"
+				: "the version that counts is missing");
+	s->keep = &s->c.old;
+	return NX_OK;
+}
+
 static nx_rc settle(struct settling *s, const struct nx_principal *who, int64_t version,
 	const char *reason, struct nx_err *err)
 {
-	nx_rc rc = s->c.row.state == STATE_SETTLED
-		? nx_err_set(err, NX_E_CONFLICT, "the conflict is settled")
-		: version_find(&s->c, version, &s->keep, err);
+	nx_rc rc = keep_find(s, version, err);
 
-	if (!rc)
+	if (!rc && version)
 		rc = newest_make(s, err);
 	if (!rc)
 		rc = state_set(s, err);

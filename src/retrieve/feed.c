@@ -47,6 +47,8 @@ static const char *state_of(const struct names *names)
 		return "erased";
 	if (names->item.state == NX_ITEM_LIVE)
 		return "current";
+	if (names->item.state == NX_ITEM_REJECTED)
+		return "rejected";
 	return names->item.state == NX_ITEM_OLD ? "replaced" : "deleted";
 }
 

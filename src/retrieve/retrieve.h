@@ -279,10 +279,12 @@ NX_NODISCARD nx_rc nx_retrieve_worklist(struct nx_retrieve *retrieve,
 	nx_rc (*fn)(void *payload, const char *name, struct nx_slice dataset, struct nx_err *err),
 	void *payload, struct nx_err *err);
 
-/* ---- conflicts: other bytes under a SOP Instance UID that was taken ---- */
+/* ---- conflicts: other bytes under a SOP Instance UID, two patients in a study, another name ----
+ */
 
-/* {"conflicts":[{"number","time","collection","state","old_version","new_version"}],"next":...}: by
- * number; versions of an erased patient are null.  `collection` NULL: all that `who` may query. */
+/* {"conflicts":[{"number","time","collection","kind","state","old_version","new_version"}],"next":...}:
+ * by number; versions of an erased patient are null.  `collection` NULL: all that `who` may query.
+ */
 NX_NODISCARD nx_rc nx_retrieve_conflicts(struct nx_retrieve *retrieve,
 	const struct nx_principal *who, const char *collection, int64_t after, unsigned limit,
 	struct nx_buf *out, struct nx_err *err);
@@ -291,7 +293,8 @@ NX_NODISCARD nx_rc nx_retrieve_conflict(struct nx_retrieve *retrieve,
 	const struct nx_principal *who, int64_t number, struct nx_buf *out, struct nx_err *err);
 /*
  * Settle it: the version that counts becomes the newest, as a new version with the same bytes,
- * where it is not; all others stay readable.  For who may look after what is wrong
+ * where it is not; all others stay readable; `version` is 0 for two patients or demographics, of
+ * which both are kept.  For who may look after what is wrong
  * (NX_PERM_QUARANTINE). NX_E_PRECONDITION: a newer version came while it was looked at;
  * NX_E_CONFLICT: it is settled.
  */
@@ -301,6 +304,33 @@ NX_NODISCARD nx_rc nx_retrieve_conflict_settle(struct nx_retrieve *retrieve,
 /* The bytes of one version of it. */
 NX_NODISCARD nx_rc nx_retrieve_conflict_version(struct nx_retrieve *retrieve,
 	const struct nx_principal *who, int64_t number, int64_t version, struct nx_object **ret,
+	struct nx_err *err);
+
+/* ---- versions of an instance that is there, also from before it was another patient's ---- */
+
+/* {"versions":[{"version","state","received","size","other_patient"}]}, oldest first. */
+NX_NODISCARD nx_rc nx_retrieve_versions(struct nx_retrieve *retrieve,
+	const struct nx_principal *who, const struct nx_selection *sel, struct nx_buf *out,
+	struct nx_err *err);
+/* The bytes of one. */
+NX_NODISCARD nx_rc nx_retrieve_version(struct nx_retrieve *retrieve, const struct nx_principal *who,
+	const struct nx_selection *sel, int64_t version, struct nx_object **ret,
+	struct nx_err *err);
+
+/* ---- what rejection notes say is not to be used; for who may reject ---- */
+
+/* {"rejected":[{"number","time","reason","study","series","instance","sop_class","note"}],"next"},
+ * by number. */
+NX_NODISCARD nx_rc nx_retrieve_rejected(struct nx_retrieve *retrieve,
+	const struct nx_principal *who, const char *collection, int64_t after, unsigned limit,
+	struct nx_buf *out, struct nx_err *err);
+NX_NODISCARD nx_rc nx_retrieve_rejected_open(struct nx_retrieve *retrieve,
+	const struct nx_principal *who, const char *collection, int64_t number,
+	struct nx_object **ret, struct nx_err *err);
+/* What of the selection is rejected is to be used again: a new version with the same bytes.
+ * NX_E_NOENT: there is none. */
+NX_NODISCARD nx_rc nx_retrieve_restore(struct nx_retrieve *retrieve, const struct nx_principal *who,
+	const struct nx_selection *sel, const char *reason, uint64_t *ret_restored,
 	struct nx_err *err);
 
 /* JSON {"objects":[{"key","size","etag","modified"}],"next":...}. */

@@ -83,8 +83,117 @@ def test_a_study_says_something_else_and_what_it_said_before(site):
             if elem.keyword not in ("AccessionNumber", "StudyDescription", "StudyID", "SpecificCharacterSet"):
                 assert ds[elem.tag].value == elem.value, elem.keyword
     assert [one[:2] for one in seen(feed(site, offset=known))] == [("Update", "current")] * 4
-    entries = json.loads(cli(site, "ledger", "search", "--action", "instance.edit", "--study", study, "--json"))["entries"]
+    words_of_ledger = ("--action", "instance.edit", "--study", study, "--json")
+    entries = json.loads(cli(site, "ledger", "search", *words_of_ledger))["entries"]
     assert len(entries) == 4 and entries[0]["body"]["detail"]["reason"] == "typed wrong"
+    versions = json.loads(cli(site, "versions", "list", *uids(made[0]), "--json"))["versions"]
+    assert [(one["version"], one["state"]) for one in versions] == [(1, "old"), (2, "live")]
+    cli(site, "versions", "get", *uids(made[0]), "1", site.folder / "first.dcm")
+    assert (site.folder / "first.dcm").read_bytes() == made[0]
     again = edit(site, *words)
     assert again["changed"] == 0 and seen(feed(site, offset=known)) and last(site) == known + 4
     assert json.loads(cli(site, "conflict", "list", "--json"))["conflicts"] == []
+
+
+def test_a_study_of_the_wrong_patient_is_given_to_the_right_one(site):
+    right = study_of(site, 20, PatientName="ROE^RITA", PatientBirthDate="19700101", PatientSex="F")
+    wrong = study_of(site, 21, PatientName="DOE^JANE", PatientBirthDate="19800202", PatientSex="F")
+    study = uids(wrong[0])[0]
+    done = edit(site, "study", study, "--into", "P20", "--reason", "picked from the list by mistake")
+    assert done["changed"] == 4
+    (row,) = qido(site, StudyInstanceUID=study)
+    assert (value(row, "00100020"), value(row, "00100030")) == ("P20", "19700101")
+    assert qido(site, PatientID="P21") == [] and len(qido(site, PatientID="P20")) == 2
+    versions = json.loads(cli(site, "versions", "list", *uids(wrong[0]), "--json"))["versions"]
+    assert [(one["version"], one["other_patient"]) for one in versions] == [(1, True), (2, False)]
+    cli(site, "versions", "get", *uids(wrong[0]), "1", site.folder / "wrong.dcm")
+    assert (site.folder / "wrong.dcm").read_bytes() == wrong[0]
+    ds = fetched(site, wrong[0])
+    assert (ds.PatientID, str(ds.PatientName)) == ("P20", "ROE^RITA")
+    before = ds.OriginalAttributesSequence[0].ModifiedAttributesSequence[0]
+    assert (before.PatientID, str(before.PatientName)) == ("P21", "DOE^JANE")
+    known = last(site)
+    stow(site, *wrong)  # the modality sends again what it always sent: it is here
+    assert last(site) == known and qido(site, PatientID="P21") == []
+    site.kill()
+    site.start()
+    assert len(qido(site, PatientID="P20")) == 2 and fetched(site, wrong[0]).PatientID == "P20"
+    cli(site, "erase", "--patient", "P21", "--collection", "clinical", "--reason", "asked for", "--yes")
+    assert fetched(site, wrong[0]).PixelData == pydicom.dcmread(io.BytesIO(wrong[0])).PixelData
+    cli(site, "erase", "--patient", "P20", "--collection", "clinical", "--reason", "asked for", "--yes")
+    assert qido(site, StudyInstanceUID=study) == [] and qido(site, StudyInstanceUID=uids(right[0])[0]) == []
+    refused = cli(site, "edit", "study", study, "--set", "StudyID=1", "--reason", "late", "--collection", "clinical",
+                  check=False)
+    assert refused.returncode == 3
+
+
+def test_erasing_the_right_patient_erases_what_was_the_wrong_one_s(site):
+    made = study_of(site, 30)
+    edit(site, "study", uids(made[0])[0], "--set", "PatientID=P31", "--reason", "id typed wrong")
+    words = ("--patient", "P31", "--collection", "clinical", "--reason", "asked for", "--yes", "--json")
+    done = json.loads(cli(site, "erase", *words))
+    assert done["statement"]["items"] == 8  # four versions of each patient
+    assert qido(site, PatientID="P30") == []
+
+
+def test_what_cannot_be_edited_is_refused(site):
+    made = study_of(site, 40)
+    study, series, instance = uids(made[0])
+    for words in (("study", study, "--set", "StudyInstanceUID=1.2"), ("study", study, "--set", "PatientID="),
+                  ("study", study, "--set", "StudyDate=yesterday"), ("study", study, "--set", "Modality=MR"),
+                  ("series", study, series, "--set", "PatientName=X"), ("study", study, "--set", "NoSuchThing=1"),
+                  ("instance", study, series, instance, "--set", "SeriesDescription=X")):
+        assert cli(site, "edit", *words, "--reason", "try", check=False).returncode != 0, words
+    assert cli(site, "edit", "study", study, "--set", "StudyID=1", check=False).returncode == 2
+    token = json.loads(cli(site, "token", "create", "looking", "reader", "--json"))["token"]
+    body = {"collection": "clinical", "level": "study", "study": study, "set": {"StudyID": "1"}, "reason": "x"}
+    url = site.url("/api/v1/edits", "management")
+    assert site.session(token).post(url, json=body, timeout=60).status_code == 403
+    assert edit(site, "instance", study, series, instance, "--set", "ImageComments=a", "--reason", "note")["changed"] == 1
+    assert edit(site, "series", study, series, "--set", "SeriesDescription=b", "--reason", "note")["changed"] == 4
+    assert fetched(site, made[0]).SeriesDescription == "b" and len(fetched(site, made[0]).OriginalAttributesSequence) == 2
+
+
+def conflicts(site, kind):
+    return [one for one in json.loads(cli(site, "conflict", "list", "--json"))["conflicts"] if one["kind"] == kind]
+
+
+def shown(site, number):
+    return json.loads(cli(site, "conflict", "show", str(number), "--json"))
+
+
+def test_two_patients_under_one_study_uid_are_told_once_and_settled(site):
+    made = study_of(site, 50)
+    study = uids(made[0])[0]
+    for data in made[:3]:
+        ds = pydicom.dcmread(io.BytesIO(data))
+        ds.PatientID, ds.SOPInstanceUID = "P51", ds.SOPInstanceUID + ".9"
+        ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
+        out = io.BytesIO()
+        ds.save_as(out)
+        stow(site, out.getvalue())
+    (one,) = conflicts(site, "patients")
+    told = shown(site, one["number"])
+    assert (told["state"], told["study"], told["differ"], told["versions"]) == ("open", study, ["00100020"], [])
+    settled = cli(site, "conflict", "settle", str(one["number"]), "--keep", "1", "--reason", "x", check=False)
+    assert settled.returncode != 0
+    assert edit(site, "study", study, "--set", "PatientID=P50", "--reason", "one patient")["changed"] == 3
+    cli(site, "conflict", "settle", str(one["number"]), "--reason", "corrected")
+    assert [one["state"] for one in conflicts(site, "patients")] == ["settled"]
+    assert value(qido(site, StudyInstanceUID=study)[0], "00201208") == 7
+
+
+def test_changed_demographics_are_told_once_for_each_difference(site):
+    study_of(site, 60, PatientName="Muster^Anna", PatientBirthDate="19500101", PatientSex="F")
+    assert conflicts(site, "demographics") == []
+    study_of(site, "60.1", PatientID="P60", PatientName="MUSTER^ANNA^^", PatientBirthDate="19500101", PatientSex="")
+    assert conflicts(site, "demographics") == []
+    for seed in ("60.2", "60.3"):
+        study_of(site, seed, PatientID="P60", PatientName="Beispiel^Anna", PatientBirthDate="19500102", PatientSex="F")
+    (one,) = conflicts(site, "demographics")
+    assert shown(site, one["number"])["differ"] == ["00100010", "00100030"]
+    edit(site, "patient", "P60", "--set", "PatientName=Beispiel^Anna", "--set", "PatientBirthDate=19500102",
+         "--reason", "married")
+    study_of(site, "60.4", PatientID="P60", PatientName="Beispiel^Anna", PatientBirthDate="19500102", PatientSex="F")
+    assert len(conflicts(site, "demographics")) == 1
+    assert {value(row, "00100010")["Alphabetic"] for row in qido(site, PatientID="P60")} == {"Beispiel^Anna"}

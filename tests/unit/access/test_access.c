@@ -157,17 +157,18 @@ static void test_ae_titles_are_an_allow_list(void **state)
 }
 
 /* Every role and permission: V verify, S store, Q query, R read, D delete, d de-identify, L
- * release, l lease, E erase, a audit, A admin, M monitor, q quarantine, w worklist, e edit; '-'
- * denied. */
-static const char perm_letters[] = "?PVSQRDdLlEaAMqwe";
+ * release, l lease, E erase, a audit, A admin, M monitor, q quarantine, w worklist, e edit, r
+ * reject; '-' denied. */
+static const char perm_letters[] = "?PVSQRDdLlEaAMqwer";
 static const struct {
 	const char *role;
 	const char *may;
 } table[] = {
-	{"admin", "PVSQRDdLlEaAMqwe"},
+	{"admin", "PVSQRDdLlEaAMqwer"},
 	{"modality", "PVSw"},
+	{"quality", "PVSQRwr"},
 	{"reader", "PVQR"},
-	{"steward", "PVQRDdLlqe"},
+	{"steward", "PVQRDdLlqer"},
 	{"auditor", "PaM"},
 	{"monitor", "PM"},
 	{"trainer", "Pl"},

@@ -220,6 +220,15 @@ static void test_an_older_schema_is_brought_up_to_date(void **state)
 
 	fill(fx, 1, 100);
 	assert_ok(nx_sql_exec(fx->cat->writer->db,
+			  "DROP TABLE edit;"
+			  "DROP TABLE rejection;"
+			  "DROP INDEX conflict_subject;"
+			  "ALTER TABLE conflict DROP COLUMN known;"
+			  "ALTER TABLE conflict DROP COLUMN mark;"
+			  "ALTER TABLE conflict DROP COLUMN subject;"
+			  "ALTER TABLE conflict DROP COLUMN study;"
+			  "ALTER TABLE conflict DROP COLUMN kind;"
+			  "ALTER TABLE subject DROP COLUMN marks;"
 			  "DROP TABLE feed;"
 			  "DROP TABLE commitment;"
 			  "DROP TABLE destination;"

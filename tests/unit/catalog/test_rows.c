@@ -77,6 +77,7 @@ static void test_column_numbers_are_those_of_the_tables(void **state)
 		unsigned column;
 		const char *name;
 	} want[] = {
+		{NX_T_SUBJECT, NX_C_SUBJECT_MARKS, "marks"},
 		{NX_T_STUDY, NX_C_STUDY_UPDATED_US, "updated_us"},
 		{NX_T_STUDY, NX_C_STUDY_MODALITIES, "modalities"},
 		{NX_T_STUDY, NX_C_STUDY_N_SERIES, "n_series"},

@@ -1,0 +1,225 @@
+/*
+ * Rejection notes (IHE RAD TF-3 4.66, Imaging Object Change Management): a Key Object Selection
+ * whose title says why, and whose evidence says which instances are not to be used.
+ */
+#include "ingest/ingest_priv.h"
+#include "ingest/reject.h"
+
+enum {
+	NOTE_ARENA_MAX = 256 * 1024 * 1024,
+	NOTE_SUBJECTS_MAX = 16 /* whose instances one note may reject */
+};
+
+static const struct {
+	const char *code; /* of DCM, PS3.16 CID 7011 */
+	const char *wire;
+	const char *meaning;
+	enum nx_rejection_reason reason;
+} titles[] = {
+	{"113001", "quality", "Rejected for Quality Reasons", NX_REJECTION_QUALITY},
+	{"113037", "safety", "Rejected for Patient Safety Reasons", NX_REJECTION_SAFETY},
+	{"113038", "worklist", "Incorrect Modality Worklist Entry", NX_REJECTION_WORKLIST},
+	{"113039", "retention", "Data Retention Policy Expired", NX_REJECTION_RETENTION},
+};
+
+int64_t nx_rejection_parse(const char *wire)
+{
+	for (size_t i = 0; i < NX_ARRAY_LEN(titles); i++)
+		if (strcmp(titles[i].wire, wire) == 0)
+			return titles[i].reason;
+	return 0;
+}
+
+const char *rejection_code(int64_t reason, const char **ret_meaning)
+{
+	*ret_meaning = titles[reason - 1].meaning;
+	return titles[reason - 1].code;
+}
+
+static const struct nx_dataset *first_item(const struct nx_dataset *ds, nx_tag tag)
+{
+	const struct nx_elem *e = nx_dataset_find(ds, tag);
+
+	return e && e->n_items ? e->items[0] : NULL;
+}
+
+/* NX_OK with 0: the title is another, and the note an instance like any. */
+static nx_rc title_read(
+	struct nx_ingest_job *job, const struct nx_dataset *ds, int64_t *ret, struct nx_err *err)
+{
+	const struct nx_dataset *title = first_item(ds, NX_TAG_CONCEPT_NAME_CODE_SEQUENCE);
+	const char *code, *scheme;
+
+	*ret = 0;
+	if (!title)
+		return NX_OK;
+	code = nx_dataset_text(title, NX_TAG_CODE_VALUE, job->note_arena);
+	scheme = nx_dataset_text(title, NX_TAG_CODING_SCHEME_DESIGNATOR, job->note_arena);
+	if (!code || !scheme)
+		return nx_err_set(err, NX_E_NOMEM, "no memory for a note");
+	for (size_t i = 0; strcmp(scheme, "DCM") == 0 && i < NX_ARRAY_LEN(titles); i++)
+		if (strcmp(titles[i].code, code) == 0)
+			*ret = titles[i].reason;
+	return NX_OK;
+}
+
+/* ---- what it rejects ---- */
+
+struct noting {
+	struct nx_ingest_job *job;
+	struct nx_cat *cat;
+	int64_t reason;
+	uint64_t subjects[NOTE_SUBJECTS_MAX];
+	unsigned counts[NOTE_SUBJECTS_MAX];
+	size_t n_subjects;
+};
+
+static nx_rc subject_count(struct noting *n, uint64_t subject, struct nx_err *err)
+{
+	size_t i = 0;
+
+	while (i < n->n_subjects && n->subjects[i] != subject)
+		i++;
+	if (i == NOTE_SUBJECTS_MAX)
+		return nx_err_set(
+			err, NX_E_LIMIT, "a note about more than %d patients", NOTE_SUBJECTS_MAX);
+	n->subjects[i] = subject;
+	n->counts[i]++;
+	n->n_subjects += i == n->n_subjects;
+	return NX_OK;
+}
+
+/* What is not here is not rejected. */
+static nx_rc instance_reject(
+	struct noting *n, int64_t series, const struct nx_dataset *ref, struct nx_err *err)
+{
+	const char *uid =
+		nx_dataset_text(ref, NX_TAG_REFERENCED_SOP_INSTANCE_UID, n->job->note_arena);
+	struct nx_item item;
+	nx_rc rc;
+
+	if (!uid)
+		return nx_err_set(err, NX_E_NOMEM, "no memory for a note");
+	rc = nx_cat_item_in_series(n->cat, series, uid, n->job->note_arena, &item, err);
+	if (rc)
+		return rc == NX_E_NOENT ? NX_OK : rc;
+	rc = nx_change_reject(n->job->change, &item, n->reason, err);
+	return rc ? rc : subject_count(n, (uint64_t)item.subject, err);
+}
+
+static nx_rc series_reject(
+	struct noting *n, int64_t study, const struct nx_dataset *ref, struct nx_err *err)
+{
+	const char *uid = nx_dataset_text(ref, NX_TAG_SERIES_INSTANCE_UID, n->job->note_arena);
+	const struct nx_elem *refs = nx_dataset_find(ref, NX_TAG_REFERENCED_SOP_SEQUENCE);
+	struct nx_series series;
+	nx_rc rc;
+
+	if (!uid)
+		return nx_err_set(err, NX_E_NOMEM, "no memory for a note");
+	rc = nx_cat_series(n->cat, study, uid, n->job->note_arena, &series, err);
+	for (size_t i = 0; !rc && refs && i < refs->n_items; i++)
+		rc = instance_reject(n, series.id, refs->items[i], err);
+	return rc == NX_E_NOENT ? NX_OK : rc;
+}
+
+static nx_rc study_reject(struct noting *n, const struct nx_dataset *ref, struct nx_err *err)
+{
+	const char *uid = nx_dataset_text(ref, NX_TAG_STUDY_INSTANCE_UID, n->job->note_arena);
+	const struct nx_elem *refs = nx_dataset_find(ref, NX_TAG_REFERENCED_SERIES_SEQUENCE);
+	struct nx_study study;
+	nx_rc rc;
+
+	if (!uid)
+		return nx_err_set(err, NX_E_NOMEM, "no memory for a note");
+	rc = nx_cat_study(n->cat, n->job->collection.id, uid, n->job->note_arena, &study, err);
+	for (size_t i = 0; !rc && refs && i < refs->n_items; i++)
+		rc = series_reject(n, study.id, refs->items[i], err);
+	return rc == NX_E_NOENT ? NX_OK : rc;
+}
+
+/* One for every patient of whom something is rejected. */
+static nx_rc entries_add(struct noting *n, struct nx_err *err)
+{
+	struct nx_ingest_job *job = n->job;
+	nx_rc rc = NX_OK;
+
+	for (size_t i = 0; i < n->n_subjects && !rc; i++) {
+		struct nx_entry_draft draft = {.action = NX_ACTION_REJECTION,
+			.principal = job->who.name,
+			.subject = n->subjects[i],
+			.study = job->study.uid};
+		char detail[NX_LIMIT_UID + 128];
+
+		(void)snprintf(detail, sizeof(detail),
+			"{\"note\":\"%s\",\"reason\":\"%s\",\"instances\":%u}", job->item.name,
+			titles[n->reason - 1].wire, n->counts[i]);
+		draft.detail = nx_slice_str(detail);
+		rc = nx_change_entry(job->change, &draft, NULL, err);
+	}
+	return rc;
+}
+
+nx_rc note_parse(struct nx_ingest_job *job, struct nx_err *err)
+{
+	const char *type = attrs_text(&job->split.attrs, A_SOP_CLASS, job->arena);
+	struct nx_dataset *ds;
+	nx_rc rc;
+
+	if (!type || strcmp(type, NX_UID_KEY_OBJECT_SELECTION_DOCUMENT_STORAGE) != 0 ||
+		job->split.n_blobs > 1)
+		return NX_OK;
+	job->note_arena = nx_arena_new(NOTE_ARENA_MAX, NX_ARENA_WIPE);
+	if (!job->note_arena)
+		return nx_err_set(err, NX_E_NOMEM, "no memory for a note");
+	rc = nx_dataset_parse(nx_buf_slice(&job->split.header), NULL, 0, job->note_arena, &ds, err);
+	if (!rc)
+		rc = title_read(job, ds, &job->rejects, err);
+	if (rc == NX_E_NOMEM || (!rc && !job->rejects))
+		return rc;
+	job->note = rc ? NULL
+		       : nx_dataset_find(ds, NX_TAG_CURRENT_REQUESTED_PROCEDURE_EVIDENCE_SEQUENCE);
+	/* What does not parse is told by who takes it in. */
+	return rc ? NX_OK : nx_access_check(&job->who, NX_PERM_REJECT, job->collection.name, err);
+}
+
+/* Sent again, it says nothing new: what was restored since stays so. */
+static nx_rc known_look(struct noting *n, bool *ret, struct nx_err *err)
+{
+	struct nx_ingest_job *job = n->job;
+	struct nx_arena *arena = job->note_arena;
+	struct nx_recipe *recipe;
+	struct nx_series series;
+	struct nx_study study;
+	struct nx_item item;
+	nx_rc rc = nx_cat_study(n->cat, job->collection.id, job->study.uid, arena, &study, err);
+
+	if (!rc)
+		rc = nx_cat_series(n->cat, study.id, job->series.uid, arena, &series, err);
+	if (!rc)
+		rc = nx_cat_item_in_series(n->cat, series.id, job->item.name, arena, &item, err);
+	if (!rc)
+		rc = nx_archive_recipe(job->ingest->archive, &item, arena, &recipe, err);
+	if (!rc)
+		*ret = memcmp(recipe->content, job->split.content, sizeof(recipe->content)) == 0;
+	return rc == NX_E_NOENT ? NX_OK : rc;
+}
+
+nx_rc note_apply(struct nx_ingest_job *job, struct nx_err *err)
+{
+	struct noting n = {
+		.job = job, .cat = nx_archive_cat(job->ingest->archive), .reason = job->rejects};
+	bool known = false;
+	nx_rc rc;
+
+	if (!job->note)
+		return NX_OK;
+	rc = nx_archive_current(job->ingest->archive, err);
+	if (!rc)
+		rc = known_look(&n, &known, err);
+	if (known)
+		return rc;
+	for (size_t i = 0; i < job->note->n_items && !rc; i++)
+		rc = study_reject(&n, job->note->items[i], err);
+	return rc ? rc : entries_add(&n, err);
+}
