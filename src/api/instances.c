@@ -41,7 +41,7 @@ nx_rc api_instance_get(struct nx_http_req *req, struct nx_err *err)
 	struct api_item item = {
 		.read = item_read, .close = item_close, .media_type = "application/dicom"};
 	struct nx_instances *instances = NULL;
-	const struct nx_item *row;
+	const struct nx_item *row = NULL;
 	nx_rc rc = nx_retrieve_open(api_of(req)->retrieve, api_who_of(req), &sel, &instances, err);
 
 	if (!rc)

@@ -95,24 +95,34 @@ const uint8_t *nx_blob_root(const struct nx_blob *blob)
 	return blob->info.root;
 }
 
+static bool extents_grow(struct nx_blob *blob, size_t cap)
+{
+	struct nx_extent *extents = realloc(blob->extents, cap * sizeof(*extents));
+
+	if (extents)
+		blob->extents = extents;
+	return extents != NULL;
+}
+
+static bool ranges_grow(struct nx_blob *blob, size_t cap)
+{
+	struct blob_range *ranges = realloc(blob->ranges, cap * sizeof(*ranges));
+
+	if (ranges)
+		blob->ranges = ranges;
+	return ranges != NULL;
+}
+
 static nx_rc extents_room(struct nx_blob *blob, struct nx_err *err)
 {
 	size_t cap = blob->cap_extents ? blob->cap_extents * 2 : 1;
-	struct nx_extent *extents;
-	struct blob_range *ranges;
 
 	if (blob->n_extents < blob->cap_extents)
 		return NX_OK;
 	if (cap > NX_LIMIT_BLOB_EXTENTS)
 		return nx_err_set(
 			err, NX_E_LIMIT, "blob of more than %u extents", NX_LIMIT_BLOB_EXTENTS);
-	extents = realloc(blob->extents, cap * sizeof(*extents));
-	if (extents)
-		blob->extents = extents;
-	ranges = realloc(blob->ranges, cap * sizeof(*ranges));
-	if (ranges)
-		blob->ranges = ranges;
-	if (!extents || !ranges)
+	if (!extents_grow(blob, cap) || !ranges_grow(blob, cap))
 		return nx_err_set(err, NX_E_NOMEM, "no memory for %zu extents", cap);
 	blob->cap_extents = cap;
 	return NX_OK;

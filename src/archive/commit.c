@@ -557,8 +557,7 @@ static bool group_run(struct nx_archive *a, struct nx_change **list)
 	stale = good->erase || good->restudy;
 	nx_ledger_commit(a->ledger, g->seq);
 	group_count(a, g, good, began_us);
-	feed_settle(
-		a, g, true); /* whoever wakes must see the rows as missing, so after the count */
+	feed_settle(a, g, true); /* after the count: whoever wakes asks what is behind */
 	answer_list(good, NX_OK, NULL);
 	if (g->watched && a->on_stored.durable)
 		a->on_stored.durable(a->on_stored.payload);

@@ -130,7 +130,7 @@ static nx_rc lease_find(struct nx_releases *r, const char *id, struct nx_arena *
 	struct lease *ret, struct nx_err *err)
 {
 	struct nx_val where = nx_val_text(id);
-	struct nx_op *rows;
+	struct nx_op *rows = NULL;
 	size_t n = 0;
 	nx_rc rc = nx_archive_current(r->archive, err);
 

@@ -131,20 +131,21 @@ static const char *encode_text(
 static bool put_float(struct nx_buf *out, uint16_t vr, const char *text)
 {
 	char *end;
-	double d = strtod(text, &end);
-	float f = (float)d;
-	uint64_t bits;
-	uint32_t half;
+	const union {
+		double value;
+		uint64_t bits;
+	} d = {.value = strtod(text, &end)};
+	const union {
+		float value;
+		uint32_t bits;
+	} f = {.value = (float)d.value};
 
 	if (*end)
 		return false;
-	if (vr == NX_VR('F', 'L')) {
-		memcpy(&half, &f, sizeof(half));
-		nx_buf_put_u32le(out, half);
-	} else {
-		memcpy(&bits, &d, sizeof(bits));
-		nx_buf_put_u64le(out, bits);
-	}
+	if (vr == NX_VR('F', 'L'))
+		nx_buf_put_u32le(out, f.bits);
+	else
+		nx_buf_put_u64le(out, d.bits);
 	return true;
 }
 

@@ -189,7 +189,7 @@ static nx_rc instances_reply(
 
 nx_rc dw_get_instances(struct nx_http_req *req, struct nx_err *err)
 {
-	struct nx_instances *instances;
+	struct nx_instances *instances = NULL;
 	struct nx_selection sel;
 	struct dw_call call;
 	nx_rc rc = dw_call_init(req, &call, err);
@@ -374,7 +374,7 @@ static nx_rc bulk_reply(
 
 nx_rc dw_get_bulkdata(struct nx_http_req *req, struct nx_err *err)
 {
-	struct nx_instances *instances;
+	struct nx_instances *instances = NULL;
 	struct nx_selection sel;
 	struct dw_call call;
 	nx_rc rc = dw_call_init(req, &call, err);

@@ -342,7 +342,7 @@ static nx_rc reply(const struct dw_call *call, struct body *b, struct nx_err *er
 
 nx_rc dw_get_frames(struct nx_http_req *req, struct nx_err *err)
 {
-	struct nx_instances *instances;
+	struct nx_instances *instances = NULL;
 	struct nx_selection sel;
 	uint32_t *frames = NULL;
 	struct dw_call call;

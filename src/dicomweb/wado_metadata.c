@@ -129,7 +129,7 @@ static nx_rc negotiate(
 
 	if (rc)
 		return rc;
-	m->model = model;
+	m->model = (enum dw_model)model;
 	salt = nx_arena_printf(nx_http_arena(call->req), "%s %s %s", call->base_url,
 		nx_http_encode(call->req), model == DW_MODEL_XML ? "xml" : "json");
 	if (!salt)
@@ -164,7 +164,7 @@ static nx_rc reply(const struct dw_call *call, struct nx_instances *instances, s
 
 nx_rc dw_metadata(struct nx_http_req *req, struct nx_err *err)
 {
-	struct nx_instances *instances;
+	struct nx_instances *instances = NULL;
 	struct nx_selection sel;
 	struct dw_call call;
 	nx_rc rc = dw_call_init(req, &call, err);

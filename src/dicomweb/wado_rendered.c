@@ -333,7 +333,7 @@ static nx_rc reply(
 
 static nx_rc open(const struct dw_call *call, struct body **ret, struct nx_err *err)
 {
-	struct nx_instances *instances;
+	struct nx_instances *instances = NULL;
 	struct nx_selection sel;
 	nx_rc rc = dw_selection(call, &sel, err);
 
@@ -462,6 +462,8 @@ nx_rc dw_reply_image(const struct dw_call *call, struct nx_instances *instances,
 	struct shown shown = {.instance = 0};
 	nx_rc rc = body_new(call, instances, &b, err);
 
+	if (!rc && !choice)
+		rc = nx_err_set(err, NX_E_NOT_ACCEPTABLE, "no image is made as %s", media);
 	if (!rc)
 		rc = instance_open(b, 0, err);
 	if (rc)

@@ -190,7 +190,7 @@ static nx_rc reply(const struct dw_call *call, struct nx_instances *instances, s
 
 nx_rc dw_get_uri(struct nx_http_req *req, struct nx_err *err)
 {
-	struct nx_instances *instances;
+	struct nx_instances *instances = NULL;
 	struct nx_selection sel;
 	struct dw_call call;
 	nx_rc rc = dw_call_init(req, &call, err);

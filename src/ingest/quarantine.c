@@ -228,7 +228,7 @@ nx_rc nx_quarantine_show(struct nx_ingest *ingest, const struct nx_principal *wh
 	struct nx_buf *out, struct nx_err *err)
 {
 	NX_AUTO(nx_kept) *k = NULL;
-	struct nx_slice detail;
+	struct nx_slice detail = {0};
 	struct nx_json json;
 	nx_rc rc = kept_find(ingest, who, number, &k, err);
 
@@ -331,7 +331,7 @@ static const char *member_take(const json_t *json, const char *name, struct nx_a
 /* As it came: a bare data set with its command, or a file. */
 static nx_rc opts_take(struct nx_kept *k, struct nx_ingest_opts *opts, struct nx_err *err)
 {
-	struct nx_slice detail;
+	struct nx_slice detail = {0};
 	json_t *json;
 	nx_rc rc = nx_archive_aside_detail(
 		k->ingest->archive, &k->row, &k->item, k->arena, &detail, err);

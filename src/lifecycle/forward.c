@@ -19,18 +19,19 @@ enum {
 
 static struct forward_lane *lane_get(struct nx_forward *f, const char *destination)
 {
-	struct forward_lane **at = &f->lanes;
+	struct forward_lane **at = &f->lanes, *made;
 
 	while (*at && strcmp((*at)->destination, destination) != 0)
 		at = &(*at)->next;
-	if (!*at) {
-		*at = calloc(1, sizeof(**at));
-		if (!*at)
-			return NULL;
-		(void)snprintf((*at)->destination, sizeof((*at)->destination), "%s", destination);
-		(*at)->due_us = INT64_MAX;
-	}
-	return *at;
+	if (*at)
+		return *at;
+	made = calloc(1, sizeof(*made));
+	if (!made)
+		return NULL;
+	(void)snprintf(made->destination, sizeof(made->destination), "%s", destination);
+	made->due_us = INT64_MAX;
+	*at = made;
+	return made;
 }
 
 static void lane_owe(struct nx_forward *f, struct forward_lane *lane, int64_t due_us)

@@ -9,7 +9,7 @@ static nx_rc domains_json(
 	nx_rc rc = NX_OK;
 
 	for (uint32_t i = 0; i < n && !rc; i++) {
-		uint32_t id, version;
+		uint32_t id = 0, version;
 		char name[64];
 
 		rc = nx_keys_domain_at(keys, i, &id, name, &version, err);
@@ -85,7 +85,7 @@ nx_rc nx_admin_keys_rotate(struct nx_admin *admin, const struct nx_principal *wh
 	nx_keys_status(keys, &st);
 	nx_progress_total(progress, st.n_domains);
 	for (uint32_t i = 0; i < st.n_domains && !rc; i++) {
-		uint32_t id, version;
+		uint32_t id = 0, version;
 		char name[64];
 
 		rc = nx_progress_add(progress, 1, err);

@@ -126,7 +126,7 @@ nx_rc manifest_read(int dir_fd, struct nx_keys *keys, struct manifest *ret, stru
 	struct nx_err *err)
 {
 	struct manifest m = {.time_us = 0};
-	struct nx_slice statement;
+	struct nx_slice statement = {0};
 	NX_AUTO_DONE(nx_buf) text;
 	nx_rc rc;
 

@@ -67,8 +67,8 @@ static bool parse(struct nx_slice index, struct frame_starts *s)
 static nx_rc read_index(struct nx_instances *x, const struct nx_item *item, struct frame_starts *s,
 	struct nx_err *err)
 {
-	struct nx_slice bytes;
-	struct nx_recipe *recipe;
+	struct nx_slice bytes = {0};
+	struct nx_recipe *recipe = NULL;
 	char name[NAME_MAX_LEN];
 	struct nx_item found;
 	nx_rc rc;

@@ -122,7 +122,7 @@ static nx_rc one(struct nx_instances *x, size_t i, const char *base_url, struct 
 {
 	struct uri_base uri = {.base = base_url};
 	struct nx_recipe *recipe;
-	struct nx_dataset *ds;
+	struct nx_dataset *ds = NULL;
 	struct nx_json json;
 	nx_rc rc = nx_archive_recipe(x->archive, &x->items[i], arena, &recipe, err);
 

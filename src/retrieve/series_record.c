@@ -150,8 +150,8 @@ static bool record_fits(const struct nx_instances *x, struct nx_slice record, st
 static nx_rc record_read(struct nx_retrieve *r, int64_t collection, const struct nx_instances *x,
 	struct nx_slice *ret, struct nx_err *err)
 {
-	struct nx_slice record;
-	struct nx_recipe *recipe;
+	struct nx_slice record = {0};
+	struct nx_recipe *recipe = NULL;
 	struct nx_item item;
 	char name[NAME_MAX_LEN];
 	nx_rc rc;

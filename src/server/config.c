@@ -255,6 +255,7 @@ struct yaml_said {
 	int line; /* 0: unknown; that of the last element before what is wrong */
 };
 
+NX_PRINTF(3, 0)
 static void yaml_log(cyaml_log_t level, void *ctx, const char *fmt, va_list args)
 {
 	struct yaml_said *said = ctx;

@@ -43,7 +43,7 @@ static void report(const struct bench *b, const char *what, int64_t us)
 static nx_rc append_one(struct bench *b, nx_pack_id pack, uint64_t *off, struct nx_extent *ret)
 {
 	NX_AUTO(nx_extent_writer) *w = NULL;
-	uint64_t stored;
+	uint64_t stored = 0;
 	uint32_t crc;
 	nx_rc rc =
 		nx_extent_writer_new(b->pool, pack, *off, NX_EXTENT_MAX, &b->key, 0, &w, &b->err);

@@ -223,7 +223,7 @@ static int check(struct worker *w)
 	struct nx_scrub_result scrub;
 	struct nx_err err = {.rc = NX_OK};
 	unsigned run, thread, n, lines = 0;
-	uint64_t subject, entries;
+	uint64_t subject, entries = 0;
 
 	while (scanf("%u-%u-%u %" SCNu64, &run, &thread, &n, &subject) == 4) {
 		if (!is_there(w, run, thread, n, subject)) {

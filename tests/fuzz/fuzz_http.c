@@ -5,6 +5,7 @@
  */
 #include "fuzz.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -171,16 +172,27 @@ static void send_all(int fd, const uint8_t *p, size_t n)
 	(void)shutdown(fd, SHUT_WR);
 }
 
+/* libFuzzer's alarm clock interrupts whoever waits. */
+static void await(int fd)
+{
+	struct pollfd ready = {.fd = fd, .events = POLLIN};
+	int n;
+
+	do
+		n = poll(&ready, 1, PATIENCE_MS);
+	while (n < 0 && errno == EINTR);
+	FUZZ_CHECK(n == 1);
+}
+
 /* Reads to the end; keeps the first bytes. */
 static size_t read_all(int fd, char head[8])
 {
-	struct pollfd ready = {.fd = fd, .events = POLLIN};
 	static char buf[65536];
 	size_t total = 0;
 	ssize_t n;
 
 	for (;;) {
-		FUZZ_CHECK(poll(&ready, 1, PATIENCE_MS) == 1);
+		await(fd);
 		n = recv(fd, buf, sizeof(buf), 0);
 		if (n <= 0)
 			return total;

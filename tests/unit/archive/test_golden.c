@@ -147,7 +147,7 @@ static struct nx_recipe_blob blob_of(uint64_t id, uint64_t len, uint64_t stored,
 
 static struct nx_key key_of(void)
 {
-	struct nx_key key;
+	struct nx_key key = {{0}};
 
 	for (unsigned i = 0; i < sizeof(key.b); i++)
 		key.b[i] = (uint8_t)i;

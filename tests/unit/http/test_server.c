@@ -523,8 +523,8 @@ static void test_malformed_heads_are_refused_and_closed(void **state)
 	static const char *const heads[] = {
 		"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd",
 		"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\nabc",
-		"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n"
-		"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+		("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n"
+		 "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
 		"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
 		"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: +3\r\n\r\nabc",
 		"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length : 3\r\n\r\nabc",

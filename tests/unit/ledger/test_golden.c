@@ -38,7 +38,7 @@ static void filled(uint8_t *to, uint8_t byte, size_t n)
 
 static struct nx_key seed_of(void)
 {
-	struct nx_key seed;
+	struct nx_key seed = {{0}};
 
 	for (unsigned i = 0; i < sizeof(seed.b); i++)
 		seed.b[i] = (uint8_t)i;

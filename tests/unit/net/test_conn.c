@@ -128,6 +128,7 @@ static void test_write_ends_at_deadline(void **state)
 	NX_AUTO(nx_conn) *conn = dial(listener, "127.0.0.1");
 
 	(void)state;
+	assert_non_null(conn);
 	nx_listener_stop(listener, TIMEOUT_US);
 }
 
