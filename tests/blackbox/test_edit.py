@@ -1,11 +1,12 @@
 """Corrections: new versions that say what they said before; the originals stay, pixels are the same bytes."""
+import concurrent.futures
 import io
 import json
 
 import pydicom
 import pytest
 from test_changes import feed, last, seen, stow, uids
-from testenv import Narthex, phantom
+from testenv import Deadline, Narthex, phantom
 
 PLAN = phantom.Plan(instances=4, slices=4, series=1, rows=256, columns=256)
 
@@ -197,3 +198,49 @@ def test_changed_demographics_are_told_once_for_each_difference(site):
     study_of(site, "60.4", PatientID="P60", PatientName="Beispiel^Anna", PatientBirthDate="19500102", PatientSex="F")
     assert len(conflicts(site, "demographics")) == 1
     assert {value(row, "00100010")["Alphabetic"] for row in qido(site, PatientID="P60")} == {"Beispiel^Anna"}
+
+
+@pytest.fixture(scope="module")
+def many(site):
+    """A study of 100 small instances: edited in four changes."""
+    plan = phantom.Plan(kind="small", instances=100, slices=100, series=1, rows=8, columns=8, seed=7)
+    made = [one.data for one in phantom.instances(plan)]
+    stow(site, *made)
+    return made
+
+
+def accessions(site, study):
+    answer = site.session().get(site.url(f"/dicom-web/studies/{study}/metadata"), timeout=60).json()
+    assert len(answer) == 100
+    return [value(one, "00080050") for one in answer]
+
+
+def test_an_edit_that_was_killed_is_completed_by_the_same_command(site, many):
+    study, known = uids(many[0])[0], last(site)
+    words = ("study", study, "--set", "AccessionNumber=AFTER", "--reason", "killed")
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        running = pool.submit(cli, site, "edit", *words, check=False)
+        deadline = Deadline(60)
+        while last(site) == known and not running.done() and deadline.wait("the edit changes something"):
+            pass
+        site.kill()
+        running.result()
+    site.start()
+    assert "AFTER" in accessions(site, study)
+    done = edit(site, *words)
+    assert done["instances"] == 100 and set(accessions(site, study)) == {"AFTER"}
+    (row,) = qido(site, AccessionNumber="AFTER")
+    assert value(row, "00201208") == 100
+    assert all(len(fetched(site, data).OriginalAttributesSequence) == 1 for data in many[:100:33])
+    assert cli(site, "ledger", "verify")
+
+
+def test_two_edits_at_once_leave_one_value(site, many):
+    study = uids(many[0])[0]
+    words = [("study", study, "--set", f"AccessionNumber={one}", "--reason", "race") for one in ("ONE", "TWO")]
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        done = list(pool.map(lambda some: cli(site, "edit", *some, check=False), words))
+    assert {one.returncode for one in done} <= {0, 7}
+    assert set(accessions(site, study)) <= {"ONE", "TWO", "AFTER"}
+    edit(site, *words[0])
+    assert set(accessions(site, study)) == {"ONE"} and len(qido(site, AccessionNumber="ONE")) == 1
