@@ -6,8 +6,11 @@
 #ifndef NX_BASE_LIMITS_H
 #define NX_BASE_LIMITS_H
 
-#define NX_KIB 1024u
-#define NX_MIB (1024u * 1024u)
+#include <stddef.h>
+
+/* Of the type that counts memory, so that a product with one of them is made in 64 bits. */
+#define NX_KIB ((size_t)1024)
+#define NX_MIB (1024 * NX_KIB)
 
 /* DICOM data sets (PS3.5). */
 /* Nested sequences; some writers go to 64.  A level is 128 bytes of a parser and 80 of the tree. */

@@ -22,7 +22,7 @@ static nx_rc item_give(struct walk *w, const struct nx_item *item, struct nx_err
 	size_t n = 0, got = 1;
 	nx_rc rc;
 
-	if (item->size > NX_LIMIT_WORKLIST_ITEM)
+	if (item->size > (int64_t)NX_LIMIT_WORKLIST_ITEM)
 		return NX_OK; /* some other object */
 	nx_arena_reset(w->arena);
 	bytes = nx_arena_alloc(w->arena, (size_t)item->size + 1);
