@@ -133,9 +133,9 @@ static nx_rc value_recode(struct check *c, struct nx_slice charset, struct nx_el
 	NX_AUTO_DONE(nx_buf) out;
 	nx_rc rc;
 
+	nx_buf_init(&out, NX_LIMIT_PERFORMED_STEP, NX_BUF_WIPE);
 	if (!is_text(elem->vr) || is_plain(elem->value))
 		return NX_OK;
-	nx_buf_init(&out, NX_LIMIT_PERFORMED_STEP, NX_BUF_WIPE);
 	rc = nx_charset_decode(charset, elem->vr, elem->value, &out, c->err);
 	if (!rc)
 		rc = nx_buf_check(&out, c->err);

@@ -56,8 +56,9 @@ struct nx_completeness {
 	pthread_cond_t wake;
 	struct nx_map *by_id; /* study id -> struct watched, in the list of WAIT_QUIET */
 	struct watched *first[WAIT_COUNT], *last[WAIT_COUNT];
-	bool missed; /* one was not taken: look over all studies when the list is empty */
-	bool steps;  /* the site has any; the thread's alone */
+	bool missed;          /* one was not taken: look over all studies when the list is empty */
+	bool steps;           /* the site has any; this and the next are the thread's alone */
+	int64_t steps_due_us; /* not asked again before */
 	bool stopping;
 	bool has_thread;
 	pthread_t thread;
@@ -144,7 +145,8 @@ static void on_study(void *payload, int64_t study)
 
 	(void)pthread_mutex_lock(&c->lock);
 	(void)watch(c, study, nx_mono_us() + c->opts.quiet_us);
-	if (nx_map_len(c->by_id) == 1) /* the thread waits for nothing, or for another time */
+	/* The first to be looked at: the thread waits for nothing, or for a later time. */
+	if (c->first[WAIT_LOOK] == c->last[WAIT_LOOK])
 		(void)pthread_cond_signal(&c->wake);
 	(void)pthread_mutex_unlock(&c->lock);
 }
@@ -361,10 +363,11 @@ static nx_rc steps_look(struct nx_completeness *c, struct nx_err *err)
 	size_t n = 0;
 	nx_rc rc;
 
-	if (c->steps)
+	if (c->steps || nx_mono_us() < c->steps_due_us)
 		return NX_OK;
 	if (!arena)
 		return nx_err_set(err, NX_E_NOMEM, "no memory for a step");
+	c->steps_due_us = nx_mono_us() + LOOK_US / 2;
 	rc = nx_cat_rows(nx_archive_cat(c->opts.archive), NX_T_STEP, 0, NULL, 0, false, 1, arena,
 		&rows, &n, err);
 	c->steps = !rc && n;
@@ -383,13 +386,13 @@ static nx_rc early_look(
 	uint64_t mark = 0;
 	nx_rc rc = steps_look(c, err);
 
+	*ret_again = w->looks++ < LOOKS_IN_VAIN;
 	if (rc || (!c->steps && !w->committed_us))
 		return rc;
 	if (!arena)
 		return nx_err_set(err, NX_E_NOMEM, "no memory for a study");
 	if (w->committed_us)
 		nx_archive_barrier(c->opts.archive);
-	*ret_again = w->looks++ < LOOKS_IN_VAIN;
 	rc = study_open(c, w->study, arena, &study, err);
 	if (!rc)
 		rc = expected_mark(c->opts.archive, study.collection, study.uid, &mark, err);

@@ -13,6 +13,7 @@ from testenv.peer import ABORT, IMPLICIT_LE, Association, element, encode, pdu
 
 STEP = "1.2.840.10008.3.1.2.3.3"
 PUSH, PUSH_INSTANCE = "1.2.840.10008.1.20.1", "1.2.840.10008.1.20.1.1"
+pytestmark = pytest.mark.filterwarnings("ignore")  # pydicom's, about what is wrong on purpose
 PLAN = phantom.Plan(kind="small", instances=40, slices=4, series=1, rows=16, columns=16)
 MADE = [list(group) for _, group in itertools.groupby(phantom.instances(PLAN), lambda one: one.study)]
 STUDIES = iter(MADE)
@@ -291,14 +292,16 @@ def test_a_commitment_of_all_of_it_is_committed(site, peer):
     assert len(told(site, study[0].study_uid)) == 1
 
 
-def test_steps_survive_a_kill_a_rebuild_and_not_an_erasure(tmp_path):
-    with Narthex(tmp_path / "nx", init_args=["--allow-ae", "TESTENV=clinical"]) as site:
-        study = next(STUDIES)
+def test_steps_survive_a_kill_and_a_rebuild_and_settings_are_kept_to(tmp_path):
+    with Narthex(tmp_path / "nx", init_args=["--allow-ae", "TESTENV=clinical"],
+                 config={"studies": {"quiet_s": 3600}}) as site:
+        study, waits, last = next(STUDIES), next(STUDIES), next(STUDIES)
         kept, gone = uid(), uid()
         with association(site) as peer:
             create(peer, begun(study[0].study_uid, patient="KEPT"), kept)
             create(peer, begun("2.25.404", patient="GONE"), gone)
             assert change(peer, kept, ended(study)).status == 0
+            send(peer, waits)  # for an hour, and nobody else for it
         site.kill()
         site.cli("fsck", "--rebuild", "--passphrase-file", site.passphrase_file, "--site", site.site)
         site.start()
@@ -310,3 +313,14 @@ def test_steps_survive_a_kill_a_rebuild_and_not_an_erasure(tmp_path):
         assert site.cli("step", "show", gone, "--site", site.site, check=False).returncode == 3
         with association(site) as peer:
             assert change(peer, gone, ended(study)).status == ABSENT
+            send(peer, study)
+            assert wait_told(site, study[0].study_uid)["confidence"] == "expected"
+        site.stop()
+        site.configure({"studies": {"quiet_s": 1, "expected": "no", "committed": "no"}})
+        site.start()
+        with association(site) as peer:
+            assert change(peer, create(peer, begun(last[0].study_uid)), ended(last)).status == 0
+            send(peer, last)
+            commit(peer, last)
+        event = wait_told(site, last[0].study_uid)
+        assert (event["confidence"], event["found"], event["missing"]) == ("quiet", 4, 0)
