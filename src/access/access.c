@@ -77,10 +77,24 @@ static struct nx_decision permit(const char *rule)
 	return (struct nx_decision){.permit = true, .rule = rule};
 }
 
+static struct nx_decision decide_role(
+	const struct nx_principal *who, const char *name, enum nx_perm perm)
+{
+	const struct role *role = role_find(name);
+
+	if (!role)
+		return deny("no such role");
+	if (!(role->perms & 1u << perm))
+		return deny("not in the role");
+	if (role->bound && !who->collection[0])
+		return deny("role needs a collection");
+	return permit("role");
+}
+
 static struct nx_decision decide(
 	const struct nx_principal *who, enum nx_perm perm, const char *collection)
 {
-	const struct role *role = role_find(who->role);
+	struct nx_decision decision;
 
 	if (perm <= NX_PERM_NONE_ || perm >= NX_PERM_COUNT_)
 		return deny("no such permission");
@@ -88,17 +102,16 @@ static struct nx_decision decide(
 		return permit("public");
 	if (who->kind == NX_PRINCIPAL_SYSTEM)
 		return permit("system");
-	if (!role)
-		return deny("no such role");
-	if (!(role->perms & 1u << perm))
-		return deny("not in the role");
-	if (role->bound && !who->collection[0])
-		return deny("role needs a collection");
+	decision = decide_role(who, who->role, perm);
+	if (decision.permit && who->via[0])
+		decision = decide_role(who, who->via, perm);
+	if (!decision.permit)
+		return decision;
 	/* C-ECHO is about no collection; everything else of a bound principal is about its own. */
 	if (who->collection[0] && perm != NX_PERM_VERIFY &&
 		(!collection || strcmp(collection, who->collection) != 0))
 		return deny("another collection");
-	return permit("role");
+	return decision;
 }
 
 void nx_access_decide(const struct nx_principal *who, enum nx_perm perm, const char *collection,
@@ -155,28 +168,30 @@ void nx_access_token_new(char ret_token[48], uint8_t ret_hash[32])
 }
 
 /* The token of "Bearer <token>"; the scheme without regard to case (RFC 9110 11.1). */
-static const char *token_of(const char *authorization)
+static struct nx_slice token_of(const char *authorization)
 {
-	const char *token;
-
 	if (!authorization || strncasecmp(authorization, "Bearer ", 7) != 0)
-		return NULL;
-	token = authorization + 7;
-	token += strspn(token, " ");
-	for (size_t i = 0; i < TOKEN_CHARS; i++) {
-		char c = token[i];
+		return (struct nx_slice){0};
+	authorization += 7;
+	return nx_slice_str(authorization + strspn(authorization, " "));
+}
+
+static bool token_valid(struct nx_slice token)
+{
+	for (size_t i = 0; i < token.n; i++) {
+		uint8_t c = token.p[i];
 
 		if (!((c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
 			    c == '-' || c == '_'))
-			return NULL;
+			return false;
 	}
-	return token[TOKEN_CHARS] ? NULL : token;
+	return token.n == TOKEN_CHARS;
 }
 
 /* Why it is refused goes to the log, not to the peer: one text for all. */
 static nx_rc unauthenticated(struct nx_err *err)
 {
-	return nx_err_set(err, NX_E_UNAUTHENTICATED, "no valid bearer token");
+	return nx_err_set(err, NX_E_UNAUTHENTICATED, "no valid token");
 }
 
 static bool row_valid(const struct nx_principal_row *row, int64_t now)
@@ -185,11 +200,10 @@ static bool row_valid(const struct nx_principal_row *row, int64_t now)
 		nx_access_role_known(row->role);
 }
 
-nx_rc nx_access_bearer(struct nx_cat *cat, const char *authorization, const char *peer,
+nx_rc nx_access_token(struct nx_cat *cat, struct nx_slice token, const char *peer,
 	struct nx_principal *ret, struct nx_err *err)
 {
 	NX_AUTO(nx_arena) *arena = nx_arena_new(ROW_MEMORY, 0);
-	const char *token = token_of(authorization);
 	struct nx_principal_row row;
 	struct nx_principal who;
 	uint8_t hash[NX_SHA256_LEN];
@@ -197,10 +211,10 @@ nx_rc nx_access_bearer(struct nx_cat *cat, const char *authorization, const char
 
 	if (!arena)
 		return nx_err_set(err, NX_E_NOMEM, "no memory for a principal");
-	if (!token)
+	if (!token_valid(token))
 		return unauthenticated(err);
 	/* Found by the hash of 256 random bits: the time of the search tells nothing of use. */
-	nx_sha256(token, TOKEN_CHARS, hash);
+	nx_sha256(token.p, token.n, hash);
 	rc = nx_cat_principal(cat, hash, arena, &row, err);
 	if (rc == NX_E_NOENT)
 		return unauthenticated(err);
@@ -212,6 +226,18 @@ nx_rc nx_access_bearer(struct nx_cat *cat, const char *authorization, const char
 		return unauthenticated(err);
 	*ret = who;
 	return NX_OK;
+}
+
+nx_rc nx_access_bearer(struct nx_cat *cat, const char *authorization, const char *peer,
+	struct nx_principal *ret, struct nx_err *err)
+{
+	return nx_access_token(cat, token_of(authorization), peer, ret, err);
+}
+
+void nx_access_at(struct nx_principal *user, const struct nx_principal *ae)
+{
+	memcpy(user->via, ae->role, sizeof(user->via));
+	memcpy(user->collection, ae->collection, sizeof(user->collection));
 }
 
 nx_rc nx_access_ae(struct nx_cat *cat, const char *calling, const char *called, const char *peer,

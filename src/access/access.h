@@ -14,6 +14,7 @@
 #include "base/auto.h"
 #include "base/err.h"
 #include "base/limits.h"
+#include "base/slice.h"
 
 struct nx_cat;
 struct nx_err;
@@ -50,13 +51,19 @@ struct nx_principal {
 	char name[NX_LIMIT_NAME + 1];       /* "admin", "AE:CT01" */
 	char role[NX_LIMIT_NAME + 1];       /* "admin", "modality", "reader" */
 	char collection[NX_LIMIT_NAME + 1]; /* bound to this one; "" : any */
-	char peer[64];                      /* address */
-	char session[33];                   /* random, for grouping reads */
+	char via[NX_LIMIT_NAME + 1]; /* role of the DICOM peer that a user works at; "": none */
+	char peer[64];               /* address */
+	char session[33];            /* random, for grouping reads */
 };
 
 /* "Bearer <token>".  NX_E_UNAUTHENTICATED. */
 NX_NODISCARD nx_rc nx_access_bearer(struct nx_cat *cat, const char *authorization, const char *peer,
 	struct nx_principal *ret, struct nx_err *err);
+/* The token alone, wherever it came from: any bytes.  NX_E_UNAUTHENTICATED. */
+NX_NODISCARD nx_rc nx_access_token(struct nx_cat *cat, struct nx_slice token, const char *peer,
+	struct nx_principal *ret, struct nx_err *err);
+/* A user at a DICOM peer: bound to its collection, and may what both may. */
+void nx_access_at(struct nx_principal *user, const struct nx_principal *ae);
 /* A DIMSE peer by calling and called AE title and address.  NX_E_DENIED: not on the allow-list. */
 NX_NODISCARD nx_rc nx_access_ae(struct nx_cat *cat, const char *calling, const char *called,
 	const char *peer, struct nx_principal *ret, struct nx_err *err);

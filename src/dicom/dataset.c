@@ -264,7 +264,8 @@ static nx_rc build(struct nx_slice header, const struct nx_bulk_ref *bulks, size
 	return build_in(&b, header, bulks, n_bulks, opts, ret_ds, err);
 }
 
-/* A value that does not parse stays what it was, bytes. */
+/* A value that does not parse stays what it was, bytes.  An odd one is read with the byte that it
+ * gets when it is written (PS3.5 7.1.1), so that it is the same sequence before and after. */
 static nx_rc un_sequence(struct builder *b, const struct nx_dicom_elem *e, struct nx_slice value,
 	struct nx_elem *elem, struct nx_err *err)
 {
@@ -274,11 +275,12 @@ static nx_rc un_sequence(struct builder *b, const struct nx_dicom_elem *e, struc
 	struct nx_dataset *ds;
 	nx_rc rc;
 
-	nx_buf_init(&stream, value.n + 8, NX_BUF_WIPE);
+	nx_buf_init(&stream, value.n + 9, NX_BUF_WIPE);
 	nx_buf_put_u16le(&stream, nx_tag_group(e->tag));
 	nx_buf_put_u16le(&stream, (uint16_t)(e->tag & 0xffff));
-	nx_buf_put_u32le(&stream, (uint32_t)value.n);
+	nx_buf_put_u32le(&stream, (uint32_t)(value.n + (value.n & 1)));
 	nx_buf_put_slice(&stream, value);
+	nx_buf_put_zero(&stream, value.n & 1);
 	rc = nx_buf_check(&stream, err);
 	if (rc)
 		return rc;

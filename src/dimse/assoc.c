@@ -108,8 +108,9 @@ static struct nx_pdu_refusal refusal_of(nx_rc rc)
 {
 	switch (rc) {
 	case NX_E_DENIED:
-	case NX_E_UNAUTHENTICATED:
 		return NX_RJ_CALLING_AE;
+	case NX_E_UNAUTHENTICATED:
+		return NX_RJ_NO_REASON;
 	case NX_E_NOENT:
 		return NX_RJ_CALLED_AE;
 	case NX_E_LIMIT:
@@ -125,6 +126,13 @@ static nx_rc peer_admit(struct nx_assoc *assoc, struct nx_pdu_refusal *ret_why, 
 {
 	const struct nx_pdu_associate *rq = &assoc->rq;
 	const struct nx_dimse_opts *opts = assoc->opts;
+	const struct nx_dimse_peer peer = {.calling = rq->calling,
+		.called = rq->called,
+		.address = assoc->io->peer,
+		.certificate = assoc->io->peer_cn,
+		.identity = rq->identity_type,
+		.user = rq->identity,
+		.secret = rq->identity_secret};
 	nx_rc rc = NX_OK;
 
 	if (!nx_assoc_acceptable(rq, ret_why, err))
@@ -134,8 +142,7 @@ static nx_rc peer_admit(struct nx_assoc *assoc, struct nx_pdu_refusal *ret_why, 
 	else if (!title_valid(rq->called))
 		rc = nx_err_set(err, NX_E_NOENT, "called AE title is empty or not valid");
 	if (!rc)
-		rc = opts->authenticate(opts->context, rq->calling, rq->called, assoc->io->peer,
-			assoc->io->peer_cn, &assoc->who, assoc->collection, err);
+		rc = opts->authenticate(opts->context, &peer, &assoc->guest, err);
 	if (!rc) {
 		rc = nx_dimse_admit(assoc->dimse, rq->calling, err);
 		assoc->counted = !rc;
@@ -162,6 +169,14 @@ static nx_rc reject(struct nx_assoc *assoc, struct nx_pdu_refusal why, struct nx
 	return rc;
 }
 
+/* What proves a user is not kept for as long as the association lasts. */
+static void secret_wipe(struct nx_assoc *assoc, struct nx_slice body)
+{
+	if (assoc->rq.has_identity)
+		nx_rx_wipe(&assoc->rx, NX_PDU_HEADER_LEN + body.n);
+	assoc->rq.identity = assoc->rq.identity_secret = (struct nx_slice){0};
+}
+
 static nx_rc establish(struct nx_assoc *assoc, struct nx_err *err)
 {
 	struct nx_pdu_associate answer;
@@ -175,8 +190,10 @@ static nx_rc establish(struct nx_assoc *assoc, struct nx_err *err)
 	rc = nx_pdu_associate_parse(body, NX_PDU_ASSOCIATE_RQ, assoc->arena, &assoc->rq, err);
 	if (rc)
 		return rc;
+	rc = peer_admit(assoc, &why, err);
+	secret_wipe(assoc, body);
 	nx_rx_skip(&assoc->rx, NX_PDU_HEADER_LEN + body.n);
-	if (peer_admit(assoc, &why, err))
+	if (rc)
 		return reject(assoc, why, err);
 
 	nx_assoc_negotiate(assoc, &answer);
@@ -401,9 +418,9 @@ static void assoc_leave(struct nx_assoc *assoc)
 	nx_message_done(assoc);
 	if (assoc->counted)
 		nx_dimse_leave(assoc->dimse, assoc->rq.calling);
-	if (assoc->who && opts->principal_free)
-		opts->principal_free(opts->context, assoc->who);
-	assoc->who = NULL;
+	if (assoc->guest.who && opts->principal_free)
+		opts->principal_free(opts->context, assoc->guest.who);
+	assoc->guest.who = NULL;
 }
 
 void nx_assoc_run(struct nx_dimse *dimse, const struct nx_dimse_io *io)

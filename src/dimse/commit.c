@@ -55,8 +55,8 @@ static nx_rc held_find(struct commitment *c, struct nx_err *err)
 		nx_identifier_bytes(c->op), c->op->context->ts[0], c->arena, &c->set, err);
 
 	return rc ? rc
-		  : nx_retrieve_held(assoc->opts->retrieve, assoc->who, assoc->collection,
-			    c->set.refs, c->set.n, err);
+		  : nx_retrieve_held(assoc->opts->retrieve, assoc->guest.who,
+			    assoc->guest.collection, c->set.refs, c->set.n, err);
 }
 
 /* Who has an address gets its results there, in the transfer syntax of that association. */
@@ -79,7 +79,7 @@ static nx_rc result_make(struct commitment *c, struct nx_err *err)
 static nx_rc result_queue(struct commitment *c, struct nx_err *err)
 {
 	const struct nx_forward_report report = {.destination = c->assoc->rq.calling,
-		.principal = c->assoc->who ? c->assoc->who->name : "",
+		.principal = c->assoc->guest.who ? c->assoc->guest.who->name : "",
 		.event_type = c->event,
 		.dataset = nx_buf_slice(&c->result)};
 
@@ -184,8 +184,8 @@ static void event_do(struct nx_assoc *assoc, struct nx_dimse_op *op)
 	if (!instance_check(op))
 		return;
 	if (opts->authorize)
-		rc = opts->authorize(opts->context, assoc->who, op->service->permission,
-			op->service->action, assoc->collection, &err);
+		rc = opts->authorize(opts->context, assoc->guest.who, op->service->permission,
+			op->service->action, assoc->guest.collection, &err);
 	if (rc) {
 		nx_op_fail(op, nx_rc_dimse(rc), &err);
 		return;

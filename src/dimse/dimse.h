@@ -14,6 +14,8 @@
 
 #include "base/auto.h"
 #include "base/err.h"
+#include "base/limits.h"
+#include "base/slice.h"
 
 struct nx_conn;
 struct nx_forward;
@@ -32,17 +34,44 @@ struct nx_dimse_destination {
 	bool tls;
 };
 
+/* How a user proves who it is (PS3.7 D.3.3.7.1). */
+enum nx_dimse_identity {
+	NX_IDENTITY_NONE = 0,
+	NX_IDENTITY_USERNAME = 1,
+	NX_IDENTITY_PASSCODE = 2, /* and username */
+	NX_IDENTITY_KERBEROS = 3,
+	NX_IDENTITY_SAML = 4,
+	NX_IDENTITY_JWT = 5,
+};
+
+/* Who calls.  Nothing of it outlives the call that it is given to. */
+struct nx_dimse_peer {
+	const char *calling; /* AE titles */
+	const char *called;
+	const char *address;
+	const char *certificate; /* the common name in it; NULL: there is none */
+	uint8_t identity;        /* enum nx_dimse_identity, or a type that is not known */
+	struct nx_slice user;    /* the primary field */
+	struct nx_slice secret;  /* the secondary field */
+};
+
+/* Who is let in. */
+struct nx_dimse_guest {
+	struct nx_principal *who;
+	char collection[NX_LIMIT_NAME + 1];
+	bool user_known; /* by the user identity: it is answered where an answer is asked for */
+};
+
 /* Zero and NULL stand for the default named beside a member. */
 struct nx_dimse_opts {
 	/*
-	 * Required.  Who calls, and into which collection: the allow-list.  NX_E_DENIED and
-	 * NX_E_UNAUTHENTICATED reject with calling-AE-title-not-recognized, NX_E_NOENT with
-	 * called-AE-title-not-recognized, NX_E_LIMIT and NX_E_BUSY with local-limit-exceeded, any
-	 * other failure with temporary-congestion.  `peer_cn` is NULL without a client certificate.
+	 * Required.  Who calls, and into which collection: the allow-list.  NX_E_DENIED rejects
+	 * with calling-AE-title-not-recognized, NX_E_NOENT with called-AE-title-not-recognized,
+	 * NX_E_UNAUTHENTICATED (the user identity does not hold) with no-reason-given, NX_E_LIMIT
+	 * and NX_E_BUSY with local-limit-exceeded, any other failure with temporary-congestion.
 	 */
-	nx_rc (*authenticate)(void *context, const char *calling, const char *called,
-		const char *peer, const char *peer_cn, struct nx_principal **ret_who,
-		char ret_collection[65], struct nx_err *err);
+	nx_rc (*authenticate)(void *context, const struct nx_dimse_peer *peer,
+		struct nx_dimse_guest *ret, struct nx_err *err);
 	void (*principal_free)(void *context, struct nx_principal *who); /* optional */
 	/* Decides and records a request that reaches no service of its own (C-ECHO).  NULL: every
 	 * authenticated peer may. */
@@ -76,9 +105,6 @@ struct nx_dimse_opts {
 	unsigned max_assoc;        /* at a time; 256 */
 	unsigned max_assoc_per_ae; /* at a time for one calling AE title; 32 */
 	unsigned max_async;        /* operations window offered to those who ask, 1..64; 16 */
-	/* Answer a user identity that asks for a positive response (PS3.7 D.3.3.7), although the
-	 * identity decides nothing here.  False: no answer, which tells the peer just that. */
-	bool acknowledge_identity;
 };
 
 NX_NODISCARD nx_rc nx_dimse_new(

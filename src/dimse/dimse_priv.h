@@ -153,8 +153,7 @@ struct nx_assoc {
 
 	struct nx_pdu_associate rq; /* as proposed; contexts carry their result */
 	struct nx_pdu_context *by_id[256];
-	struct nx_principal *who;
-	char collection[NX_LIMIT_NAME + 1];
+	struct nx_dimse_guest guest;
 	unsigned window;     /* operations the peer may have outstanding */
 	unsigned window_sub; /* operations that we may have outstanding */
 

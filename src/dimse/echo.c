@@ -13,8 +13,8 @@ nx_rc nx_echo_finish(struct nx_assoc *assoc, struct nx_dimse_op *op, struct nx_e
 	nx_rc rc = NX_OK;
 
 	if (!nx_op_failed(op) && opts->authorize)
-		rc = opts->authorize(opts->context, assoc->who, op->service->permission,
-			op->service->action, assoc->collection, &why);
+		rc = opts->authorize(opts->context, assoc->guest.who, op->service->permission,
+			op->service->action, assoc->guest.collection, &why);
 	if (rc)
 		nx_op_fail(op, nx_rc_dimse(rc), &why);
 	return nx_op_respond(assoc, op, err);

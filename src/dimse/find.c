@@ -46,7 +46,7 @@ static nx_rc search_run(
 	const struct nx_assoc *assoc = s->assoc;
 	const char *sop_class = s->op->context->abstract;
 	const struct nx_find find = {
-		.collection = assoc->collection,
+		.collection = assoc->guest.collection,
 		.level = id->level,
 		.keys = id->keys,
 		.n_keys = id->n_keys,
@@ -64,7 +64,7 @@ static nx_rc search_run(
 
 	s->pending = id->partly ? NX_STATUS_PENDING_PARTLY : NX_STATUS_PENDING;
 	return nx_retrieve_find_dicom(
-		assoc->opts->retrieve, assoc->who, &find, &form, answer, s, ret_more, err);
+		assoc->opts->retrieve, assoc->guest.who, &find, &form, answer, s, ret_more, err);
 }
 
 static void search_do(struct search *s)

@@ -68,9 +68,14 @@ bool nx_rx_init(struct nx_rx *rx, size_t cap)
 void nx_rx_done(struct nx_rx *rx)
 {
 	if (rx->data)
-		explicit_bzero(rx->data, rx->len);
+		explicit_bzero(rx->data, rx->cap);
 	free(rx->data);
 	*rx = (struct nx_rx){0};
+}
+
+void nx_rx_wipe(struct nx_rx *rx, size_t n)
+{
+	explicit_bzero(rx->data + rx->off, n);
 }
 
 nx_rc nx_rx_fill(struct nx_rx *rx, const struct nx_dimse_io *io, struct nx_err *err)

@@ -61,6 +61,9 @@ void nx_rx_done(struct nx_rx *rx);
 /* One read into all the room there is.  NX_E_LIMIT when there is none. */
 NX_NODISCARD nx_rc nx_rx_fill(struct nx_rx *rx, const struct nx_dimse_io *io, struct nx_err *err);
 
+/* The first `n` bytes that are there become zeros. */
+void nx_rx_wipe(struct nx_rx *rx, size_t n);
+
 static inline struct nx_slice nx_rx_slice(const struct nx_rx *rx)
 {
 	return nx_slice(rx->data + rx->off, rx->len - rx->off);

@@ -168,6 +168,5 @@ void nx_assoc_negotiate(struct nx_assoc *assoc, struct nx_pdu_associate *ret_ans
 	ret_answer->max_invoked = (uint16_t)assoc->window;
 	ret_answer->max_performed = (uint16_t)assoc->window_sub;
 	/* A response to user identity says that it was made use of (PS3.7 D.3.3.7). */
-	ret_answer->has_identity =
-		rq->has_identity && rq->identity_response && opts->acknowledge_identity;
+	ret_answer->has_identity = rq->identity_response && assoc->guest.user_known;
 }

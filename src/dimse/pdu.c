@@ -200,6 +200,7 @@ static nx_rc extended_parse(
 
 static nx_rc identity_parse(struct item item, struct nx_pdu_associate *a, struct nx_err *err)
 {
+	struct nx_slice *fields[] = {&a->identity, &a->identity_secret};
 	uint16_t len;
 	uint8_t asked = 0;
 
@@ -208,9 +209,8 @@ static nx_rc identity_parse(struct item item, struct nx_pdu_associate *a, struct
 		(!nx_rd_u8(&item.body, &a->identity_type) || !nx_rd_u8(&item.body, &asked)))
 		return cut_item(err, item.type);
 	a->identity_response = asked == 1;
-	/* The fields are looked at for their lengths only: what is in them decides nothing. */
-	for (int fields = item.type == ITEM_IDENTITY_RQ ? 2 : 1; fields > 0; fields--) {
-		if (!nx_rd_u16be(&item.body, &len) || !nx_rd_skip(&item.body, len))
+	for (size_t i = 0; i < (item.type == ITEM_IDENTITY_RQ ? 2 : 1); i++) {
+		if (!nx_rd_u16be(&item.body, &len) || !nx_rd_bytes(&item.body, len, fields[i]))
 			return cut_item(err, item.type);
 	}
 	return NX_OK;
@@ -443,10 +443,28 @@ static void max_pdu_put(struct nx_buf *out, uint32_t max_pdu)
 	item_end(out, at);
 }
 
+static void identity_put(struct nx_buf *out, uint8_t type, const struct nx_pdu_associate *a)
+{
+	static const uint8_t empty_response[2] = {0, 0};
+	size_t at;
+
+	if (type == NX_PDU_ASSOCIATE_AC) {
+		item_put(out, ITEM_IDENTITY_AC, empty_response, sizeof(empty_response));
+		return;
+	}
+	at = item_begin(out, ITEM_IDENTITY_RQ);
+	nx_buf_put_u8(out, a->identity_type);
+	nx_buf_put_u8(out, a->identity_response);
+	nx_buf_put_u16be(out, (uint16_t)a->identity.n);
+	nx_buf_put(out, a->identity.p, a->identity.n);
+	nx_buf_put_u16be(out, (uint16_t)a->identity_secret.n);
+	nx_buf_put(out, a->identity_secret.p, a->identity_secret.n);
+	item_end(out, at);
+}
+
 /* Sub-items in ascending order of type, as PS3.7 Annex D lists them. */
 static void user_put(struct nx_buf *out, uint8_t type, const struct nx_pdu_associate *a)
 {
-	static const uint8_t empty_response[2] = {0, 0};
 	size_t at = item_begin(out, ITEM_USER);
 
 	max_pdu_put(out, a->max_pdu);
@@ -459,8 +477,8 @@ static void user_put(struct nx_buf *out, uint8_t type, const struct nx_pdu_assoc
 		item_put_str(out, ITEM_IMPL_VERSION, a->implementation_version);
 	for (size_t i = 0; i < a->n_extended; i++)
 		extended_put(out, &a->extended[i]);
-	if (type == NX_PDU_ASSOCIATE_AC && a->has_identity)
-		item_put(out, ITEM_IDENTITY_AC, empty_response, sizeof(empty_response));
+	if (a->has_identity)
+		identity_put(out, type, a);
 	item_end(out, at);
 }
 

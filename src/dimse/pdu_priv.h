@@ -118,6 +118,8 @@ struct nx_pdu_associate {
 	bool has_identity; /* PS3.7 D.3.3.7; in AC: the positive response */
 	uint8_t identity_type;
 	bool identity_response;           /* RQ: a positive response is asked for */
+	struct nx_slice identity;         /* RQ: the primary field, in the bytes that were parsed */
+	struct nx_slice identity_secret;  /* RQ: the secondary field, likewise */
 	struct nx_pdu_extended *extended; /* SOP class extended negotiation */
 	size_t n_extended;
 };

@@ -79,8 +79,8 @@ static bool uid_take(struct nx_dimse_op *op)
 
 static void step_do(struct nx_assoc *assoc, struct nx_dimse_op *op)
 {
-	const struct nx_step_request rq = {.who = assoc->who,
-		.collection = assoc->collection,
+	const struct nx_step_request rq = {.who = assoc->guest.who,
+		.collection = assoc->guest.collection,
 		.uid = op->rq.sop_instance,
 		.ts_uid = op->context->ts[0],
 		.dataset = nx_identifier_bytes(op)};

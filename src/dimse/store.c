@@ -51,8 +51,8 @@ static void store_fail(struct nx_dimse_op *op, nx_rc rc, const struct nx_err *er
 void nx_store_begin(struct nx_assoc *assoc, struct nx_dimse_op *op)
 {
 	const struct nx_ingest_opts opts = {
-		.who = assoc->who,
-		.collection = assoc->collection,
+		.who = assoc->guest.who,
+		.collection = assoc->guest.collection,
 		.door = "c-store",
 		.ts_uid = op->context->ts[0],
 		.sop_class = op->rq.sop_class,

@@ -30,7 +30,7 @@ static nx_rc select_instances(struct nx_subops *s, const char *to, uint32_t *ret
 	const struct nx_dimse_op *op = s->op;
 	const char *sop_class = op->context->abstract;
 	bool relational = nx_assoc_granted(s->assoc, sop_class, GRANT_RELATIONAL) == 1;
-	struct nx_selection_keys sel = {.collection = s->assoc->collection, .to = to};
+	struct nx_selection_keys sel = {.collection = s->assoc->guest.collection, .to = to};
 	struct nx_identifier id;
 	nx_rc rc = nx_identifier_parse(nx_identifier_bytes(op), op->context->ts[0],
 		nx_model_of(sop_class, op->rq.field), relational, arena, &id, ret_offending, err);
@@ -43,7 +43,7 @@ static nx_rc select_instances(struct nx_subops *s, const char *to, uint32_t *ret
 	sel.keys = id.keys;
 	sel.n_keys = id.n_keys;
 	return nx_retrieve_open_keys(
-		s->assoc->opts->retrieve, s->assoc->who, &sel, &s->instances, err);
+		s->assoc->opts->retrieve, s->assoc->guest.who, &sel, &s->instances, err);
 }
 
 void nx_subops_begin(

@@ -93,8 +93,8 @@ static nx_rc search_run(struct search *s, struct nx_arena *arena, struct nx_err 
 
 	s->keys = keys;
 	return rc ? rc
-		  : nx_retrieve_worklist(assoc->opts->retrieve, assoc->who, assoc->collection,
-			    item_look, s, err);
+		  : nx_retrieve_worklist(assoc->opts->retrieve, assoc->guest.who,
+			    assoc->guest.collection, item_look, s, err);
 }
 
 static void search_do(struct search *s)

@@ -14,6 +14,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "crypto/crypto.h"
+#include "dimse/dimse.h"
 #include "http/http.h"
 #include "ledger/ledger.h"
 
@@ -35,6 +36,7 @@ struct slot {
 struct nx_auth {
 	struct nx_archive *archive;
 	unsigned recorded;
+	bool need_user;
 	struct nx_key seed;   /* of the slots and sessions: nobody outside can aim at either */
 	pthread_mutex_t lock; /* guards what follows */
 	struct slot slots[SLOTS];
@@ -42,7 +44,7 @@ struct nx_auth {
 	uint64_t counted;
 };
 
-struct nx_auth *nx_auth_new(struct nx_archive *archive, unsigned recorded)
+struct nx_auth *nx_auth_new(struct nx_archive *archive, unsigned recorded, bool need_user)
 {
 	struct nx_auth *auth = calloc(1, sizeof(*auth));
 
@@ -50,6 +52,7 @@ struct nx_auth *nx_auth_new(struct nx_archive *archive, unsigned recorded)
 		return NULL;
 	auth->archive = archive;
 	auth->recorded = recorded;
+	auth->need_user = need_user;
 	nx_random(auth->seed.b, sizeof(auth->seed.b));
 	(void)pthread_mutex_init(&auth->lock, NULL);
 	return auth;
@@ -218,28 +221,81 @@ nx_rc nx_auth_http(struct nx_auth *auth, struct nx_http_req *req, const struct n
 
 /* ---- DIMSE ---- */
 
-nx_rc nx_auth_dimse(void *context, const char *calling, const char *called, const char *peer,
-	const char *peer_cn, struct nx_principal **ret_who, char ret_collection[65],
+static nx_rc ae_identify(struct nx_auth *auth, const struct nx_dimse_peer *peer,
+	struct nx_principal *ret, struct nx_err *err)
+{
+	struct nx_cat *cat = nx_archive_cat(auth->archive);
+	char cn[128];
+	nx_rc rc = nx_access_ae(cat, peer->calling, peer->called, peer->address, ret, err);
+
+	/* An entry for "cn:<name>" is for the holder of that certificate, from any address. */
+	if (rc == NX_E_DENIED && peer->certificate &&
+		(size_t)snprintf(cn, sizeof(cn), "cn:%s", peer->certificate) < sizeof(cn))
+		rc = nx_access_ae(cat, peer->calling, peer->called, cn, ret, err);
+	return rc;
+}
+
+/*
+ * Where a user identity has the token of this site (PS3.7 D.3.3.7).  A name alone proves nothing,
+ * and tickets and assertions of others cannot be checked here: they change nothing, and are not
+ * answered.
+ */
+static const struct nx_slice *token_of(const struct nx_dimse_peer *peer)
+{
+	switch (peer->identity) {
+	case NX_IDENTITY_PASSCODE:
+		return &peer->secret;
+	case NX_IDENTITY_JWT:
+		return &peer->user;
+	default:
+		return NULL;
+	}
+}
+
+/* *who is the peer, and becomes the user at it. */
+static nx_rc user_identify(struct nx_auth *auth, const struct nx_dimse_peer *peer,
+	struct nx_principal *who, bool *ret_known, struct nx_err *err)
+{
+	const struct nx_slice *token = token_of(peer);
+	struct nx_principal user;
+	nx_rc rc;
+
+	*ret_known = token != NULL;
+	if (!token)
+		return auth->need_user ? nx_err_set(err, NX_E_UNAUTHENTICATED,
+						 "no user identity that can be checked")
+				       : NX_OK;
+	rc = nx_access_token(nx_archive_cat(auth->archive), *token, peer->address, &user, err);
+	if (!rc && peer->identity == NX_IDENTITY_PASSCODE &&
+		!nx_slice_eq(peer->user, nx_slice_str(user.name)))
+		rc = nx_err_set(err, NX_E_UNAUTHENTICATED, "the passcode is another user's");
+	if (rc)
+		return rc;
+	nx_access_at(&user, who);
+	*who = user;
+	return NX_OK;
+}
+
+nx_rc nx_auth_dimse(void *context, const struct nx_dimse_peer *peer, struct nx_dimse_guest *ret,
 	struct nx_err *err)
 {
 	struct nx_auth *auth = context;
 	struct nx_principal *who = malloc(sizeof(*who));
-	char cn[128];
+	bool known;
 	nx_rc rc;
 
 	if (!who)
 		return nx_err_set(err, NX_E_NOMEM, "no memory for a principal");
-	rc = nx_access_ae(nx_archive_cat(auth->archive), calling, called, peer, who, err);
-	/* An entry for "cn:<name>" is for the holder of that certificate, from any address. */
-	if (rc == NX_E_DENIED && peer_cn &&
-		(size_t)snprintf(cn, sizeof(cn), "cn:%s", peer_cn) < sizeof(cn))
-		rc = nx_access_ae(nx_archive_cat(auth->archive), calling, called, cn, who, err);
+	rc = ae_identify(auth, peer, who, err);
+	if (!rc)
+		rc = user_identify(auth, peer, who, &known, err);
 	if (rc) {
 		free(who);
 		return rc;
 	}
-	(void)snprintf(ret_collection, 65, "%s", who->collection);
-	*ret_who = who;
+	(void)snprintf(ret->collection, sizeof(ret->collection), "%s", who->collection);
+	ret->who = who;
+	ret->user_known = known;
 	return NX_OK;
 }
 

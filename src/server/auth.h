@@ -8,6 +8,7 @@
 #ifndef NX_SERVER_AUTH_H
 #define NX_SERVER_AUTH_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/auto.h"
@@ -15,13 +16,16 @@
 
 struct nx_archive;
 struct nx_auth;
+struct nx_dimse_guest;
+struct nx_dimse_peer;
 struct nx_http_req;
 struct nx_principal;
 struct nx_route;
 
-/* `recorded`: failures of one address that the ledger takes in ten seconds. */
+/* `recorded`: failures of one address that the ledger takes in ten seconds.  `need_user`: no
+ * association without a user identity that holds. */
 struct nx_auth *nx_auth_new(
-	struct nx_archive *archive, unsigned recorded); /* NULL without memory */
+	struct nx_archive *archive, unsigned recorded, bool need_user); /* NULL without memory */
 struct nx_auth *nx_auth_free(struct nx_auth *auth);
 NX_DEFINE_AUTO(nx_auth);
 
@@ -31,8 +35,7 @@ NX_NODISCARD nx_rc nx_auth_http(struct nx_auth *auth, struct nx_http_req *req,
 	const struct nx_route *route, const char *collection, struct nx_err *err);
 
 /* For struct nx_dimse_opts, with the struct nx_auth as context. */
-nx_rc nx_auth_dimse(void *auth, const char *calling, const char *called, const char *peer,
-	const char *peer_cn, struct nx_principal **ret_who, char ret_collection[65],
+nx_rc nx_auth_dimse(void *auth, const struct nx_dimse_peer *peer, struct nx_dimse_guest *ret,
 	struct nx_err *err);
 void nx_auth_dimse_free(void *auth, struct nx_principal *who);
 nx_rc nx_auth_dimse_check(void *auth, const struct nx_principal *who, const char *permission,

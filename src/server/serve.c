@@ -226,8 +226,9 @@ static nx_rc server_start(struct nx_server *server, const char *ready_file, stru
 	rc = nx_descriptors_ensure(config, err);
 	if (rc)
 		return rc;
-	server->auth = nx_auth_new(
-		server->site->archive, (unsigned)nx_config_number(config, NX_CFG_ACCESS_FAILURES));
+	server->auth = nx_auth_new(server->site->archive,
+		(unsigned)nx_config_number(config, NX_CFG_ACCESS_FAILURES),
+		nx_config_number(config, NX_CFG_DIMSE_REQUIRE_USER) != 0);
 	if (!server->auth)
 		return nx_err_set(err, NX_E_NOMEM, "no memory for a server");
 	rc = completeness_start(server, err);

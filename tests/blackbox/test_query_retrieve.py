@@ -13,6 +13,7 @@ from testenv.peer import IMPLICIT_LE, Association
 from testenv.process import free_port
 from testenv.scp import BadScp
 from testenv.stream import dataset_offset
+from testenv.tunnel import Tunnel
 
 PLAN = phantom.Plan(kind="small", instances=24, slices=2, series=3, patients=2, rows=16, columns=16)  # four studies
 MOVE = "1.2.840.10008.5.1.4.1.2.2.2"
@@ -162,6 +163,13 @@ def test_over_tls(site):
     tls = Dcmtk(site.ports["dimse_tls"])
     found = tls.findscu(level("STUDY", "PatientID=UMLAUT"), "+tla", "+cf", site.ca)
     assert values(found, "PatientID") == ["UMLAUT"]
+
+
+def test_get_over_tls(site, tmp_path):
+    """DCMTK's getscu has no TLS of its own."""
+    with Tunnel(site.ports["dimse_tls"], site.ca) as tunnel:
+        Dcmtk(tunnel.port).getscu(level("STUDY", study_key(0)), tmp_path)
+    assert len(list(tmp_path.iterdir())) == 6
 
 
 def test_cancel_after_two(dcmtk):

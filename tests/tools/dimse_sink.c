@@ -8,13 +8,11 @@
 #include "mock_ingest.h"
 #include "net/net.h"
 
-static nx_rc authenticate(void *context, const char *calling, const char *called, const char *peer,
-	const char *peer_cn, struct nx_principal **ret_who, char ret_collection[65],
-	struct nx_err *err)
+static nx_rc authenticate(void *context, const struct nx_dimse_peer *peer,
+	struct nx_dimse_guest *ret, struct nx_err *err)
 {
-	(void)context, (void)calling, (void)called, (void)peer, (void)peer_cn, (void)err;
-	*ret_who = NULL;
-	(void)snprintf(ret_collection, 65, "sink");
+	(void)context, (void)peer, (void)err;
+	*ret = (struct nx_dimse_guest){.collection = "sink"};
 	return NX_OK;
 }
 

@@ -10,7 +10,7 @@ APPLICATION = "1.2.840.10008.3.1.1.1"
 VERIFICATION = "1.2.840.10008.1.1"
 IMPLICIT_LE = "1.2.840.10008.1.2"
 ASSOCIATE_RQ, ASSOCIATE_AC, ASSOCIATE_RJ, P_DATA, RELEASE_RQ, RELEASE_RP, ABORT = range(1, 8)
-C_STORE_RQ, C_ECHO_RQ, C_MOVE_RQ, C_CANCEL_RQ = 0x0001, 0x0030, 0x0021, 0x0FFF
+C_STORE_RQ, C_FIND_RQ, C_MOVE_RQ, C_ECHO_RQ, C_CANCEL_RQ = 0x0001, 0x0020, 0x0021, 0x0030, 0x0FFF
 N_ACTION_RQ, N_EVENT_REPORT_RQ, N_EVENT_REPORT_RSP = 0x0130, 0x0100, 0x8100
 N_CREATE_RQ, N_SET_RQ = 0x0140, 0x0120
 NO_DATASET = 0x0101
@@ -47,14 +47,21 @@ def item(kind, body):
     return struct.pack(">BBH", kind, 0, len(body)) + body
 
 
-def associate_rq(contexts, aet="TESTENV", aec="NARTHEX", max_pdu=262144):
-    """PS3.8 9.3.2; `contexts` are (abstract syntax, [transfer syntaxes]) and get the ids 1, 3, 5..."""
+def user_identity(kind, primary, secondary=b"", respond=True):
+    """PS3.7 D.3.3.7.1"""
+    return item(0x58, struct.pack(">BBH", kind, respond, len(primary)) + primary +
+                struct.pack(">H", len(secondary)) + secondary)
+
+
+def associate_rq(contexts, aet="TESTENV", aec="NARTHEX", max_pdu=262144, more=b""):
+    """PS3.8 9.3.2; `contexts` are (abstract syntax, [transfer syntaxes]) and get the ids 1, 3, 5...  `more`: further
+    items of the user information."""
     body = struct.pack(">HH16s16s32x", 1, 0, aec.ljust(16).encode(), aet.ljust(16).encode())
     body += item(0x10, APPLICATION.encode())
     for n, (abstract, syntaxes) in enumerate(contexts):
         body += item(0x20, bytes((2 * n + 1, 0, 0, 0)) + item(0x30, abstract.encode()) +
                      b"".join(item(0x40, uid.encode()) for uid in syntaxes))
-    return pdu(ASSOCIATE_RQ, body + item(0x50, item(0x51, struct.pack(">I", max_pdu)) + item(0x52, b"2.25.1")))
+    return pdu(ASSOCIATE_RQ, body + item(0x50, item(0x51, struct.pack(">I", max_pdu)) + item(0x52, b"2.25.1") + more))
 
 
 def element(tag, value):
@@ -129,11 +136,11 @@ def fragments(chunks, most):
 class Association:
     """One association; leaving the block releases it, an error in the block drops the connection."""
 
-    def __init__(self, port, contexts, aet="TESTENV", aec="NARTHEX", **transport):
+    def __init__(self, port, contexts, aet="TESTENV", aec="NARTHEX", more=b"", **transport):
         self.sock = connect(port, **transport)
         self.contexts = list(contexts)
         self.message_id = 0
-        self.sock.sendall(associate_rq(self.contexts, aet, aec))
+        self.sock.sendall(associate_rq(self.contexts, aet, aec, more=more))
         kind, body = self.receive()
         if kind != ASSOCIATE_AC:
             self.sock.close()
@@ -141,8 +148,10 @@ class Association:
         self._accepted(body)
 
     def _accepted(self, body):
-        """(abstract syntax, transfer syntax) -> id of what was accepted, and the size of PDU the server takes."""
+        """(abstract syntax, transfer syntax) -> id of what was accepted, the size of PDU the server takes, and whether
+        it answers the user identity."""
         self.accepted, self.max_pdu, at = {}, 16384, 68
+        self.user_known = False
         while at + 4 <= len(body):
             kind, size = body[at], struct.unpack_from(">H", body, at + 2)[0]
             value = body[at + 4:at + 4 + size]
@@ -151,6 +160,7 @@ class Association:
                 self.accepted[(self.contexts[value[0] // 2][0], syntax)] = value[0]
             elif kind == 0x50:
                 self.max_pdu = struct.unpack_from(">I", value, 4)[0] or self.max_pdu
+                self.user_known = item(0x59, bytes(2)) in value
             at += 4 + size
 
     def receive(self):
@@ -202,6 +212,14 @@ class Association:
             head = struct.pack(">BBIIBB", P_DATA, 0, len(piece) + 6, len(piece) + 2, context, 0)
             self.sock.sendall(head + piece)
         self.sock.sendall(pdv(context, 2, b""))
+        return self.response()
+
+    def find(self, sop_class, keys):
+        """C-FIND-RQ; the first response."""
+        self.message_id += 1
+        context = self._context(sop_class, IMPLICIT_LE)
+        self.sock.sendall(pdv(context, 3, command(C_FIND_RQ, sop_class, self.message_id, True)))
+        self.sock.sendall(pdv(context, 2, b"".join(element(tag, keys[tag]) for tag in sorted(keys))))
         return self.response()
 
     def move(self, sop_class, to, keys):

@@ -88,7 +88,7 @@ static void refused(struct fixture *fx, const char *header)
 
 	assert_rc(nx_access_bearer(fx->cat, header, "", &fx->who, &fx->err), NX_E_UNAUTHENTICATED);
 	assert_memory_equal(&fx->who, &untouched, sizeof(untouched));
-	assert_string_equal(fx->err.text, "no valid bearer token"); /* the same for every reason */
+	assert_string_equal(fx->err.text, "no valid token"); /* the same for every reason */
 }
 
 static void test_malformed_and_unknown_tokens(void **state)
@@ -212,6 +212,24 @@ static void test_a_bound_principal_stays_in_its_collection(void **state)
 	assert_rc(nx_access_check(&free_one, NX_PERM_READ, NULL, NULL), NX_OK);
 }
 
+static void test_a_user_at_a_peer_may_what_both_may(void **state)
+{
+	const struct nx_principal ae = {
+		.kind = NX_PRINCIPAL_AE, .role = "workstation", .collection = "ct"};
+	struct nx_principal user = {.kind = NX_PRINCIPAL_TOKEN, .role = "reader"};
+	struct nx_principal boss = {.kind = NX_PRINCIPAL_TOKEN, .role = "admin"};
+
+	(void)state;
+	nx_access_at(&user, &ae);
+	nx_access_at(&boss, &ae);
+	assert_rc(nx_access_check(&user, NX_PERM_READ, "ct", NULL), NX_OK);
+	assert_rc(nx_access_check(&user, NX_PERM_STORE, "ct", NULL), NX_E_DENIED); /* the AE may */
+	assert_rc(nx_access_check(&boss, NX_PERM_STORE, "ct", NULL), NX_OK);
+	assert_rc(
+		nx_access_check(&boss, NX_PERM_DELETE, "ct", NULL), NX_E_DENIED); /* the user may */
+	assert_rc(nx_access_check(&boss, NX_PERM_STORE, "mr", NULL), NX_E_DENIED);
+}
+
 static void test_the_system_may_and_numbers_out_of_range_may_not(void **state)
 {
 	struct nx_principal who = {.kind = NX_PRINCIPAL_SYSTEM};
@@ -232,6 +250,7 @@ int main(void)
 		FX(test_ae_titles_are_an_allow_list),
 		cmocka_unit_test(test_every_role_and_permission),
 		cmocka_unit_test(test_a_bound_principal_stays_in_its_collection),
+		cmocka_unit_test(test_a_user_at_a_peer_may_what_both_may),
 		cmocka_unit_test(test_the_system_may_and_numbers_out_of_range_may_not),
 	};
 

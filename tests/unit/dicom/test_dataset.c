@@ -171,6 +171,20 @@ static void test_un_of_a_public_tag_gets_its_vr(void **state)
 		"\"300D1001\":{\"vr\":\"UN\",\"InlineBinary\":\"cCA=\"}}");
 }
 
+/* The byte that an odd length gets when it is written belongs to the last value in the sequence. */
+static void test_un_of_odd_length_is_the_sequence_that_it_is_written_as(void **state)
+{
+	struct fixture *fx = *state;
+
+	put_head(&fx->in, NX_TAG(0x300c, 0x0002), "UN", 8 + 11);
+	put_implicit(&fx->in, NX_TAG_ITEM, 12);
+	put_implicit(&fx->in, NX_TAG_REFERENCED_SOP_INSTANCE_UID, 4);
+	nx_buf_put_str(&fx->in, "1.2");
+	parse(fx, EXPLICIT);
+	assert_string_equal(json(fx, NULL),
+		"{\"300C0002\":{\"vr\":\"SQ\",\"Value\":[{\"00081155\":{\"vr\":\"UI\",\"Value\":[\"1.2\"]}}]}}");
+}
+
 static void test_integers(void **state)
 {
 	struct fixture *fx = *state;
@@ -469,6 +483,7 @@ int main(void)
 		TEST(test_big_endian_values_are_swapped),
 		TEST(test_us_or_ss_follows_pixel_representation),
 		TEST(test_un_of_a_public_tag_gets_its_vr),
+		TEST(test_un_of_odd_length_is_the_sequence_that_it_is_written_as),
 		TEST(test_integers),
 		TEST(test_a_header_without_its_bulk_gives_the_same_tree),
 		TEST(test_numbers_keep_their_digits),

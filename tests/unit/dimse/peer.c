@@ -3,19 +3,21 @@
 #include <assert.h>
 #include <string.h>
 
-static nx_rc authenticate(void *context, const char *calling, const char *called,
-	const char *peer_name, const char *peer_cn, struct nx_principal **ret_who,
-	char ret_collection[65], struct nx_err *err)
+/* The passcode of the one user there is says who it is. */
+static nx_rc authenticate(void *context, const struct nx_dimse_peer *who,
+	struct nx_dimse_guest *ret, struct nx_err *err)
 {
 	struct peer *peer = context;
 
-	(void)peer_name, (void)peer_cn;
-	assert(*calling && *called);
+	assert(*who->calling && *who->called);
 	if (peer->authenticate)
 		return nx_err_set(err, peer->authenticate, "not on the allow-list");
 	peer->principals++;
-	*ret_who = (struct nx_principal *)(void *)peer;
-	(void)snprintf(ret_collection, 65, "inbox");
+	ret->who = (struct nx_principal *)(void *)peer;
+	ret->user_known = who->identity == NX_IDENTITY_PASSCODE &&
+		nx_slice_eq(who->user, nx_slice_str(PEER_USER)) &&
+		nx_slice_eq(who->secret, nx_slice_str(PEER_PASSCODE));
+	(void)snprintf(ret->collection, sizeof(ret->collection), "inbox");
 	return NX_OK;
 }
 

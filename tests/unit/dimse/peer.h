@@ -14,6 +14,9 @@
 #include "mock_ingest.h"
 #include "mock_retrieve.h"
 
+#define PEER_USER     "reader"
+#define PEER_PASSCODE "a passcode"
+
 #define PEER_VERIFICATION "1.2.840.10008.1.1"
 #define PEER_CT           "1.2.840.10008.5.1.4.1.1.2"
 #define PEER_PRIVATE      "1.3.46.670589.11.0.0.12.1"

@@ -647,6 +647,37 @@ static void test_window_roles_and_identity(void **state)
 	assert_false(got.has_identity);
 }
 
+/* PS3.7 D.3.3.7: only who was made use of is answered, and only who asked for it. */
+static void test_user_identity(void **state)
+{
+	static const struct {
+		uint8_t type;
+		bool asked;
+		const char *user, *secret;
+		bool answered;
+	} cases[] = {
+		{NX_IDENTITY_PASSCODE, true, PEER_USER, PEER_PASSCODE, true},
+		{NX_IDENTITY_PASSCODE, false, PEER_USER, PEER_PASSCODE, false},
+		{NX_IDENTITY_PASSCODE, true, PEER_USER, "another", false},
+		{NX_IDENTITY_USERNAME, true, PEER_USER, "", false},
+	};
+	struct peer *peer = *state;
+	NX_AUTO(nx_arena) *arena = nx_arena_new(8 * NX_MIB, 0);
+	struct nx_pdu_associate got;
+
+	peer->rq.has_identity = true;
+	for (size_t i = 0; i < NX_ARRAY_LEN(cases); i++) {
+		peer->rq.identity_type = cases[i].type;
+		peer->rq.identity_response = cases[i].asked;
+		peer->rq.identity = nx_slice_str(cases[i].user);
+		peer->rq.identity_secret = nx_slice_str(cases[i].secret);
+		answer_of(peer, arena, &got);
+		assert_int_equal(got.has_identity, cases[i].answered);
+	}
+	peer->authenticate = NX_E_UNAUTHENTICATED;
+	reject_check(peer, 1, 1, 1);
+}
+
 static void test_extended_negotiation_grants_what_is_asked_and_had(void **state)
 {
 	static struct nx_pdu_extended asked[] = {
@@ -801,6 +832,7 @@ int main(void)
 		T(test_limits_per_title_and_in_total),
 		T(test_contexts_are_decided_one_by_one),
 		T(test_window_roles_and_identity),
+		T(test_user_identity),
 		T(test_extended_negotiation_grants_what_is_asked_and_had),
 		T(test_window_overlaps_commits_and_keeps_order),
 		T(test_without_a_window_commits_come_one_by_one),

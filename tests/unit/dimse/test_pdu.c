@@ -180,40 +180,24 @@ static void test_even_and_repeated_context_ids_are_malformed(void **state)
 	}
 }
 
-static void identity_append(struct fixture *fx, uint8_t type, uint8_t asked)
-{
-	size_t user_at;
-	struct nx_pdu_associate a = sample();
-
-	a.n_contexts = 0;
-	a.n_roles = 0;
-	nx_buf_clear(&fx->out);
-	nx_pdu_associate_format(&fx->out, NX_PDU_ASSOCIATE_RQ, &a);
-	/* fixed part, then the application context item, then user information */
-	user_at = NX_PDU_HEADER_LEN + 68 + 4 + 21;
-	assert_int_equal(fx->out.data[user_at], 0x50);
-	nx_buf_put_u8(&fx->out, 0x58);
-	nx_buf_put_u8(&fx->out, 0);
-	nx_buf_put_u16be(&fx->out, 2 + 2 + 4 + 2);
-	nx_buf_put_u8(&fx->out, type);
-	nx_buf_put_u8(&fx->out, asked);
-	nx_buf_put_u16be(&fx->out, 4);
-	nx_buf_put_str(&fx->out, "user");
-	nx_buf_put_u16be(&fx->out, 0);
-	fx->out.data[user_at + 3] = (uint8_t)(fx->out.data[user_at + 3] + 14);
-}
-
 static void test_identity_is_read(void **state)
 {
 	struct fixture *fx = *state;
-	struct nx_pdu_associate b;
+	struct nx_pdu_associate a = sample(), b;
 
-	identity_append(fx, 1, 1);
+	a.has_identity = a.identity_response = true;
+	a.identity_type = 2;
+	a.identity = nx_slice_str("user");
+	a.identity_secret = nx_slice_str("pass");
+	nx_buf_clear(&fx->out);
+	nx_pdu_associate_format(&fx->out, NX_PDU_ASSOCIATE_RQ, &a);
 	assert_ok(nx_pdu_associate_parse(body_of(fx), NX_PDU_ASSOCIATE_RQ, fx->arena, &b, &fx->err),
 		&fx->err);
 	assert_true(b.has_identity && b.identity_response);
-	assert_int_equal(b.identity_type, 1);
-	fx->out.data[fx->out.len - 1] = 1; /* second field past the end */
+	assert_int_equal(b.identity_type, 2);
+	assert_true(nx_slice_eq(b.identity, nx_slice_str("user")));
+	assert_true(nx_slice_eq(b.identity_secret, nx_slice_str("pass")));
+	fx->out.data[fx->out.len - 5]++; /* the second field goes past the end */
 	assert_rc(nx_pdu_associate_parse(body_of(fx), NX_PDU_ASSOCIATE_RQ, fx->arena, &b, &fx->err),
 		NX_E_MALFORMED);
 }
