@@ -259,6 +259,8 @@ nx_rc item_store(struct nx_archive *a, struct group *g, struct target *t, struct
 		rc = item_rows(a, g, t, r, err);
 	if (!rc && t->put->outcome == NX_PUT_VERSION)
 		rc = old_retire(g, t, err);
+	if (!rc && t->put->step)
+		rc = step_rows(a, g, t, err);
 	if (!rc)
 		rc = conflicts_note(a, g, t, err);
 	if (!rc && t->put->outcome == NX_PUT_VERSION)

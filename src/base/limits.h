@@ -104,6 +104,11 @@
 /* Worklist. */
 #define NX_LIMIT_WORKLIST_ITEM (256u * NX_KIB) /* one data set */
 
+/* Performed procedure steps. */
+#define NX_LIMIT_PERFORMED_STEP (4u * NX_MIB) /* one data set: some 30,000 instances */
+#define NX_LIMIT_STEP_STUDIES   16u           /* studies of one step */
+#define NX_LIMIT_STUDY_STEPS    64u           /* steps of one study */
+
 /* Catalog. */
 #define NX_LIMIT_OP_VALUES 64u /* values of one row operation */
 

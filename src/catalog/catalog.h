@@ -90,6 +90,7 @@ enum nx_table {
 	NX_T_DELIVERY,    /* what destinations are still to get */
 	NX_T_FEED,        /* what became of instances, numbered by collection */
 	NX_T_COMMITMENT,  /* results of storage commitment over the web */
+	NX_T_STEP,        /* which performed procedure steps a study has */
 	NX_T_COUNT_
 };
 
@@ -495,6 +496,13 @@ struct nx_commitment_row {
 	const char *refs;
 };
 
+struct nx_step_row { /* one for every study of a step */
+	int64_t collection;
+	const char *study_uid; /* there may be nothing of it yet */
+	const char *name;      /* of the object that is the step */
+	int64_t subject;
+};
+
 /* ---- look-ups; NX_E_NOENT when there is none ---- */
 
 NX_NODISCARD nx_rc nx_cat_collection(struct nx_cat *cat, const char *name, struct nx_arena *arena,
@@ -709,6 +717,8 @@ NX_NODISCARD nx_rc nx_op_put_commitment(
 	const struct nx_commitment_row *row, struct nx_arena *arena, struct nx_op *ret);
 NX_NODISCARD nx_rc nx_op_put_feed(
 	const struct nx_feed_row *row, struct nx_arena *arena, struct nx_op *ret);
+NX_NODISCARD nx_rc nx_op_put_step(
+	const struct nx_step_row *row, struct nx_arena *arena, struct nx_op *ret);
 NX_NODISCARD nx_rc nx_op_put_conflict(
 	const struct nx_conflict_row *row, struct nx_arena *arena, struct nx_op *ret);
 /* The struct of a generic row (nx_cat_rows, nx_op_parse) of that table; `ret_row` is the struct

@@ -370,6 +370,16 @@ static const struct cat_index commitment_idx[] = {
 	{.name = "commitment_created", .cols = {3}, .n_cols = 1, .since = 6},
 };
 
+static const struct cat_column step_cols[] = {
+	INT(nx_step_row, collection),
+	TEXT(nx_step_row, study_uid),
+	TEXT(nx_step_row, name),
+	INT(nx_step_row, subject),
+};
+static const struct cat_index step_idx[] = {
+	{.name = "step_subject", .cols = {3}, .n_cols = 1, .since = 7},
+};
+
 /* `word` names the table, its columns and its struct. */
 #define TABLE(word, row, pk, cluster) TABLE_SINCE(word, row, pk, cluster, 1)
 #define TABLE_SINCE(word, row, pk, cluster, version)                             \
@@ -405,6 +415,7 @@ static const struct cat_table tables[NX_T_COUNT_] = {
 	[NX_T_FEED] = {TABLE_SINCE(feed, nx_feed_row, 2, true, 6)},
 	[NX_T_COMMITMENT] = {TABLE_SINCE(commitment, nx_commitment_row, 2, true, 6),
 		INDEXED(commitment)},
+	[NX_T_STEP] = {TABLE_SINCE(step, nx_step_row, 3, true, 7), INDEXED(step)},
 };
 
 /* Running totals of live items, so that nx_cat_counts() never scans. */

@@ -12,6 +12,7 @@
 
 #include "base/auto.h"
 #include "base/err.h"
+#include "base/limits.h"
 #include "base/slice.h"
 
 struct nx_arena;
@@ -43,6 +44,8 @@ const struct nx_ts *nx_ts_find(const char *uid);
 const struct nx_ts *nx_ts_at(size_t i);
 /* A dotted UID of 1-64 characters (PS3.5 9.1); lenient on leading zeros, as found in the field. */
 bool nx_uid_valid(const char *uid, size_t n);
+/* A new one, of a random number (PS3.5 B.2). */
+void nx_uid_new(char ret[NX_LIMIT_UID + 1]);
 /* NULL when unknown.  Storage SOP classes are those whose entry says so; see nx_uid_is_storage().
  */
 const char *nx_uid_name(const char *uid);

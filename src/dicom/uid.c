@@ -1,8 +1,10 @@
 #include "dicom/dicom_priv.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/limits.h"
+#include "base/secret.h"
 
 const struct nx_ts *nx_ts_find(const char *uid)
 {
@@ -36,6 +38,16 @@ bool nx_uid_valid(const char *uid, size_t n)
 		after_digit = digit;
 	}
 	return after_digit;
+}
+
+void nx_uid_new(char ret[NX_LIMIT_UID + 1])
+{
+	uint64_t random[2];
+
+	nx_random(random, sizeof(random));
+	(void)snprintf(ret, NX_LIMIT_UID + 1, "2.25.%llu%018llu",
+		(unsigned long long)(random[0] >> 1) | 1,
+		(unsigned long long)(random[1] % 1000000000000000000ull));
 }
 
 static const struct nx_uid_entry *uid_find(const char *uid)

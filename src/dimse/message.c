@@ -79,6 +79,10 @@ void nx_op_explain(const struct nx_dimse_op *op, struct nx_dimse_cmd *rsp)
 		rsp->offending = op->offending;
 		nx_cmd_mark(rsp, NX_CMD_OFFENDING);
 	}
+	if (op->error_id) {
+		rsp->error_id = op->error_id;
+		nx_cmd_mark(rsp, NX_CMD_ERROR_ID);
+	}
 }
 
 nx_rc nx_op_respond(struct nx_assoc *assoc, const struct nx_dimse_op *op, struct nx_err *err)

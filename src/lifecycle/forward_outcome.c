@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "crypto/crypto.h"
+#include "dicom/dicom.h"
 #include "lifecycle/forward_priv.h"
 
 enum {
@@ -264,17 +264,6 @@ nx_rc forward_outcome(struct forward_outcome *o, struct nx_err *err)
 
 /* ---- storage commitment: the question, and its answer ---- */
 
-/* PS3.5 B.2: a random number. */
-static void txn_new(char ret[NX_LIMIT_UID + 1])
-{
-	uint64_t random[2];
-
-	nx_random(random, sizeof(random));
-	(void)snprintf(ret, NX_LIMIT_UID + 1, "2.25.%llu%018llu",
-		(unsigned long long)(random[0] >> 1) | 1,
-		(unsigned long long)(random[1] % 1000000000000000000ull));
-}
-
 nx_rc nx_forward_ask(struct nx_forward *forward, struct nx_forward_batch *batch, struct nx_err *err)
 {
 	NX_AUTO(nx_change) *change = nx_change_new();
@@ -282,7 +271,7 @@ nx_rc nx_forward_ask(struct nx_forward *forward, struct nx_forward_batch *batch,
 
 	if (!change)
 		return nx_err_set(err, NX_E_NOMEM, "no memory for a change");
-	txn_new(batch->txn);
+	nx_uid_new(batch->txn);
 	for (size_t i = 0; i < batch->n && !rc; i++) {
 		struct nx_delivery_row *row = &batch->rows[i];
 
