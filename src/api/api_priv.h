@@ -98,6 +98,10 @@ nx_rc api_worklist_list(struct nx_http_req *req, struct nx_err *err);
 nx_rc api_worklist_put(struct nx_http_req *req, struct nx_err *err);
 nx_rc api_worklist_remove(struct nx_http_req *req, struct nx_err *err);
 
+nx_rc api_steps_list(struct nx_http_req *req, struct nx_err *err);
+nx_rc api_step_show(struct nx_http_req *req, struct nx_err *err);
+nx_rc api_study_completeness(struct nx_http_req *req, struct nx_err *err);
+
 nx_rc api_tokens_list(struct nx_http_req *req, struct nx_err *err);
 nx_rc api_tokens_create(struct nx_http_req *req, struct nx_err *err);
 nx_rc api_token_revoke(struct nx_http_req *req, struct nx_err *err);

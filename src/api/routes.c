@@ -52,6 +52,13 @@ const struct nx_route nx_api_routes[] = {
 	{"DELETE", COLLECTION "/worklist/{item}", NX_PERM_DELETE, NX_ACTION_OBJECT_DELETE,
 		api_worklist_remove, "It is scheduled no longer"},
 
+	{"GET", COLLECTION "/performed-steps", NX_PERM_WORKLIST, NX_ACTION_QUERY, api_steps_list,
+		"List what modalities say that they did"},
+	{"GET", COLLECTION "/performed-steps/{uid}", NX_PERM_WORKLIST, NX_ACTION_READ,
+		api_step_show, "One performed procedure step"},
+	{"GET", COLLECTION "/studies/{study}/completeness", NX_PERM_QUERY, NX_ACTION_QUERY,
+		api_study_completeness, "Is a study complete, and what of it is missing"},
+
 	{"GET", "/quarantine", NX_PERM_QUARANTINE, NX_ACTION_QUARANTINE_QUERY, api_quarantine_list,
 		"List what is in quarantine"},
 	{"GET", "/quarantine/{number}", NX_PERM_QUARANTINE, NX_ACTION_QUARANTINE_QUERY,

@@ -186,6 +186,11 @@ const struct nx_recipe *nx_reader_recipe(const struct nx_reader *reader);
  * call). */
 NX_NODISCARD nx_rc nx_reader_read(struct nx_reader *reader, uint64_t off, void *p, size_t n,
 	size_t *ret_n, struct nx_err *err);
+/* A whole item of at most `max` bytes (NX_E_LIMIT), from `arena`, which must be NX_ARENA_WIPE;
+ * ret_digest (may be NULL) gets that of its recipe. */
+NX_NODISCARD nx_rc nx_archive_read_item(struct nx_archive *archive, const struct nx_item *item,
+	size_t max, struct nx_arena *arena, struct nx_slice *ret, uint8_t ret_digest[32],
+	struct nx_err *err);
 /* A whole blob of the recipe, at most `max` bytes, from `arena`. */
 NX_NODISCARD nx_rc nx_archive_read_blob(struct nx_archive *archive, const struct nx_item *item,
 	const struct nx_recipe_blob *blob, size_t max, struct nx_arena *arena, struct nx_slice *ret,
@@ -210,6 +215,15 @@ struct nx_aside {
 	uint64_t max_bytes;
 };
 
+/* What is performed: an object of such a name.  Rows lead from its studies to it. */
+#define NX_STEP_PREFIX "performed-steps/"
+struct nx_put_step {
+	const char *const
+		*studies; /* UIDs; one or more.  Of the first, where no patient is named */
+	size_t n_studies;
+	bool ends; /* what it says is final: its studies are open again, to be looked at anew */
+};
+
 /* One item.  Everything is borrowed until nx_change_wait() has returned, except blobs, which the
  * change takes. */
 struct nx_put {
@@ -227,6 +241,8 @@ struct nx_put {
 	/* Made from live items of `subject`, and can be made again: it takes the place of the one
 	 * of its name, is in no query, and goes with the subject.  study and series are NULL. */
 	bool derived;
+	/* An object that is a performed procedure step; NULL: it is none. */
+	const struct nx_put_step *step;
 	const struct nx_item *item; /* name, type, ts_uid, number, rows, columns, frames, size */
 	/* A person said that this is the version that counts: it is no conflict with the one that
 	 * is there, and no collection rejects it. */

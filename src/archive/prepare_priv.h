@@ -101,4 +101,10 @@ NX_NODISCARD nx_rc item_replace(
 NX_NODISCARD nx_rc item_store(struct nx_archive *a, struct group *g, struct target *t,
 	struct nx_recipe *r, struct nx_err *err);
 
+/* ---- step.c ---- */
+
+/* Of a put with a step, once its subject and outcome are known. */
+NX_NODISCARD nx_rc step_rows(
+	struct nx_archive *a, struct group *g, const struct target *t, struct nx_err *err);
+
 #endif

@@ -175,6 +175,11 @@ static nx_rc subject_load(struct nx_archive *a, struct group *g, struct target *
 	return rc;
 }
 
+static const char *study_uid(const struct nx_put *put)
+{
+	return or_empty(put->step ? put->step->studies[0] : put->study->uid);
+}
+
 nx_rc subject_find(struct nx_archive *a, struct group *g, struct target *t, const char *issuer,
 	const char *pid, struct nx_err *err)
 {
@@ -185,7 +190,7 @@ nx_rc subject_find(struct nx_archive *a, struct group *g, struct target *t, cons
 
 	nx_buf_init(&buf, KEY_MAX, NX_BUF_WIPE);
 	if (!pid || !pid[0]) {
-		(void)snprintf(blank, sizeof(blank), "\x01study:%s", or_empty(t->put->study->uid));
+		(void)snprintf(blank, sizeof(blank), "\x01study:%s", study_uid(t->put));
 		pid = blank;
 	}
 	key = lookup_key(&buf, t->domain, issuer, pid);
@@ -233,7 +238,7 @@ static nx_rc object_subject(
 		return owner_keep(a, t, &there, err);
 	if (rc != NX_E_NOENT)
 		return rc;
-	if (put->patient_id)
+	if (put->patient_id || put->step)
 		return subject_find(a, g, t, or_empty(put->issuer), put->patient_id, err);
 	return subject_key_make(a, t, err);
 }

@@ -199,6 +199,33 @@ nx_rc nx_reader_read(struct nx_reader *reader, uint64_t off, void *p, size_t n, 
 	return NX_OK;
 }
 
+nx_rc nx_archive_read_item(struct nx_archive *archive, const struct nx_item *item, size_t max,
+	struct nx_arena *arena, struct nx_slice *ret, uint8_t ret_digest[32], struct nx_err *err)
+{
+	NX_AUTO(nx_reader) *reader = NULL;
+	const size_t size = (size_t)item->size;
+	size_t n = 0, got = 1;
+	uint8_t *bytes;
+	nx_rc rc;
+
+	if (item->size < 0 || (uint64_t)item->size > max)
+		return nx_err_set(err, NX_E_LIMIT, "item of %lld bytes", (long long)item->size);
+	bytes = nx_arena_alloc(arena, size + 1);
+	if (!bytes)
+		return nx_err_set(err, NX_E_NOMEM, "no memory for an item");
+	rc = nx_archive_open_item(archive, item, &reader, err);
+	while (!rc && got && n < size) {
+		rc = nx_reader_read(reader, n, bytes + n, size - n, &got, err);
+		n += got;
+	}
+	if (rc)
+		return rc;
+	if (ret_digest)
+		memcpy(ret_digest, nx_reader_recipe(reader)->digest, 32);
+	*ret = nx_slice(bytes, n);
+	return NX_OK;
+}
+
 nx_rc nx_archive_read_blob(struct nx_archive *archive, const struct nx_item *item,
 	const struct nx_recipe_blob *blob, size_t max, struct nx_arena *arena, struct nx_slice *ret,
 	struct nx_err *err)

@@ -6,8 +6,11 @@
 #ifndef NX_BASE_LIMITS_H
 #define NX_BASE_LIMITS_H
 
-#define NX_KIB 1024u
-#define NX_MIB (1024u * 1024u)
+#include <stddef.h>
+
+/* Of the type that counts memory, so that a product with one of them is made in 64 bits. */
+#define NX_KIB ((size_t)1024)
+#define NX_MIB (1024 * NX_KIB)
 
 /* DICOM data sets (PS3.5). */
 /* Nested sequences; some writers go to 64.  A level is 128 bytes of a parser and 80 of the tree. */
@@ -100,6 +103,11 @@
 
 /* Worklist. */
 #define NX_LIMIT_WORKLIST_ITEM (256u * NX_KIB) /* one data set */
+
+/* Performed procedure steps. */
+#define NX_LIMIT_PERFORMED_STEP (4u * NX_MIB) /* one data set: some 30,000 instances */
+#define NX_LIMIT_STEP_STUDIES   16u           /* studies of one step */
+#define NX_LIMIT_STUDY_STEPS    64u           /* steps of one study */
 
 /* Catalog. */
 #define NX_LIMIT_OP_VALUES 64u /* values of one row operation */

@@ -90,6 +90,7 @@ enum nx_table {
 	NX_T_DELIVERY,    /* what destinations are still to get */
 	NX_T_FEED,        /* what became of instances, numbered by collection */
 	NX_T_COMMITMENT,  /* results of storage commitment over the web */
+	NX_T_STEP,        /* which performed procedure steps a study has */
 	NX_T_EDIT,        /* which item took the place of one that was wrong */
 	NX_T_REJECTION,   /* items that a note says are not to be used */
 	NX_T_COUNT_
@@ -537,6 +538,13 @@ struct nx_commitment_row {
 	const char *refs;
 };
 
+struct nx_step_row { /* one for every study of a step */
+	int64_t collection;
+	const char *study_uid; /* there may be nothing of it yet */
+	const char *name;      /* of the object that is the step */
+	int64_t subject;
+};
+
 /* ---- look-ups; NX_E_NOENT when there is none ---- */
 
 NX_NODISCARD nx_rc nx_cat_collection(struct nx_cat *cat, const char *name, struct nx_arena *arena,
@@ -766,6 +774,8 @@ NX_NODISCARD nx_rc nx_op_put_commitment(
 	const struct nx_commitment_row *row, struct nx_arena *arena, struct nx_op *ret);
 NX_NODISCARD nx_rc nx_op_put_feed(
 	const struct nx_feed_row *row, struct nx_arena *arena, struct nx_op *ret);
+NX_NODISCARD nx_rc nx_op_put_step(
+	const struct nx_step_row *row, struct nx_arena *arena, struct nx_op *ret);
 NX_NODISCARD nx_rc nx_op_put_edit(
 	const struct nx_edit_row *row, struct nx_arena *arena, struct nx_op *ret);
 NX_NODISCARD nx_rc nx_op_put_rejection(

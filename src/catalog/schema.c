@@ -57,7 +57,7 @@ static const struct cat_column subject_cols[] = {
 	TEXT(nx_subject_row, patient_id),
 	INT(nx_subject_row, subject),
 	INT(nx_subject_row, created_us),
-	INT_SINCE(nx_subject_row, marks, 7),
+	INT_SINCE(nx_subject_row, marks, 8),
 };
 static const struct cat_index subject_idx[] = {
 	{.name = "subject_subject", .cols = {3}, .n_cols = 1, .since = 1},
@@ -313,15 +313,15 @@ static const struct cat_column conflict_cols[] = {
 	INT(nx_conflict_row, new_item),
 	INT(nx_conflict_row, time_us),
 	INT(nx_conflict_row, state),
-	INT_SINCE(nx_conflict_row, kind, 7),
-	INT_SINCE(nx_conflict_row, study, 7),
-	INT_SINCE(nx_conflict_row, subject, 7),
-	INT_SINCE(nx_conflict_row, mark, 7),
-	INT_SINCE(nx_conflict_row, known, 7),
+	INT_SINCE(nx_conflict_row, kind, 8),
+	INT_SINCE(nx_conflict_row, study, 8),
+	INT_SINCE(nx_conflict_row, subject, 8),
+	INT_SINCE(nx_conflict_row, mark, 8),
+	INT_SINCE(nx_conflict_row, known, 8),
 };
 static const struct cat_index conflict_idx[] = {
 	{.name = "conflict_collection", .cols = {1, 6}, .n_cols = 2, .since = 1},
-	{.name = "conflict_subject", .cols = {9, 10}, .n_cols = 2, .since = 7},
+	{.name = "conflict_subject", .cols = {9, 10}, .n_cols = 2, .since = 8},
 };
 
 static const struct cat_column forward_cols[] = {
@@ -377,6 +377,16 @@ static const struct cat_index commitment_idx[] = {
 	{.name = "commitment_created", .cols = {3}, .n_cols = 1, .since = 6},
 };
 
+static const struct cat_column step_cols[] = {
+	INT(nx_step_row, collection),
+	TEXT(nx_step_row, study_uid),
+	TEXT(nx_step_row, name),
+	INT(nx_step_row, subject),
+};
+static const struct cat_index step_idx[] = {
+	{.name = "step_subject", .cols = {3}, .n_cols = 1, .since = 7},
+};
+
 static const struct cat_column edit_cols[] = {
 	INT(nx_edit_row, item),
 	INT(nx_edit_row, replaced),
@@ -384,7 +394,7 @@ static const struct cat_column edit_cols[] = {
 	INT(nx_edit_row, was),
 };
 static const struct cat_index edit_idx[] = {
-	{.name = "edit_subject", .cols = {2}, .n_cols = 1, .since = 7},
+	{.name = "edit_subject", .cols = {2}, .n_cols = 1, .since = 8},
 };
 
 static const struct cat_column rejection_cols[] = {
@@ -396,8 +406,8 @@ static const struct cat_column rejection_cols[] = {
 	INT(nx_rejection_row, time_us),
 };
 static const struct cat_index rejection_idx[] = {
-	{.name = "rejection_collection", .cols = {1}, .n_cols = 1, .since = 7},
-	{.name = "rejection_subject", .cols = {2}, .n_cols = 1, .since = 7},
+	{.name = "rejection_collection", .cols = {1}, .n_cols = 1, .since = 8},
+	{.name = "rejection_subject", .cols = {2}, .n_cols = 1, .since = 8},
 };
 
 /* `word` names the table, its columns and its struct. */
@@ -435,8 +445,9 @@ static const struct cat_table tables[NX_T_COUNT_] = {
 	[NX_T_FEED] = {TABLE_SINCE(feed, nx_feed_row, 2, true, 6)},
 	[NX_T_COMMITMENT] = {TABLE_SINCE(commitment, nx_commitment_row, 2, true, 6),
 		INDEXED(commitment)},
-	[NX_T_EDIT] = {TABLE_SINCE(edit, nx_edit_row, 1, false, 7), INDEXED(edit)},
-	[NX_T_REJECTION] = {TABLE_SINCE(rejection, nx_rejection_row, 1, false, 7),
+	[NX_T_STEP] = {TABLE_SINCE(step, nx_step_row, 3, true, 7), INDEXED(step)},
+	[NX_T_EDIT] = {TABLE_SINCE(edit, nx_edit_row, 1, false, 8), INDEXED(edit)},
+	[NX_T_REJECTION] = {TABLE_SINCE(rejection, nx_rejection_row, 1, false, 8),
 		INDEXED(rejection)},
 };
 

@@ -298,6 +298,13 @@ static const struct cli_opt worklist_add_opts[] = {
 	{0},
 };
 
+static const struct cli_opt step_list_opts[] = {
+	{"collection", "NAME", "Of which collection; else clinical"},
+	{"after", "UID", "Those past this one"},
+	{"limit", "N", "Most rows, up to 1000"},
+	{0},
+};
+
 static const struct cli_opt changes_opts[] = {
 	{"collection", "NAME", "Of this collection; else clinical"},
 	{"after", "NUMBER", "Numbers past this one"},
@@ -469,6 +476,16 @@ const struct cli_cmd cli_cmds[] = {
 		worklist_add_opts, 1, -1, CLI_SERVER, cmd_worklist_add},
 	{"worklist", "remove", "ITEM", "It is scheduled no longer", NULL, worklist_opts, 1, 1,
 		CLI_SERVER, cmd_worklist_remove},
+	{"step", "list", "", "List what modalities say that they did",
+		"Performed procedure steps, as they stand.", step_list_opts, 0, 0, CLI_SERVER,
+		cmd_step_list},
+	{"step", "show", "UID", "One performed procedure step",
+		"With --json all of its attributes.", worklist_opts, 1, 1, CLI_SERVER,
+		cmd_step_show},
+	{"completeness", NULL, "STUDY", "Is a study complete, and what of it is missing",
+		"STUDY is a Study Instance UID.  What is expected is what performed procedure "
+		"steps name.",
+		worklist_opts, 1, 1, CLI_SERVER, cmd_completeness},
 	{"token", "list", "", "List the tokens", NULL, NULL, 0, 0, CLI_SERVER, cmd_token_list},
 	{"token", "create", "NAME ROLE", "Make a token; it is shown once",
 		"Roles: admin, reader, steward, auditor, monitor, trainer.", token_opts, 2, 2,

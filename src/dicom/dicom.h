@@ -44,7 +44,7 @@ const struct nx_ts *nx_ts_find(const char *uid);
 const struct nx_ts *nx_ts_at(size_t i);
 /* A dotted UID of 1-64 characters (PS3.5 9.1); lenient on leading zeros, as found in the field. */
 bool nx_uid_valid(const char *uid, size_t n);
-/* A fresh one: "2.25." and a random number (PS3.5 B.2). */
+/* A new one, of a random number (PS3.5 B.2). */
 void nx_uid_new(char ret[NX_LIMIT_UID + 1]);
 /* NULL when unknown.  Storage SOP classes are those whose entry says so; see nx_uid_is_storage().
  */

@@ -34,7 +34,7 @@ static nx_rc too_large(const struct nx_model_reader *r, struct nx_err *err)
 	if (nx_arena_used(r->model->arena) < MODEL_MAX / 2)
 		return no_memory(err);
 	return nx_err_set(
-		err, NX_E_LIMIT, "a data set larger than %u MiB", NX_LIMIT_DICOM_HEADER / NX_MIB);
+		err, NX_E_LIMIT, "a data set larger than %zu MiB", NX_LIMIT_DICOM_HEADER / NX_MIB);
 }
 
 /* ---- reader ---- */

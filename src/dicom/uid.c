@@ -24,16 +24,6 @@ const char *nx_uid_at(size_t i)
 	return i < nx_uid_table_n ? nx_uid_table[i].uid : NULL;
 }
 
-void nx_uid_new(char ret[NX_LIMIT_UID + 1])
-{
-	uint64_t random[2];
-
-	nx_random(random, sizeof(random));
-	(void)snprintf(ret, NX_LIMIT_UID + 1, "2.25.%llu%018llu",
-		(unsigned long long)(random[0] >> 1) | 1,
-		(unsigned long long)(random[1] % 1000000000000000000ull));
-}
-
 bool nx_uid_valid(const char *uid, size_t n)
 {
 	bool after_digit = false;
@@ -48,6 +38,16 @@ bool nx_uid_valid(const char *uid, size_t n)
 		after_digit = digit;
 	}
 	return after_digit;
+}
+
+void nx_uid_new(char ret[NX_LIMIT_UID + 1])
+{
+	uint64_t random[2];
+
+	nx_random(random, sizeof(random));
+	(void)snprintf(ret, NX_LIMIT_UID + 1, "2.25.%llu%018llu",
+		(unsigned long long)(random[0] >> 1) | 1,
+		(unsigned long long)(random[1] % 1000000000000000000ull));
 }
 
 static const struct nx_uid_entry *uid_find(const char *uid)

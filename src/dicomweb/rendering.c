@@ -103,7 +103,7 @@ nx_rc dw_viewport_parse(const char *text, struct nx_viewport *ret, struct nx_err
 		return nx_err_set(err, NX_E_INVAL, "viewport is not columns,rows");
 	if ((uint64_t)v.columns * v.rows > NX_LIMIT_VIEWPORT)
 		return nx_err_set(
-			err, NX_E_INVAL, "viewport of more than %u pixels", NX_LIMIT_VIEWPORT);
+			err, NX_E_INVAL, "viewport of more than %zu pixels", NX_LIMIT_VIEWPORT);
 	for (size_t i = 2; i < f.n; i++)
 		if (f.text[i][0] && !decimal(f.text[i], parts[i - 2]))
 			return nx_err_set(err, NX_E_INVAL, "region of viewport is not of numbers");

@@ -46,6 +46,7 @@ static const struct element elements[] = {
 	{0x0900, AT(status), KIND_US, NX_CMD_STATUS},
 	{0x0901, AT(offending), KIND_AT, NX_CMD_OFFENDING},
 	{0x0902, AT(comment), KIND_LO, NX_CMD_COMMENT},
+	{0x0903, AT(error_id), KIND_US, NX_CMD_ERROR_ID},
 	{0x1000, AT(sop_instance), KIND_UI, NX_CMD_SOP_INSTANCE},
 	{0x1001, AT(sop_instance), KIND_UI, NX_CMD_SOP_INSTANCE},
 	{0x1002, AT(event_type), KIND_US, NX_CMD_EVENT_TYPE},
@@ -106,6 +107,7 @@ static bool value_take(
 		return true;
 	case KIND_UI:
 		*ret_valid = nx_pdu_uid(value, to);
+		cmd->instance_given |= e->bit == NX_CMD_SOP_INSTANCE && value.n > 0;
 		return true;
 	case KIND_AE:
 		return text_take(value, to, NX_AE_TITLE_LEN) <= NX_AE_TITLE_LEN;

@@ -24,7 +24,9 @@ enum nx_dimse_field {
 	NX_C_MOVE_RQ = 0x0021,
 	NX_C_ECHO_RQ = 0x0030,
 	NX_N_EVENT_REPORT_RQ = 0x0100,
+	NX_N_SET_RQ = 0x0120,
 	NX_N_ACTION_RQ = 0x0130,
+	NX_N_CREATE_RQ = 0x0140,
 	NX_C_CANCEL_RQ = 0x0fff,
 	NX_DIMSE_RESPONSE = 0x8000, /* set in every response */
 };
@@ -38,15 +40,20 @@ enum {
 /* Statuses that no nx_rc stands for (PS3.7 Annex C, PS3.4 B.2.3 and C.4). */
 enum nx_dimse_status {
 	NX_STATUS_SUCCESS = 0x0000,
+	NX_STATUS_NO_SUCH_ATTRIBUTE = 0x0105,
+	NX_STATUS_INVALID_VALUE = 0x0106,
 	NX_STATUS_PROCESSING_FAILURE = 0x0110,
+	NX_STATUS_DUPLICATE_INSTANCE = 0x0111,
 	NX_STATUS_NO_SUCH_INSTANCE = 0x0112,
 	NX_STATUS_NO_SUCH_EVENT = 0x0113,
 	NX_STATUS_INVALID_INSTANCE = 0x0117,
 	NX_STATUS_MISSING_ATTRIBUTE = 0x0120,
+	NX_STATUS_MISSING_VALUE = 0x0121,
 	NX_STATUS_CLASS_NOT_SUPPORTED = 0x0122,
 	NX_STATUS_NO_SUCH_ACTION = 0x0123,
 	NX_STATUS_UNRECOGNIZED_OPERATION = 0x0211,
 	NX_STATUS_MISTYPED_ARGUMENT = 0x0212,
+	NX_STATUS_RESOURCE_LIMITATION = 0x0213,
 	NX_STATUS_OUT_OF_RESOURCES = 0xa700,
 	NX_STATUS_NO_COUNT = 0xa701,            /* the number of matches cannot be told */
 	NX_STATUS_NO_SUBOPERATIONS = 0xa702,    /* none of them could be done */
@@ -71,6 +78,7 @@ enum nx_cmd_bit {
 	NX_CMD_STATUS,
 	NX_CMD_OFFENDING,
 	NX_CMD_COMMENT,
+	NX_CMD_ERROR_ID,
 	NX_CMD_SOP_INSTANCE,
 	NX_CMD_EVENT_TYPE,
 	NX_CMD_ACTION_TYPE,
@@ -91,6 +99,7 @@ struct nx_dimse_cmd {
 	uint16_t priority;
 	uint16_t dataset_type;
 	uint16_t status;
+	uint16_t error_id;
 	uint16_t event_type;
 	uint16_t action_type;
 	uint16_t remaining;
@@ -98,8 +107,9 @@ struct nx_dimse_cmd {
 	uint16_t failed;
 	uint16_t warning;
 	uint16_t move_originator_id;
-	bool requested;     /* UIDs are written as Requested ones: N-ACTION, N-SET (PS3.7 10.3) */
-	uint32_t offending; /* the tag of the first offending element */
+	bool requested;      /* UIDs are written as Requested ones: N-ACTION, N-SET (PS3.7 10.3) */
+	bool instance_given; /* there is a SOP Instance UID, which may be none */
+	uint32_t offending;  /* the tag of the first offending element */
 	char sop_class[NX_LIMIT_UID + 1];
 	char sop_instance[NX_LIMIT_UID + 1];
 	char move_destination[16 + 1];

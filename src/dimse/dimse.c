@@ -44,7 +44,7 @@ static nx_rc opts_check(const struct nx_dimse_opts *o, struct nx_err *err)
 		return nx_err_set(err, NX_E_CONFIG,
 			"a DIMSE door needs authenticate and an implementation class UID");
 	if (o->max_pdu < MAX_PDU_LEAST || o->max_pdu > NX_LIMIT_PDU)
-		return nx_err_set(err, NX_E_CONFIG, "max PDU %u is not within %u and %u",
+		return nx_err_set(err, NX_E_CONFIG, "max PDU %u is not within %u and %zu",
 			o->max_pdu, MAX_PDU_LEAST, NX_LIMIT_PDU);
 	if (o->max_async > NX_ASYNC_MAX)
 		return nx_err_set(err, NX_E_CONFIG, "operations window %u is over %u", o->max_async,

@@ -40,7 +40,8 @@ struct nx_dimse_service {
 	const char *authorized_by; /* "door": the handler asks opts.authorize; "ingest",
 				      "retrieve": that service decides and records */
 	unsigned roles;
-	bool dataset; /* the request has one */
+	bool dataset;         /* the request has one */
+	uint32_t dataset_max; /* where it is gathered: most bytes; 0: NX_LIMIT_IDENTIFIER */
 	/* Can data sets on its contexts be in this transfer syntax?  NULL: in any. */
 	bool (*ts)(const char *uid);
 	/* SOP class extended negotiation (PS3.7 D.3.3.5): what is answered.  Where the bytes are
@@ -93,6 +94,9 @@ bool nx_commit_match(const char *sop_class);
 nx_rc nx_commit_finish(struct nx_assoc *assoc, struct nx_dimse_op *op, struct nx_err *err);
 nx_rc nx_commit_event_finish(struct nx_assoc *assoc, struct nx_dimse_op *op, struct nx_err *err);
 
+bool nx_step_match(const char *sop_class);
+nx_rc nx_step_finish(struct nx_assoc *assoc, struct nx_dimse_op *op, struct nx_err *err);
+
 bool nx_move_match(const char *sop_class);
 nx_rc nx_move_finish(struct nx_assoc *assoc, struct nx_dimse_op *op, struct nx_err *err);
 
@@ -108,6 +112,7 @@ struct nx_dimse_op {
 	uint64_t bytes;     /* of the data set so far */
 	uint16_t status;    /* not 0: failed, or a warning */
 	uint32_t offending; /* tag; 0: none named */
+	uint16_t error_id;  /* of the SOP class; 0: none */
 	char comment[NX_DIMSE_COMMENT_MAX + 1];
 	bool cancelled; /* the peer sent C-CANCEL-RQ */
 	void *state;    /* the handler's */

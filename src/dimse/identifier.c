@@ -58,7 +58,8 @@ void nx_identifier_begin(struct nx_assoc *assoc, struct nx_dimse_op *op)
 		nx_op_fail(op, NX_STATUS_OUT_OF_RESOURCES, NULL);
 		return;
 	}
-	nx_buf_init(buf, NX_LIMIT_IDENTIFIER, NX_BUF_WIPE);
+	nx_buf_init(buf, op->service->dataset_max ? op->service->dataset_max : NX_LIMIT_IDENTIFIER,
+		NX_BUF_WIPE);
 	op->state = buf;
 }
 

@@ -79,6 +79,10 @@ void nx_op_explain(const struct nx_dimse_op *op, struct nx_dimse_cmd *rsp)
 		rsp->offending = op->offending;
 		nx_cmd_mark(rsp, NX_CMD_OFFENDING);
 	}
+	if (op->error_id) {
+		rsp->error_id = op->error_id;
+		nx_cmd_mark(rsp, NX_CMD_ERROR_ID);
+	}
 }
 
 nx_rc nx_op_respond(struct nx_assoc *assoc, const struct nx_dimse_op *op, struct nx_err *err)
@@ -251,7 +255,7 @@ static nx_rc command_bytes(struct nx_assoc *assoc, struct nx_slice bytes, struct
 	if (assoc->receiving)
 		return nx_err_set(err, NX_E_MALFORMED, "command where a data set must follow");
 	if (bytes.n > NX_LIMIT_COMMAND_SET - assoc->command.len)
-		return nx_err_set(err, NX_E_LIMIT, "command set is longer than %u bytes",
+		return nx_err_set(err, NX_E_LIMIT, "command set is longer than %zu bytes",
 			NX_LIMIT_COMMAND_SET);
 	nx_buf_put_slice(&assoc->command, bytes);
 	return nx_buf_check(&assoc->command, err);

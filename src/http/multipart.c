@@ -106,7 +106,7 @@ static nx_rc emit(struct nx_multipart *mp, const void *p, size_t n, struct nx_er
 		return mp->cb.on_part_data(mp->payload, nx_slice(p, n), err);
 	mp->preamble += n;
 	if (mp->preamble > NX_LIMIT_MULTIPART_HEADER)
-		return nx_err_set(err, NX_E_LIMIT, "no boundary in the first %u bytes",
+		return nx_err_set(err, NX_E_LIMIT, "no boundary in the first %zu bytes",
 			NX_LIMIT_MULTIPART_HEADER);
 	return NX_OK;
 }

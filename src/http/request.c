@@ -91,7 +91,7 @@ static nx_rc head_check(const struct head *head, bool http11, struct nx_err *err
 	if (head->bad_field)
 		return smuggled(err, "bad header field");
 	if (head->bytes > NX_LIMIT_HTTP_HEADER)
-		return nx_err_set(err, NX_E_LIMIT, "header fields of more than %u bytes",
+		return nx_err_set(err, NX_E_LIMIT, "header fields of more than %zu bytes",
 			NX_LIMIT_HTTP_HEADER);
 	if (head->n_host > 1 || (http11 && head->n_host == 0))
 		return smuggled(err, "not exactly one Host");
@@ -180,7 +180,7 @@ static nx_rc target_open(struct nx_http_req *req, struct nx_err *err)
 
 	if (!req->uri)
 		return nx_err_set(
-			err, NX_E_LIMIT, "request target of more than %u bytes", NX_LIMIT_URL);
+			err, NX_E_LIMIT, "request target of more than %zu bytes", NX_LIMIT_URL);
 	mark = strchr(req->uri, '?');
 	req->query_string = mark ? mark + 1 : "";
 	rc = nx_http_path_parse(req->arena, req->uri,

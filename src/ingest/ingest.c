@@ -146,6 +146,7 @@ nx_rc job_new(struct nx_ingest *ingest, const struct nx_principal *who, enum nx_
 	job->ingest = ingest;
 	job->who = *who;
 	job->door = door;
+	job->refusal = NX_ACTION_INSTANCE_REJECT;
 	job->arena = nx_arena_new(JOB_ARENA_MAX, NX_ARENA_WIPE);
 	job->change = nx_change_new();
 	if (!job->arena || !job->change)
@@ -174,7 +175,7 @@ struct nx_ingest_job *nx_ingest_job_free(struct nx_ingest_job *job)
 	if (job->submitted)
 		(void)!nx_change_wait(job->change, &err);
 	if (job->rc && !job->result.outcome)
-		record_refusal(job->ingest, job, NX_ACTION_INSTANCE_REJECT);
+		record_refusal(job->ingest, job, job->refusal);
 	if (job->rc)
 		count(job->ingest, job->rc, &job->result);
 	nx_change_free(job->change);
@@ -266,7 +267,9 @@ nx_rc job_commit(struct nx_ingest_job *job, unsigned action, struct nx_err *err)
 	nx_buf_init(&detail, DETAIL_MAX, NX_BUF_WIPE);
 	detail_make(job, job->reason ? &job->why : NULL, &detail);
 	draft.detail = nx_buf_slice(&detail);
-	draft.study = job->put.study ? job->study.uid : NULL;
+	draft.study = job->put.study ? job->study.uid
+		: job->put.step      ? job->put.step->studies[0]
+				     : NULL;
 	if (job->reason)
 		draft.outcome = NX_OUTCOME_MINOR;
 	rc = nx_change_put(job->change, &job->put, err);

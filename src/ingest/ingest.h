@@ -16,6 +16,7 @@
 #include "base/auto.h"
 #include "base/err.h"
 #include "base/limits.h"
+#include "base/slice.h"
 
 enum {
 	NX_NOTE_MAX = 65
@@ -153,6 +154,26 @@ struct nx_object_opts {
 };
 NX_NODISCARD nx_rc nx_ingest_object(struct nx_ingest *ingest, const struct nx_object_opts *opts,
 	struct nx_ingest_job **ret_job, struct nx_err *err);
+
+/*
+ * A performed procedure step (PS3.4 F.7.2): an object that only these make.  For who may use the
+ * worklist; the data set is in explicit or implicit VR little endian.
+ */
+struct nx_step_fault;
+struct nx_step_request {
+	const struct nx_principal *who;
+	const char *collection;
+	const char *uid; /* SOP Instance UID */
+	const char *ts_uid;
+	struct nx_slice dataset;
+};
+/* Durable on NX_OK.  NX_E_EXISTS: there is a step with the UID.  NX_E_INVAL: *ret_fault says why,
+ * if the data set could be read. */
+NX_NODISCARD nx_rc nx_ingest_step_create(struct nx_ingest *ingest, const struct nx_step_request *rq,
+	struct nx_step_fault *ret_fault, struct nx_err *err);
+/* Likewise.  NX_E_NOENT: there is none. */
+NX_NODISCARD nx_rc nx_ingest_step_set(struct nx_ingest *ingest, const struct nx_step_request *rq,
+	struct nx_step_fault *ret_fault, struct nx_err *err);
 
 struct nx_ingest_stats {
 	uint64_t stored;

@@ -136,6 +136,8 @@ struct nx_ingest_job {
 	const char *ts_uid; /* of a bare data set; NULL: Part 10 */
 	const char *source; /* AE title that sends it; NULL */
 	bool is_object;
+	unsigned refusal; /* enum nx_action of what is refused */
+	struct nx_put_step step;
 	int64_t rejects;            /* a rejection note: enum nx_rejection_reason; 0: it is none */
 	const struct nx_elem *note; /* its evidence, in note_arena */
 	struct nx_arena *note_arena;
@@ -162,6 +164,10 @@ struct nx_ingest_job {
 };
 
 NX_NODISCARD nx_rc dicom_submit(struct nx_ingest_job *job, struct nx_err *err);
+/* The job of an object; its bytes are fed, then object_commit(). */
+NX_NODISCARD nx_rc object_begin(
+	struct nx_ingest_job *job, const struct nx_object_opts *opts, struct nx_err *err);
+NX_NODISCARD nx_rc object_commit(struct nx_ingest_job *job, unsigned action, struct nx_err *err);
 NX_NODISCARD nx_rc object_submit(struct nx_ingest_job *job, struct nx_err *err);
 NX_NODISCARD nx_rc job_new(struct nx_ingest *ingest, const struct nx_principal *who,
 	enum nx_perm perm, const char *collection, const char *door, struct nx_ingest_job **ret,

@@ -16,6 +16,10 @@ static nx_rc key_check(const char *key, struct nx_err *err)
 		if ((unsigned char)key[i] < 0x20 || key[i] == 0x7f)
 			return nx_err_set(err, NX_E_INVAL,
 				"control character at byte %zu of the object key", i);
+	if (strncmp(key, NX_STEP_PREFIX, strlen(NX_STEP_PREFIX)) == 0)
+		return nx_err_set(err, NX_E_DENIED,
+			"objects under %s are performed procedure steps, which modalities make",
+			NX_STEP_PREFIX);
 	return nx_utf8_valid(key, n) ? NX_OK
 				     : nx_err_set(err, NX_E_INVAL, "the object key is not UTF-8");
 }
@@ -59,20 +63,13 @@ static nx_rc patient_take(
 		: nx_err_set(err, NX_E_NOMEM, "no memory for an object");
 }
 
-nx_rc nx_ingest_object(struct nx_ingest *ingest, const struct nx_object_opts *opts,
-	struct nx_ingest_job **ret_job, struct nx_err *err)
+nx_rc object_begin(struct nx_ingest_job *job, const struct nx_object_opts *opts, struct nx_err *err)
 {
-	NX_AUTO(nx_ingest_job) *job = NULL;
 	const char *type = opts->media_type && opts->media_type[0] ? opts->media_type
 								   : "application/octet-stream";
-	nx_rc rc = key_check(opts->key, err);
+	nx_rc rc = nx_blob_writer_new(job->ingest->archive, (uint32_t)job->collection.domain,
+		opts->size, 0, &job->writer, err);
 
-	if (!rc)
-		rc = job_new(
-			ingest, opts->who, NX_PERM_STORE, opts->collection, "object", &job, err);
-	if (!rc)
-		rc = nx_blob_writer_new(ingest->archive, (uint32_t)job->collection.domain,
-			opts->size, 0, &job->writer, err);
 	if (rc)
 		return rc;
 	job->is_object = true;
@@ -83,15 +80,27 @@ nx_rc nx_ingest_object(struct nx_ingest *ingest, const struct nx_object_opts *op
 		return nx_err_set(err, NX_E_NOMEM, "no memory for an object");
 	job->put.if_none_match_any = opts->if_none_match_any;
 	rc = job_keep(job, opts->if_match, &job->put.if_match, err);
+	return rc ? rc : patient_take(job, opts, err);
+}
+
+nx_rc nx_ingest_object(struct nx_ingest *ingest, const struct nx_object_opts *opts,
+	struct nx_ingest_job **ret_job, struct nx_err *err)
+{
+	NX_AUTO(nx_ingest_job) *job = NULL;
+	nx_rc rc = key_check(opts->key, err);
+
 	if (!rc)
-		rc = patient_take(job, opts, err);
+		rc = job_new(
+			ingest, opts->who, NX_PERM_STORE, opts->collection, "object", &job, err);
+	if (!rc)
+		rc = object_begin(job, opts, err);
 	if (rc)
 		return rc;
 	*ret_job = NX_STEAL(job);
 	return NX_OK;
 }
 
-nx_rc object_submit(struct nx_ingest_job *job, struct nx_err *err)
+nx_rc object_commit(struct nx_ingest_job *job, unsigned action, struct nx_err *err)
 {
 	nx_rc rc = nx_blob_writer_finish(job->writer, &job->object_blob, err);
 
@@ -106,5 +115,10 @@ nx_rc object_submit(struct nx_ingest_job *job, struct nx_err *err)
 	job->put.n_blobs = 1;
 	job->put.parts = &job->object_part;
 	job->put.n_parts = 1;
-	return job_commit(job, NX_ACTION_OBJECT_PUT, err);
+	return job_commit(job, action, err);
+}
+
+nx_rc object_submit(struct nx_ingest_job *job, struct nx_err *err)
+{
+	return object_commit(job, NX_ACTION_OBJECT_PUT, err);
 }

@@ -17,7 +17,7 @@ nx_rc nx_ingest_hold_set(struct nx_ingest_hold *hold, uint64_t bytes, struct nx_
 	if (more && atomic_fetch_add(all, more) + more > NX_LIMIT_DICOM_HEADERS) {
 		(void)atomic_fetch_sub(all, more);
 		return nx_err_set(err, NX_E_BUSY,
-			"headers that are being received take %u MiB: send it again later",
+			"headers that are being received take %zu MiB: send it again later",
 			NX_LIMIT_DICOM_HEADERS / NX_MIB);
 	}
 	if (want < hold->claimed)

@@ -15,6 +15,7 @@
 #include "base/thread.h"
 #include "catalog/catalog.h"
 #include "ledger/ledger.h"
+#include "lifecycle/expected_priv.h"
 
 enum {
 	OPEN_MAX = 100000, /* studies watched at a time; more are found by the next look over all */
@@ -22,78 +23,116 @@ enum {
 	DETAIL_MAX = 256,
 	ARENA_MAX = 4 * 1024 * 1024,
 	RETRY_US = 5 * 1000000, /* after a failure */
+	LOOK_US = 500000,
+	LOOKS_IN_VAIN = 2, /* what is durable is visible by then */
+	WEIGH_SHARE = 10,  /* of the time that weighing took, it is left alone */
 };
 
-/* In the order of the last change: the first is due first. */
-struct watched {
+/* What a study waits for; each is a list in the order of time, as every one of it waits as long. */
+enum wait {
+	WAIT_QUIET, /* that it was left alone */
+	WAIT_LOOK,  /* to be looked at before: all that is expected may be there */
+	WAIT_COUNT
+};
+
+struct place { /* in a list */
 	struct watched *prev, *next;
+	int64_t due_us; /* monotonic; 0: it is not in the list */
+};
+
+struct watched {
+	struct place at[WAIT_COUNT];
 	int64_t study;
-	int64_t due_us; /* monotonic */
+	unsigned looks;       /* in vain, since it was touched */
+	uint64_t mark;        /* of the steps, and ... */
+	int64_t seen_us;      /* ... the study's last change, when it was weighed */
+	int64_t not_before;   /* weighing it takes long */
+	int64_t committed_us; /* a commitment covered what it had at that change; 0: none did */
 };
 
 struct nx_completeness {
 	struct nx_completeness_opts opts;
 	pthread_mutex_t lock; /* guards what follows */
 	pthread_cond_t wake;
-	struct nx_map *by_id; /* study id -> struct watched in the list */
-	struct watched *first, *last;
-	bool missed; /* one was not taken: look over all studies when the list is empty */
+	struct nx_map *by_id; /* study id -> struct watched, in the list of WAIT_QUIET */
+	struct watched *first[WAIT_COUNT], *last[WAIT_COUNT];
+	bool missed;          /* one was not taken: look over all studies when the list is empty */
+	bool steps;           /* the site has any; this and the next are the thread's alone */
+	int64_t steps_due_us; /* not asked again before */
 	bool stopping;
 	bool has_thread;
 	pthread_t thread;
 };
 
-/* ---- the list; caller holds the lock ---- */
+/* ---- the lists; caller holds the lock ---- */
 
 static struct nx_slice key_of(const int64_t *study)
 {
 	return nx_slice(study, sizeof(*study));
 }
 
-static void list_cut(struct nx_completeness *c, struct watched *w)
+static void list_cut(struct nx_completeness *c, struct watched *w, enum wait which)
 {
-	*(w->prev ? &w->prev->next : &c->first) = w->next;
-	*(w->next ? &w->next->prev : &c->last) = w->prev;
+	struct place *at = &w->at[which];
+
+	if (!at->due_us)
+		return;
+	*(at->prev ? &at->prev->at[which].next : &c->first[which]) = at->next;
+	*(at->next ? &at->next->at[which].prev : &c->last[which]) = at->prev;
+	*at = (struct place){0};
 }
 
-static void list_append(struct nx_completeness *c, struct watched *w)
+static void list_append(
+	struct nx_completeness *c, struct watched *w, enum wait which, int64_t due_us)
 {
-	w->prev = c->last;
-	w->next = NULL;
-	*(c->last ? &c->last->next : &c->first) = w;
-	c->last = w;
+	list_cut(c, w, which);
+	w->at[which] = (struct place){.prev = c->last[which], .due_us = due_us};
+	*(c->last[which] ? &c->last[which]->at[which].next : &c->first[which]) = w;
+	c->last[which] = w;
 }
 
-static bool watched_add(struct nx_completeness *c, int64_t study, int64_t due_us)
+/* Before all others. */
+static void list_lead(struct nx_completeness *c, struct watched *w, enum wait which)
+{
+	list_cut(c, w, which);
+	w->at[which] = (struct place){.next = c->first[which], .due_us = 1};
+	*(c->first[which] ? &c->first[which]->at[which].prev : &c->last[which]) = w;
+	c->first[which] = w;
+}
+
+static struct watched *watched_add(struct nx_completeness *c, int64_t study)
 {
 	struct watched *w = nx_map_len(c->by_id) < OPEN_MAX ? calloc(1, sizeof(*w)) : NULL;
 
 	if (!w || !nx_map_put(c->by_id, key_of(&study), w, NULL)) {
 		free(w);
-		return false;
+		c->missed = true;
+		return NULL;
 	}
 	w->study = study;
-	w->due_us = due_us;
-	list_append(c, w);
-	return true;
+	return w;
 }
 
-static void watch(struct nx_completeness *c, int64_t study, int64_t due_us)
+/* NULL: there are too many. */
+static struct watched *watch(struct nx_completeness *c, int64_t study, int64_t due_us)
 {
 	struct watched *w = nx_map_get(c->by_id, key_of(&study));
 
-	if (!w) {
-		c->missed |= !watched_add(c, study, due_us);
-		return;
-	}
-	list_cut(c, w);
-	w->due_us = due_us;
-	list_append(c, w);
+	if (!w)
+		w = watched_add(c, study);
+	if (!w)
+		return NULL;
+	list_append(c, w, WAIT_QUIET, due_us);
+	w->looks = 0;
+	if (!w->at[WAIT_LOOK].due_us)
+		list_append(c, w, WAIT_LOOK, nx_mono_us() + LOOK_US);
+	return w;
 }
 
 static void unwatch(struct nx_completeness *c, struct watched *w)
 {
-	list_cut(c, w);
+	list_cut(c, w, WAIT_QUIET);
+	list_cut(c, w, WAIT_LOOK);
 	(void)nx_map_del(c->by_id, key_of(&w->study));
 	free(w);
 }
@@ -105,9 +144,26 @@ static void on_study(void *payload, int64_t study)
 	struct nx_completeness *c = payload;
 
 	(void)pthread_mutex_lock(&c->lock);
-	watch(c, study, nx_mono_us() + c->opts.quiet_us);
-	if (c->first == c->last) /* it waited for nothing, or for another time */
+	(void)watch(c, study, nx_mono_us() + c->opts.quiet_us);
+	/* The first to be looked at: the thread waits for nothing, or for a later time. */
+	if (c->first[WAIT_LOOK] == c->last[WAIT_LOOK])
 		(void)pthread_cond_signal(&c->wake);
+	(void)pthread_mutex_unlock(&c->lock);
+}
+
+void nx_completeness_committed(struct nx_completeness *c, int64_t study, int64_t updated_us)
+{
+	struct watched *w;
+
+	(void)pthread_mutex_lock(&c->lock);
+	w = nx_map_get(c->by_id, key_of(&study));
+	if (!w)
+		w = watch(c, study, nx_mono_us() + c->opts.quiet_us);
+	if (w) {
+		w->committed_us = updated_us;
+		list_lead(c, w, WAIT_LOOK);
+		(void)pthread_cond_signal(&c->wake);
+	}
 	(void)pthread_mutex_unlock(&c->lock);
 }
 
@@ -130,7 +186,7 @@ static nx_rc open_take(void *payload, const void *row, struct nx_err *err)
 		return NX_OK;
 	(void)pthread_mutex_lock(&c->lock);
 	if (!nx_map_get(c->by_id, key_of(&study->id)))
-		watch(c, study->id, nx_mono_us() + c->opts.quiet_us);
+		(void)watch(c, study->id, nx_mono_us() + c->opts.quiet_us);
 	(void)pthread_mutex_unlock(&c->lock);
 	return NX_OK;
 }
@@ -191,22 +247,25 @@ static nx_rc rows_add(struct nx_completeness *c, const struct nx_study *study,
 	return rc ? rc : op_add(change, &put, study, (uint32_t)collection.domain, err);
 }
 
-static void detail_make(
-	const struct nx_completeness *c, const struct nx_study *study, struct nx_buf *out)
+static void detail_make(const struct nx_completeness *c, const struct nx_study *study,
+	const struct expected *x, const char *confidence, struct nx_buf *out)
 {
 	struct nx_json json;
 
 	nx_json_init(&json, out);
 	nx_json_object_begin(&json);
-	nx_json_kv_str(&json, "confidence", "quiet");
+	nx_json_kv_str(&json, "confidence", confidence);
 	nx_json_kv_int(&json, "quiet_s", c->opts.quiet_us / 1000000);
 	nx_json_kv_int(&json, "series", study->n_series);
 	nx_json_kv_int(&json, "instances", study->n_instances);
+	if (expected_steps(x))
+		expected_json(x, &json);
 	nx_json_object_end(&json);
 }
 
 static nx_rc complete(struct nx_completeness *c, const struct nx_study *study,
-	struct nx_arena *arena, struct nx_err *err)
+	const struct expected *x, const char *confidence, struct nx_arena *arena,
+	struct nx_err *err)
 {
 	NX_AUTO(nx_change) *change = nx_change_new();
 	NX_AUTO_DONE(nx_buf) detail;
@@ -219,7 +278,7 @@ static nx_rc complete(struct nx_completeness *c, const struct nx_study *study,
 	nx_buf_init(&detail, DETAIL_MAX, 0);
 	if (!change)
 		return nx_err_set(err, NX_E_NOMEM, "no memory for a change");
-	detail_make(c, study, &detail);
+	detail_make(c, study, x, confidence, &detail);
 	draft.detail = nx_buf_slice(&detail);
 	rc = nx_buf_check(&detail, err);
 	if (!rc)
@@ -233,8 +292,56 @@ static nx_rc complete(struct nx_completeness *c, const struct nx_study *study,
 	return rc;
 }
 
-/* What came since it was noted has put it back into the list. */
-static nx_rc study_look(struct nx_completeness *c, int64_t id, struct nx_err *err)
+/* How sure it is by now; NULL: not enough, and it was not quiet yet. */
+static const char *confidence_of(const struct nx_completeness *c, const struct nx_study *study,
+	const struct expected *x, const struct watched *w, bool quiet)
+{
+	const bool ended = !x->states[NX_STEP_IN_PROGRESS];
+	const bool whole = ended && x->found == x->n;
+
+	if (c->opts.expected && whole && x->states[NX_STEP_COMPLETED] && x->n)
+		return "expected";
+	if (c->opts.committed && whole && w->committed_us == study->updated_us)
+		return "committed";
+	if (!quiet)
+		return NULL;
+	return x->found < x->n ? "partial" : "quiet";
+}
+
+/* NX_E_NOENT: there is nothing to tell of it. */
+static nx_rc study_open(struct nx_completeness *c, int64_t id, struct nx_arena *arena,
+	struct nx_study *ret, struct nx_err *err)
+{
+	nx_rc rc = nx_cat_study_by_id(nx_archive_cat(c->opts.archive), id, arena, ret, err);
+
+	/* Erased, or its first instance was refused; or it was told already. */
+	if (!rc && (!ret->n_instances || ret->complete_us >= ret->updated_us))
+		rc = NX_E_NOENT;
+	return rc;
+}
+
+static nx_rc weigh_in(struct nx_completeness *c, const struct nx_study *study, struct watched *w,
+	bool quiet, struct nx_arena *arena, struct nx_err *err)
+{
+	const int64_t begun = nx_mono_us();
+	const char *confidence;
+	struct expected x;
+	nx_rc rc = expected_init(&x, err);
+
+	if (rc)
+		return rc;
+	rc = expected_find(c->opts.archive, study->collection, study->uid, &x, err);
+	confidence = rc ? NULL : confidence_of(c, study, &x, w, quiet);
+	if (confidence)
+		rc = complete(c, study, &x, confidence, arena, err);
+	expected_done(&x);
+	w->seen_us = study->updated_us;
+	w->not_before = nx_mono_us() + (nx_mono_us() - begun) * WEIGH_SHARE;
+	return rc;
+}
+
+/* It was quiet.  What came since it was noted has put it back into the list. */
+static nx_rc quiet_look(struct nx_completeness *c, struct watched *w, struct nx_err *err)
 {
 	NX_AUTO(nx_arena) *arena = nx_arena_new(ARENA_MAX, NX_ARENA_WIPE);
 	struct nx_study study;
@@ -243,27 +350,101 @@ static nx_rc study_look(struct nx_completeness *c, int64_t id, struct nx_err *er
 	if (!arena)
 		return nx_err_set(err, NX_E_NOMEM, "no memory for a study");
 	nx_archive_barrier(c->opts.archive);
-	rc = nx_cat_study_by_id(nx_archive_cat(c->opts.archive), id, arena, &study, err);
-	if (rc == NX_E_NOENT) /* erased, or its first instance was refused */
+	rc = study_open(c, w->study, arena, &study, err);
+	if (rc)
+		return rc == NX_E_NOENT ? NX_OK : rc;
+	return weigh_in(c, &study, w, true, arena, err);
+}
+
+static nx_rc steps_look(struct nx_completeness *c, struct nx_err *err)
+{
+	NX_AUTO(nx_arena) *arena = nx_arena_new(ARENA_MAX, NX_ARENA_WIPE);
+	struct nx_op *rows;
+	size_t n = 0;
+	nx_rc rc;
+
+	if (c->steps || nx_mono_us() < c->steps_due_us)
 		return NX_OK;
-	if (rc || !study.n_instances || study.complete_us >= study.updated_us)
+	if (!arena)
+		return nx_err_set(err, NX_E_NOMEM, "no memory for a step");
+	c->steps_due_us = nx_mono_us() + LOOK_US / 2;
+	rc = nx_cat_rows(nx_archive_cat(c->opts.archive), NX_T_STEP, 0, NULL, 0, false, 1, arena,
+		&rows, &n, err);
+	c->steps = !rc && n;
+	return rc;
+}
+
+/*
+ * Long before it was quiet, and often: a site without steps pays nothing here, and a study of which
+ * nothing has changed next to nothing.  *ret_again: it has steps, or they may not be visible yet.
+ */
+static nx_rc early_look(
+	struct nx_completeness *c, struct watched *w, bool *ret_again, struct nx_err *err)
+{
+	NX_AUTO(nx_arena) *arena = nx_arena_new(ARENA_MAX, NX_ARENA_WIPE);
+	struct nx_study study;
+	uint64_t mark = 0;
+	nx_rc rc = steps_look(c, err);
+
+	*ret_again = w->looks++ < LOOKS_IN_VAIN;
+	if (rc || (!c->steps && !w->committed_us))
 		return rc;
-	return complete(c, &study, arena, err);
+	if (!arena)
+		return nx_err_set(err, NX_E_NOMEM, "no memory for a study");
+	if (w->committed_us)
+		nx_archive_barrier(c->opts.archive);
+	rc = study_open(c, w->study, arena, &study, err);
+	if (!rc)
+		rc = expected_mark(c->opts.archive, study.collection, study.uid, &mark, err);
+	*ret_again |= mark != 0;
+	if (rc || (!mark && !w->committed_us) || nx_mono_us() < w->not_before)
+		return rc == NX_E_NOENT ? NX_OK : rc;
+	if (!w->committed_us && mark == w->mark && study.updated_us == w->seen_us)
+		return NX_OK;
+	w->mark = mark;
+	nx_archive_barrier(c->opts.archive);
+	rc = study_open(c, w->study, arena, &study, err);
+	if (rc)
+		return rc == NX_E_NOENT ? NX_OK : rc;
+	rc = weigh_in(c, &study, w, false, arena, err);
+	w->committed_us = 0;
+	return rc;
 }
 
 /* ---- the thread ---- */
 
-/* False at the stop; *ret_study is out of the list.  Caller holds the lock. */
-static bool due_take(struct nx_completeness *c, int64_t *ret_study)
+/* The one that is due first; NULL without any.  Caller holds the lock. */
+static struct watched *due_first(
+	const struct nx_completeness *c, enum wait *ret_which, int64_t *ret_due_us)
+{
+	struct watched *first = NULL;
+
+	for (unsigned i = 0; i < WAIT_COUNT; i++) {
+		struct watched *w = c->first[i];
+
+		if (!w || (first && w->at[i].due_us >= *ret_due_us))
+			continue;
+		first = w;
+		*ret_which = i;
+		*ret_due_us = w->at[i].due_us;
+	}
+	return first;
+}
+
+/* False at the stop; *ret is a copy of what is due, study 0: nothing is.  Caller holds the lock. */
+static bool due_take(struct nx_completeness *c, enum wait *ret_which, struct watched *ret)
 {
 	while (!c->stopping) {
-		struct watched *w = c->first;
-		const int64_t due = w ? w->due_us : 0;
+		int64_t due = 0;
+		struct watched *w = due_first(c, ret_which, &due);
 		const struct timespec until = {due / 1000000, due % 1000000 * 1000};
 
 		if (w && due <= nx_mono_us()) {
-			*ret_study = w->study;
-			unwatch(c, w);
+			*ret = *w;
+			if (*ret_which == WAIT_QUIET)
+				unwatch(c, w);
+			else
+				list_cut(c, w, WAIT_LOOK);
 			return true;
 		}
 		if (!w && c->missed)
@@ -273,37 +454,64 @@ static bool due_take(struct nx_completeness *c, int64_t *ret_study)
 		else
 			(void)pthread_cond_wait(&c->wake, &c->lock);
 	}
-	*ret_study = 0;
+	*ret = (struct watched){0};
 	return !c->stopping;
 }
 
-static void study_run(struct nx_completeness *c, int64_t study)
+static void quiet_run(struct nx_completeness *c, struct watched *due)
 {
 	struct nx_err err = {.rc = NX_OK};
-	nx_rc rc = study_look(c, study, &err);
+	nx_rc rc = quiet_look(c, due, &err);
 
 	if (!rc || rc == NX_E_CLOSED)
 		return;
 	nx_log_err(NX_LOG_WARN, "lifecycle", "study.complete", &err);
 	(void)pthread_mutex_lock(&c->lock);
-	watch(c, study, nx_mono_us() + RETRY_US);
+	(void)watch(c, due->study, nx_mono_us() + RETRY_US);
+	(void)pthread_mutex_unlock(&c->lock);
+}
+
+static void early_run(struct nx_completeness *c, struct watched *due)
+{
+	struct nx_err err = {.rc = NX_OK};
+	struct watched *w;
+	bool again = false;
+
+	if (early_look(c, due, &again, &err) && err.rc != NX_E_CLOSED)
+		nx_log_err(NX_LOG_WARN, "lifecycle", "study.complete", &err);
+	(void)pthread_mutex_lock(&c->lock);
+	w = nx_map_get(c->by_id, key_of(&due->study));
+	if (w) {
+		w->mark = due->mark;
+		w->seen_us = due->seen_us;
+		w->not_before = due->not_before;
+		if (w->committed_us && !due->committed_us && !w->at[WAIT_LOOK].due_us)
+			w->committed_us = 0;
+		if (again && !w->at[WAIT_LOOK].due_us) {
+			w->looks = due->looks;
+			list_append(c, w, WAIT_LOOK, nx_mono_us() + LOOK_US);
+		}
+	}
 	(void)pthread_mutex_unlock(&c->lock);
 }
 
 static void *completeness_main(void *payload)
 {
 	struct nx_completeness *c = payload;
-	int64_t study;
+	struct watched due;
+	enum wait which = WAIT_QUIET;
 
 	nx_thread_name("completeness");
 	(void)pthread_mutex_lock(&c->lock);
-	while (due_take(c, &study)) {
-		c->missed = c->missed && study;
+	while (due_take(c, &which, &due)) {
+		c->missed = c->missed && due.study;
 		(void)pthread_mutex_unlock(&c->lock);
-		if (study)
-			study_run(c, study);
-		else
+		if (!due.study)
 			look_over_all(c);
+		else if (which == WAIT_QUIET)
+			quiet_run(c, &due);
+		else
+			early_run(c, &due);
 		(void)pthread_mutex_lock(&c->lock);
 	}
 	(void)pthread_mutex_unlock(&c->lock);
@@ -347,8 +555,8 @@ struct nx_completeness *nx_completeness_free(struct nx_completeness *c)
 	if (c->has_thread)
 		(void)pthread_join(c->thread, NULL);
 	nx_archive_on_study(c->opts.archive, NULL, NULL);
-	while (c->first)
-		unwatch(c, c->first);
+	while (c->first[WAIT_QUIET])
+		unwatch(c, c->first[WAIT_QUIET]);
 	nx_map_free(c->by_id);
 	(void)pthread_cond_destroy(&c->wake);
 	(void)pthread_mutex_destroy(&c->lock);

@@ -2,7 +2,6 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "crypto/crypto.h"
 #include "dicom/dicom.h"
 #include "lifecycle/forward_priv.h"
 

@@ -35,6 +35,7 @@ static void found(struct nx_held *ref, const struct nx_item *item)
 {
 	ref->reason = strcmp(item->type, ref->sop_class) ? REASON_CLASS_CONFLICT : 0;
 	ref->item = item->id;
+	ref->series = item->series;
 }
 
 static nx_rc match_take(void *payload, const struct nx_match *m, struct nx_err *err)
@@ -91,6 +92,7 @@ static nx_rc one(struct search *s, struct nx_held *ref, struct nx_err *err)
 
 	nx_arena_reset(s->arena);
 	ref->item = 0;
+	ref->series = 0;
 	if (s->series)
 		rc = nx_cat_item_in_series(
 			s->cat, s->series, ref->sop_instance, s->arena, &item, err);
@@ -136,5 +138,7 @@ nx_rc nx_retrieve_held(struct nx_retrieve *retrieve, const struct nx_principal *
 		return rc;
 	s.collection = row.id;
 	rc = nx_archive_current(retrieve->archive, err);
-	return rc ? rc : search_all(&s, refs, n, err);
+	if (!rc)
+		rc = search_all(&s, refs, n, err);
+	return rc || !retrieve->on_committed ? rc : committed_tell(retrieve, refs, n, err);
 }

@@ -125,8 +125,13 @@ struct nx_held {
 	const char *sop_class;
 	const char *sop_instance;
 	uint16_t reason; /* set: 0, or why not (PS3.3 C.14.1.1) */
-	int64_t item;    /* set, where there is one */
+	int64_t item;    /* set, where there is one, ... */
+	int64_t series;  /* ... and of which series it is */
 };
+/* Have `fn` told of every study of which all instances were asked for and are durable, as it was at
+ * that change of it.  Set before anything is asked for. */
+void nx_retrieve_on_committed(struct nx_retrieve *retrieve,
+	void (*fn)(void *payload, int64_t study, int64_t updated_us), void *payload);
 /* Which of them are durable here.  For who may store. */
 NX_NODISCARD nx_rc nx_retrieve_held(struct nx_retrieve *retrieve, const struct nx_principal *who,
 	const char *collection, struct nx_held *refs, size_t n, struct nx_err *err);

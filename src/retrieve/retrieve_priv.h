@@ -30,6 +30,8 @@ struct nx_retrieve {
 	pthread_cond_t rendered; /* rendering got less */
 	unsigned rendering;      /* frames being made, each with memory of its own */
 	unsigned rendering_max;
+	void (*on_committed)(void *payload, int64_t study, int64_t updated_us); /* NULL: nobody */
+	void *committed_payload;
 	pthread_mutex_t commit_lock; /* a transaction UID is looked for and taken */
 	struct nx_map
 		*opened; /* (session, scope) -> heap int64_t: when its opening entry was written */
@@ -63,6 +65,12 @@ NX_NODISCARD nx_rc note(struct nx_retrieve *r, const struct nx_principal *who,
 /* In the place of the one of its name. */
 NX_NODISCARD nx_rc derived_store(struct nx_retrieve *r, const struct nx_collection *collection,
 	uint64_t subject, const struct nx_item *item, struct nx_slice bytes, struct nx_err *err);
+
+/* ---- committed.c ---- */
+
+/* Of what was found to be held: tell of the studies of which it is all. */
+NX_NODISCARD nx_rc committed_tell(
+	struct nx_retrieve *r, const struct nx_held *refs, size_t n, struct nx_err *err);
 
 /* ---- series_maker.c ---- */
 

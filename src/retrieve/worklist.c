@@ -17,27 +17,17 @@ struct walk {
 
 static nx_rc item_give(struct walk *w, const struct nx_item *item, struct nx_err *err)
 {
-	NX_AUTO(nx_reader) *reader = NULL;
-	uint8_t *bytes;
-	size_t n = 0, got = 1;
+	struct nx_slice bytes;
 	nx_rc rc;
 
-	if (item->size > NX_LIMIT_WORKLIST_ITEM)
+	if (item->size > (int64_t)NX_LIMIT_WORKLIST_ITEM)
 		return NX_OK; /* some other object */
 	nx_arena_reset(w->arena);
-	bytes = nx_arena_alloc(w->arena, (size_t)item->size + 1);
-	if (!bytes)
-		return nx_err_set(err, NX_E_NOMEM, "no memory for a worklist");
-	rc = nx_archive_open_item(w->r->archive, item, &reader, err);
-	while (!rc && got && n < (size_t)item->size) {
-		rc = nx_reader_read(reader, n, bytes + n, (size_t)item->size - n, &got, err);
-		n += got;
-	}
+	rc = nx_archive_read_item(
+		w->r->archive, item, NX_LIMIT_WORKLIST_ITEM, w->arena, &bytes, NULL, err);
 	if (rc == NX_E_ERASED)
 		return NX_OK;
-	return rc ? rc
-		  : w->fn(w->payload, item->name + strlen(NX_WORKLIST_PREFIX), nx_slice(bytes, n),
-			    err);
+	return rc ? rc : w->fn(w->payload, item->name + strlen(NX_WORKLIST_PREFIX), bytes, err);
 }
 
 static nx_rc row_take(void *payload, const void *row, struct nx_err *err)

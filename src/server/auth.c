@@ -281,7 +281,7 @@ nx_rc nx_auth_dimse(void *context, const struct nx_dimse_peer *peer, struct nx_d
 {
 	struct nx_auth *auth = context;
 	struct nx_principal *who = malloc(sizeof(*who));
-	bool known;
+	bool known = false;
 	nx_rc rc;
 
 	if (!who)

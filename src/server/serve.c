@@ -181,15 +181,27 @@ static void study_ready(void *server, int64_t study)
 	nx_retrieve_study_ready(s->site->retrieve, study);
 }
 
+static void study_committed(void *completeness, int64_t study, int64_t updated_us)
+{
+	nx_completeness_committed(completeness, study, updated_us);
+}
+
 static nx_rc completeness_start(struct nx_server *server, struct nx_err *err)
 {
 	const struct nx_completeness_opts opts = {.archive = server->site->archive,
 		.quiet_us =
 			nx_config_number(&server->site->config, NX_CFG_STUDIES_QUIET_S) * 1000000,
+		.expected = nx_config_number(&server->site->config, NX_CFG_STUDIES_EXPECTED) != 0,
+		.committed = nx_config_number(&server->site->config, NX_CFG_STUDIES_COMMITTED) != 0,
 		.on_complete = study_ready,
 		.payload = server};
 
-	return nx_completeness_new(&opts, &server->completeness, err);
+	nx_rc rc = nx_completeness_new(&opts, &server->completeness, err);
+
+	if (!rc)
+		nx_retrieve_on_committed(
+			server->site->retrieve, study_committed, server->completeness);
+	return rc;
 }
 
 static nx_rc forward_open(struct nx_server *server, struct nx_err *err)

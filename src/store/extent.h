@@ -43,7 +43,7 @@ struct nx_extent {
 
 static inline uint32_t nx_extent_segments(uint32_t len)
 {
-	return (len + NX_SEGMENT_LEN - 1) / NX_SEGMENT_LEN;
+	return (uint32_t)((len + NX_SEGMENT_LEN - 1) / NX_SEGMENT_LEN);
 }
 /* Header, segments and tags, without padding. */
 static inline uint64_t nx_extent_stored(const struct nx_extent *e)

@@ -12,6 +12,7 @@ IMPLICIT_LE = "1.2.840.10008.1.2"
 ASSOCIATE_RQ, ASSOCIATE_AC, ASSOCIATE_RJ, P_DATA, RELEASE_RQ, RELEASE_RP, ABORT = range(1, 8)
 C_STORE_RQ, C_FIND_RQ, C_MOVE_RQ, C_ECHO_RQ, C_CANCEL_RQ = 0x0001, 0x0020, 0x0021, 0x0030, 0x0FFF
 N_ACTION_RQ, N_EVENT_REPORT_RQ, N_EVENT_REPORT_RSP = 0x0130, 0x0100, 0x8100
+N_CREATE_RQ, N_SET_RQ = 0x0140, 0x0120
 NO_DATASET = 0x0101
 
 
@@ -24,6 +25,8 @@ class Response:
     status: int
     comment: str
     offending: str  # tags, as they came
+    error_id: int  # 0: none
+    sop_instance: str
 
 
 def connect(port, source="127.0.0.1", seconds=60, ca=None, host="127.0.0.1"):
@@ -184,7 +187,9 @@ class Association:
         values = elements(body[6:])
         return Response(struct.unpack("<H", values[0x00000900])[0],
                         values.get(0x00000902, b"").decode("ascii", "replace").strip(),
-                        values.get(0x00000901, b"").hex())
+                        values.get(0x00000901, b"").hex(),
+                        struct.unpack("<H", values.get(0x00000903, b"\0\0"))[0],
+                        values.get(0x00001000, b"").decode("ascii").rstrip("\0"))
 
     def _context(self, sop_class, syntax):
         context = self.accepted.get((sop_class, syntax))
@@ -237,6 +242,32 @@ class Association:
         self.sock.sendall(pdv(context, 3, element(0x00000000, struct.pack("<I", len(body))) + body))
         self.sock.sendall(pdv(context, 2, dataset))
         return self.response()
+
+    def step_command(self, sop_class, sop_instance, creates):
+        """N-CREATE-RQ or N-SET-RQ without the data set that must follow; its presentation context."""
+        self.message_id += 1
+        context = self._context(sop_class, IMPLICIT_LE)
+        body = (element(0x00000002 if creates else 0x00000003, sop_class) +
+                element(0x00000100, N_CREATE_RQ if creates else N_SET_RQ) +
+                element(0x00000110, self.message_id) + element(0x00000800, 1))
+        if sop_instance:
+            body += element(0x00001000 if creates else 0x00001001, sop_instance)
+        self.sock.sendall(pdv(context, 3, element(0x00000000, struct.pack("<I", len(body))) + body))
+        return context
+
+    def _step(self, sop_class, sop_instance, dataset, creates):
+        context = self.step_command(sop_class, sop_instance, creates)
+        for piece in fragments([dataset], (self.max_pdu - 6) & ~1):
+            self.sock.sendall(pdv(context, 0, piece))
+        self.sock.sendall(pdv(context, 2, b""))
+        return self.response()
+
+    def create(self, sop_class, sop_instance, dataset):
+        """N-CREATE; without a UID the server is to make one."""
+        return self._step(sop_class, sop_instance, dataset, True)
+
+    def set(self, sop_class, sop_instance, dataset):
+        return self._step(sop_class, sop_instance, dataset, False)
 
     def report(self, sop_class, sop_instance, event_type, dataset):
         """N-EVENT-REPORT-RQ; the status of its response."""

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dicom/step.h"
+
 struct nx_ingest {
 	struct mock_ingest mock;
 };
@@ -112,4 +114,28 @@ struct nx_ingest_job *nx_ingest_job_free(struct nx_ingest_job *job)
 	job->mock->live--;
 	free(job);
 	return NULL;
+}
+
+static nx_rc step_take(struct mock_ingest *mock, const struct nx_step_request *rq,
+	struct nx_step_fault *ret_fault, struct nx_err *err)
+{
+	*ret_fault = (struct nx_step_fault){mock->fault, mock->fault ? NX_TAG_PATIENT_ID : 0};
+	(void)snprintf(mock->last_sop_instance, sizeof(mock->last_sop_instance), "%s", rq->uid);
+	(void)snprintf(mock->last_collection, sizeof(mock->last_collection), "%s", rq->collection);
+	mock->step_bytes = rq->dataset.n;
+	return mock->fail_step ? nx_err_set(err, mock->fail_step, "step fails") : NX_OK;
+}
+
+nx_rc nx_ingest_step_create(struct nx_ingest *ingest, const struct nx_step_request *rq,
+	struct nx_step_fault *ret_fault, struct nx_err *err)
+{
+	ingest->mock.created++;
+	return step_take(&ingest->mock, rq, ret_fault, err);
+}
+
+nx_rc nx_ingest_step_set(struct nx_ingest *ingest, const struct nx_step_request *rq,
+	struct nx_step_fault *ret_fault, struct nx_err *err)
+{
+	ingest->mock.changed++;
+	return step_take(&ingest->mock, rq, ret_fault, err);
 }

@@ -31,6 +31,13 @@ struct mock_ingest {
 	bool hash_off;
 	bool last_off; /* several associations */
 
+	/* Of performed procedure steps. */
+	nx_rc fail_step;
+	unsigned fault; /* enum nx_step_why */
+	_Atomic uint64_t created;
+	_Atomic uint64_t changed;
+	uint64_t step_bytes; /* of the last one's data set */
+
 	char last_ts[NX_LIMIT_UID + 1];
 	char last_sop_class[NX_LIMIT_UID + 1];
 	char last_sop_instance[NX_LIMIT_UID + 1];

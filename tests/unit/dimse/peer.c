@@ -64,6 +64,7 @@ static void proposal_fill(struct peer *peer)
 		{.id = 13, .abstract = PEER_GET, .ts = ts + 1, .n_ts = 1},
 		{.id = 15, .abstract = PEER_COMMIT, .ts = ts + 1, .n_ts = 1},
 		{.id = 17, .abstract = PEER_WORKLIST, .ts = ts + 1, .n_ts = 1},
+		{.id = 19, .abstract = PEER_STEP, .ts = ts + 1, .n_ts = 1},
 	};
 
 	peer->rq = (struct nx_pdu_associate){

@@ -25,6 +25,7 @@
 #define PEER_GET          "1.2.840.10008.5.1.4.1.2.2.3"
 #define PEER_COMMIT       "1.2.840.10008.1.20.1"
 #define PEER_WORKLIST     "1.2.840.10008.5.1.4.31"
+#define PEER_STEP         "1.2.840.10008.3.1.2.3.3"
 #define PEER_REFUSED      "1.2.840.10008.5.1.4.32.1" /* retired: general purpose worklist */
 
 /* How the peer, as an SCP, answers the C-STORE-RQs that it gets. */

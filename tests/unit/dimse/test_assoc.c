@@ -216,8 +216,8 @@ static void test_requests_that_cannot_be_served_are_answered(void **state)
 	struct peer_answers got;
 
 	peer_associate(peer);
-	cmd = peer_store_cmd(1); /* N-CREATE, with a data set that is passed over */
-	cmd.field = 0x0140;
+	cmd = peer_store_cmd(1); /* N-DELETE, with a data set that is passed over */
+	cmd.field = 0x0150;
 	peer_command(peer, 3, &cmd);
 	peer_data(peer, 3, some(30000), 4096);
 	cmd = peer_store_cmd(2); /* on the verification context */
