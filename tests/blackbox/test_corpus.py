@@ -111,8 +111,8 @@ def test_by_stow_and_wado(site, files):
 
 
 def test_by_import(site, files):
-    """What failed is named with its reason.  What was stored is given back; a duplicate or a newer version stands for
-    the older one of its name."""
+    """What failed is named with its reason.  What was stored is given back, but for what a rejection note among the
+    files has rejected; a duplicate or a newer version stands for the older one of its name."""
     done = site.cli("import", "--json", "--site", site.site, "--collection", "clinical", *files, check=False,
                     seconds=300)
     result = json.loads(done.stdout)
@@ -126,7 +126,10 @@ def test_by_import(site, files):
     say("import", counts, files)
     taken = {path.read_bytes() for path in files if str(path) not in reasons}
     given = given_back(site)
-    assert len(given) == result["stored"] and not [row for row, data in given if data not in taken]
+    rejected = json.loads(site.cli("rejected", "list", "--json", "--site", site.site))["rejected"]
+    notes = [path for path in files if str(path) not in reasons and b"Rejected for " in path.read_bytes()]
+    assert bool(rejected) == bool(notes), (rejected, notes)
+    assert len(given) + len(rejected) == result["stored"] and not [row for row, data in given if data not in taken]
 
 
 def given_back(site):
