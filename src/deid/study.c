@@ -392,7 +392,7 @@ static nx_rc copy_make(struct study_copy *c, const struct nx_item *item, struct 
 	bool *ret_submitted, struct nx_err *err)
 {
 	enum nx_deid_skip why = NX_DEID_SKIP_CLASS;
-	struct nx_dataset *ds;
+	struct nx_dataset *ds = NULL;
 	nx_rc rc;
 
 	*ret_submitted = false;

@@ -231,7 +231,7 @@ static nx_rc version_make(struct editing *e, struct version *v, struct nx_err *e
 {
 	const struct nx_ts *ts = nx_ts_find(v->item.ts_uid);
 	struct nx_recipe *recipe;
-	struct nx_dataset *ds;
+	struct nx_dataset *ds = NULL;
 	nx_rc rc = nx_archive_recipe(e->archive, &v->item, e->batch_arena, &recipe, err);
 
 	if (!rc && (!ts || ts->deflated))
@@ -484,7 +484,7 @@ static nx_rc studies_of(struct editing *e, const char *patient_id, const char *i
 {
 	struct nx_study study;
 	struct nx_val where;
-	struct nx_op *rows;
+	struct nx_op *rows = NULL;
 	uint64_t subject = 0;
 	size_t n = 0, found = 0;
 	nx_rc rc = nx_cat_subject_find(

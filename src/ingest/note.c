@@ -188,7 +188,7 @@ static nx_rc known_look(struct noting *n, bool *ret, struct nx_err *err)
 {
 	struct nx_ingest_job *job = n->job;
 	struct nx_arena *arena = job->note_arena;
-	struct nx_recipe *recipe;
+	struct nx_recipe *recipe = NULL;
 	struct nx_series series;
 	struct nx_study study;
 	struct nx_item item;

@@ -108,7 +108,7 @@ static nx_rc there_read(struct making *m, struct nx_dataset **ret, struct nx_err
 	struct nx_archive *archive = m->job->ingest->archive;
 	uint8_t digest[32];
 	struct nx_item item;
-	struct nx_slice bytes;
+	struct nx_slice bytes = {0};
 	nx_rc rc = nx_archive_current(archive, err);
 
 	if (!rc)
