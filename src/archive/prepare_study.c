@@ -266,7 +266,7 @@ static nx_rc modality_unlist(struct nx_archive *a, struct group *g, const struct
 	const struct nx_study *study, const char *modality, struct nx_err *err)
 {
 	NX_AUTO_DONE(nx_buf) buf;
-	char list[sizeof(((struct cached_study *)0)->modalities)];
+	char list[sizeof(((struct cached_study *)0)->modalities)] = "";
 	struct nx_val vals[] = {
 		nx_val_int(study->id), nx_val_int(NX_C_STUDY_MODALITIES), nx_val_text(list)};
 	struct nx_op op = {.verb = NX_OP_SET,

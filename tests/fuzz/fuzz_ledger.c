@@ -8,9 +8,9 @@ static void entry_check(uint64_t index, struct nx_slice bytes)
 	NX_AUTO_DONE(nx_buf) back;
 	struct nx_entry entry;
 
+	nx_buf_init(&back, ENTRY_AAD_MAX, 0);
 	if (nx_entry_parse(index, bytes, &entry, NULL))
 		return;
-	nx_buf_init(&back, ENTRY_AAD_MAX, 0);
 	nx_entry_format_head(&entry, entry.body.n, &back);
 	FUZZ_CHECK(!back.failed && back.len + entry.body.n == bytes.n);
 	FUZZ_CHECK(memcmp(back.data, bytes.p, back.len) == 0);
