@@ -220,7 +220,7 @@ static void row_json(struct nx_json *json, const struct row *row, double value)
 static nx_rc rows_run(const struct cli_args *args, struct bench *b, struct nx_err *err)
 {
 	double values[NX_ARRAY_LEN(rows)];
-	NX_AUTO_DONE(nx_buf) buf;
+	NX_AUTO_DONE(nx_buf) buf = {0};
 	struct nx_json json;
 	nx_rc rc = NX_OK;
 

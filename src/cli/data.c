@@ -52,7 +52,7 @@ static const struct level *level_find(const char *word)
 static nx_rc find_path(
 	const struct cli_args *args, const struct level *level, char **ret, struct nx_err *err)
 {
-	NX_AUTO_DONE(nx_buf) buf;
+	NX_AUTO_DONE(nx_buf) buf = {0};
 	const char *text;
 	char *pair, *at;
 	int64_t limit;

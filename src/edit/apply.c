@@ -62,7 +62,7 @@ static bool vr_of_charset(uint16_t vr)
 static nx_rc value_to_utf8(
 	struct nx_elem *e, struct nx_slice charset, struct nx_arena *arena, struct nx_err *err)
 {
-	NX_AUTO_DONE(nx_buf) out;
+	NX_AUTO_DONE(nx_buf) out = {0};
 	nx_rc rc;
 
 	if (e->is_bulk)

@@ -78,7 +78,7 @@ static struct nx_slice trim(struct nx_slice s)
 const char *attrs_text(const struct attrs *attrs, enum attr a, struct nx_arena *arena)
 {
 	struct nx_slice value = trim(attrs->raw[a]);
-	NX_AUTO_DONE(nx_buf) utf8;
+	NX_AUTO_DONE(nx_buf) utf8 = {0};
 	struct nx_err err;
 
 	if (!value.n)

@@ -213,7 +213,7 @@ void nxl_close(struct nxl_dataset *dataset)
 /* Keys of the window before are wiped. */
 static nx_rc window_move(struct nxl_dataset *ds, uint64_t position, struct nx_err *err)
 {
-	NX_AUTO_DONE(nx_buf) out;
+	NX_AUTO_DONE(nx_buf) out = {0};
 	int64_t now = nx_mono_us();
 	char path[96], body[96];
 	nx_rc rc;

@@ -539,7 +539,7 @@ static nx_rc make(struct nx_frame_reader *r, uint32_t number, struct nx_err *err
 {
 	bool bits = r->desc.bits_allocated == 1;
 	uint32_t first = bits ? number / BITS_GROUP * BITS_GROUP : number;
-	NX_AUTO_DONE(nx_buf) group;
+	NX_AUTO_DONE(nx_buf) group = {0};
 	nx_rc rc;
 
 	if (r->made_number == number)

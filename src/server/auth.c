@@ -118,7 +118,7 @@ struct failure {
 
 static void failure_record(struct nx_auth *auth, const struct failure *f, const struct nx_err *why)
 {
-	NX_AUTO_DONE(nx_buf) detail;
+	NX_AUTO_DONE(nx_buf) detail = {0};
 	struct nx_entry_draft draft = {
 		.action = f->action, .outcome = NX_OUTCOME_MINOR, .principal = f->principal};
 	uint64_t before = 0;
