@@ -282,7 +282,6 @@ static nx_rc manifest_blob(
 /* The manifest as an object; the row follows when its item has a number. */
 static nx_rc manifest_store(struct making *m, struct nx_err *err)
 {
-	NX_AUTO(nx_change) *change = nx_change_new();
 	struct nx_blob *blob = NULL;
 	struct nx_recipe_part part = {.kind = NX_PART_BLOB};
 	char name[NX_LIMIT_NAME + 32];
@@ -294,6 +293,7 @@ static nx_rc manifest_store(struct making *m, struct nx_err *err)
 		.parts = &part,
 		.n_parts = 1,
 		.if_none_match_any = true};
+	NX_AUTO(nx_change) *change = nx_change_new(); /* it ends before what it names */
 	nx_rc rc;
 
 	if (!change)

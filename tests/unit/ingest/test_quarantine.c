@@ -561,7 +561,6 @@ static void test_a_retry_that_fails_leaves_it(void **state)
 static int64_t keep_good(struct site *s, const struct nx_buf *file, const char *detail)
 {
 	struct fixture *fx = s->fx;
-	NX_AUTO(nx_change) *change = nx_change_new();
 	struct nx_blob *blob = fx_blob(fx, &fx->collection, file->data, file->len, file->len);
 	struct nx_recipe_part part = {.kind = NX_PART_BLOB, .len = file->len};
 	struct nx_item item = {.name = "quarantine/x",
@@ -582,6 +581,7 @@ static int64_t keep_good(struct site *s, const struct nx_buf *file, const char *
 		.n_blobs = 1,
 		.parts = &part,
 		.n_parts = 1};
+	NX_AUTO(nx_change) *change = nx_change_new(); /* it ends before what it names */
 
 	assert_ok(nx_change_put(change, &put, &fx->err), &fx->err);
 	assert_ok(nx_archive_commit(fx->archive, change, &fx->err), &fx->err);
