@@ -15,7 +15,6 @@ static nx_rc blob_make(struct nx_retrieve *r, uint32_t domain, struct nx_slice b
 nx_rc derived_store(struct nx_retrieve *r, const struct nx_collection *collection, uint64_t subject,
 	const struct nx_item *item, struct nx_slice bytes, struct nx_err *err)
 {
-	NX_AUTO(nx_change) *change = nx_change_new();
 	struct nx_recipe_part part = {.kind = NX_PART_BLOB, .len = bytes.n};
 	struct nx_blob *blob = NULL;
 	struct nx_put put = {.collection = collection,
@@ -26,6 +25,7 @@ nx_rc derived_store(struct nx_retrieve *r, const struct nx_collection *collectio
 		.n_blobs = 1,
 		.parts = &part,
 		.n_parts = 1};
+	NX_AUTO(nx_change) *change = nx_change_new(); /* it ends before what it names */
 	nx_rc rc;
 
 	if (!change)
