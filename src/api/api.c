@@ -96,6 +96,23 @@ nx_rc api_query_number(
 	return NX_OK;
 }
 
+nx_rc api_reply_page(
+	struct nx_http_req *req, const char *collection, api_page_fn fn, struct nx_err *err)
+{
+	NX_AUTO_DONE(nx_buf) buf = {0};
+	uint64_t after = 0, limit = 0;
+	nx_rc rc = api_query_number(req, "after", 0, &after, err);
+
+	api_reply_init(&buf);
+	if (!rc)
+		rc = api_query_number(req, "limit", 0, &limit, err);
+	if (!rc)
+		rc = fn(api_of(req)->retrieve, api_who_of(req), collection,
+			after < INT64_MAX ? (int64_t)after : INT64_MAX,
+			limit < UINT32_MAX ? (unsigned)limit : 0, &buf, err);
+	return api_reply_rc(req, rc, &buf, err);
+}
+
 nx_rc api_param_number(
 	const struct nx_http_req *req, const char *name, int64_t *ret, struct nx_err *err)
 {

@@ -57,6 +57,15 @@ NX_NODISCARD nx_rc api_query_time(
 /* A subject as ledger and certificates write it: hexadecimal, not 0. */
 NX_NODISCARD nx_rc api_subject_parse(const char *text, uint64_t *ret, struct nx_err *err);
 
+struct nx_retrieve;
+struct nx_principal;
+/* A page of numbered rows: `after` and `limit` of the query string, as JSON. */
+typedef nx_rc (*api_page_fn)(struct nx_retrieve *retrieve, const struct nx_principal *who,
+	const char *collection, int64_t after, unsigned limit, struct nx_buf *out,
+	struct nx_err *err);
+NX_NODISCARD nx_rc api_reply_page(
+	struct nx_http_req *req, const char *collection, api_page_fn fn, struct nx_err *err);
+
 /* ---- handlers, by the file they are in ---- */
 
 nx_rc api_status_get(struct nx_http_req *req, struct nx_err *err);

@@ -5,19 +5,7 @@
 
 nx_rc api_rejected_list(struct nx_http_req *req, struct nx_err *err)
 {
-	NX_AUTO_DONE(nx_buf) buf = {0};
-	uint64_t after = 0, limit = 0;
-	nx_rc rc = api_query_number(req, "after", 0, &after, err);
-
-	api_reply_init(&buf);
-	if (!rc)
-		rc = api_query_number(req, "limit", 0, &limit, err);
-	if (!rc)
-		rc = nx_retrieve_rejected(api_of(req)->retrieve, api_who_of(req),
-			nx_http_param(req, "collection"),
-			after < INT64_MAX ? (int64_t)after : INT64_MAX,
-			limit < UINT32_MAX ? (unsigned)limit : 0, &buf, err);
-	return api_reply_rc(req, rc, &buf, err);
+	return api_reply_page(req, nx_http_param(req, "collection"), nx_retrieve_rejected, err);
 }
 
 nx_rc api_rejected_get(struct nx_http_req *req, struct nx_err *err)

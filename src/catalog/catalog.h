@@ -502,6 +502,9 @@ enum nx_rejection_reason {
 	NX_REJECTION_WORKLIST,
 	NX_REJECTION_RETENTION
 };
+/* "quality", "safety", "worklist", "retention"; "" for another number, 0 for another word. */
+const char *nx_rejection_word(int64_t reason);
+int64_t nx_rejection_parse(const char *word);
 
 struct nx_rejection_row {
 	int64_t item;

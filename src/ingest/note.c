@@ -12,23 +12,14 @@ enum {
 
 static const struct {
 	const char *code; /* of DCM, PS3.16 CID 7011 */
-	const char *wire;
 	const char *meaning;
 	enum nx_rejection_reason reason;
 } titles[] = {
-	{"113001", "quality", "Rejected for Quality Reasons", NX_REJECTION_QUALITY},
-	{"113037", "safety", "Rejected for Patient Safety Reasons", NX_REJECTION_SAFETY},
-	{"113038", "worklist", "Incorrect Modality Worklist Entry", NX_REJECTION_WORKLIST},
-	{"113039", "retention", "Data Retention Policy Expired", NX_REJECTION_RETENTION},
+	{"113001", "Rejected for Quality Reasons", NX_REJECTION_QUALITY},
+	{"113037", "Rejected for Patient Safety Reasons", NX_REJECTION_SAFETY},
+	{"113038", "Incorrect Modality Worklist Entry", NX_REJECTION_WORKLIST},
+	{"113039", "Data Retention Policy Expired", NX_REJECTION_RETENTION},
 };
-
-int64_t nx_rejection_parse(const char *wire)
-{
-	for (size_t i = 0; i < NX_ARRAY_LEN(titles); i++)
-		if (strcmp(titles[i].wire, wire) == 0)
-			return titles[i].reason;
-	return 0;
-}
 
 const char *rejection_code(int64_t reason, const char **ret_meaning)
 {
@@ -153,7 +144,7 @@ static nx_rc entries_add(struct noting *n, struct nx_err *err)
 
 		(void)snprintf(detail, sizeof(detail),
 			"{\"note\":\"%s\",\"reason\":\"%s\",\"instances\":%u}", job->item.name,
-			titles[n->reason - 1].wire, n->counts[i]);
+			nx_rejection_word(n->reason), n->counts[i]);
 		draft.detail = nx_slice_str(detail);
 		rc = nx_change_entry(job->change, &draft, NULL, err);
 	}

@@ -10,16 +10,13 @@
 
 #include "ingest/ingest.h"
 
-/* "quality", "safety", "worklist", "retention": an enum nx_rejection_reason; 0: none of them. */
-int64_t nx_rejection_parse(const char *wire);
-
 struct nx_reject_request {
 	const struct nx_principal *who;
 	const char *collection;
 	const char *study;
 	const char *series;   /* NULL: all of the study */
 	const char *instance; /* NULL: all of the series */
-	int64_t reason;
+	int64_t reason;       /* enum nx_rejection_reason */
 };
 
 /* Make the note and take it in like one that is sent: it is an instance of the study.  For who may

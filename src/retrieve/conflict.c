@@ -14,7 +14,6 @@
 
 enum {
 	CONFLICT_ARENA_MAX = 512 * 1024 * 1024,
-	LIST_MAX = 1000,
 	VERSIONS_MAX = 1000,
 	STATE_SETTLED = 2,
 	DETAIL_MAX = 8192,
@@ -22,15 +21,6 @@ enum {
 };
 
 /* ---- listing ---- */
-
-struct listing {
-	struct nx_cat *cat;
-	struct nx_arena *arena;
-	struct nx_json json;
-	int64_t last;
-	unsigned n;
-	unsigned limit;
-};
 
 static void time_kv(struct nx_json *json, const char *key, int64_t us)
 {
@@ -59,7 +49,7 @@ static const char *state_word(const struct nx_conflict_row *row)
 }
 
 /* The version of an item; null where an erasure has deleted it. */
-static nx_rc version_kv(struct listing *l, const char *key, int64_t id, struct nx_err *err)
+static nx_rc version_kv(struct numbered *l, const char *key, int64_t id, struct nx_err *err)
 {
 	struct nx_item item;
 	nx_rc rc = id ? nx_cat_item_by_id(l->cat, id, l->arena, &item, err) : NX_E_NOENT;
@@ -76,7 +66,7 @@ static nx_rc version_kv(struct listing *l, const char *key, int64_t id, struct n
 
 static nx_rc list_row(void *payload, const void *row, struct nx_err *err)
 {
-	struct listing *l = payload;
+	struct numbered *l = payload;
 	const struct nx_conflict_row *r = row;
 	struct nx_collection collection;
 	nx_rc rc;
@@ -123,7 +113,7 @@ nx_rc nx_retrieve_conflicts(struct nx_retrieve *retrieve, const struct nx_princi
 	struct nx_err *err)
 {
 	NX_AUTO(nx_arena) *arena = nx_arena_new(CONFLICT_ARENA_MAX, NX_ARENA_WIPE);
-	struct listing l = {.cat = nx_archive_cat(retrieve->archive), .arena = arena};
+	struct numbered l = {.cat = nx_archive_cat(retrieve->archive), .arena = arena};
 	int64_t id = 0;
 	nx_rc rc;
 
@@ -134,20 +124,9 @@ nx_rc nx_retrieve_conflicts(struct nx_retrieve *retrieve, const struct nx_princi
 		rc = nx_archive_current(retrieve->archive, err);
 	if (rc)
 		return rc;
-	l.limit = limit && limit < LIST_MAX ? limit : LIST_MAX;
-	nx_json_init(&l.json, out);
-	nx_json_object_begin(&l.json);
-	nx_json_key(&l.json, "conflicts");
-	nx_json_array_begin(&l.json);
+	numbered_begin(&l, "conflicts", limit, out);
 	rc = nx_cat_conflicts(l.cat, after, id, l.limit + 1, list_row, &l, err);
-	nx_json_array_end(&l.json);
-	nx_json_key(&l.json, "next");
-	if (l.n > l.limit)
-		nx_json_int(&l.json, l.last);
-	else
-		nx_json_null(&l.json);
-	nx_json_object_end(&l.json);
-	return rc ? rc : nx_buf_check(out, err);
+	return numbered_end(&l, rc, err);
 }
 
 /* ---- one ---- */

@@ -8,6 +8,7 @@
 #ifndef NX_RETRIEVE_INSTANCES_PRIV_H
 #define NX_RETRIEVE_INSTANCES_PRIV_H
 
+#include "base/json.h"
 #include "retrieve/retrieve_priv.h"
 
 struct nx_dataset;
@@ -31,6 +32,24 @@ struct piece {
 	unsigned unit;       /* of stored bytes that are turned round; 1: as they are */
 	bool frames;         /* made by ds_flow while they are read */
 };
+
+/* ---- numbered.c ---- */
+
+/* A page of numbered rows.  The reader asks for one more than `limit`, counts each in `n`, and puts
+ * the number of the last that it wrote into `last`. */
+struct numbered {
+	struct nx_cat *cat;
+	struct nx_arena *arena; /* of one row */
+	struct nx_json json;
+	int64_t last;
+	unsigned n;
+	unsigned limit;
+};
+
+/* `limit` 0: the most there is. */
+void numbered_begin(struct numbered *l, const char *name, unsigned limit, struct nx_buf *out);
+/* `rc`: how the reading ended. */
+NX_NODISCARD nx_rc numbered_end(struct numbered *l, nx_rc rc, struct nx_err *err);
 
 struct nx_instances {
 	struct nx_retrieve *retrieve;

@@ -7,22 +7,9 @@
 
 enum {
 	REJECTED_ARENA_MAX = 256 * 1024 * 1024,
-	LIST_MAX = 1000,
 	DETAIL_MAX = 8192,
 	BATCH = 64 /* instances of one change */
 };
-
-static const char *reason_word(int64_t reason)
-{
-	static const char *const words[] = {
-		[NX_REJECTION_QUALITY] = "quality",
-		[NX_REJECTION_SAFETY] = "safety",
-		[NX_REJECTION_WORKLIST] = "worklist",
-		[NX_REJECTION_RETENTION] = "retention",
-	};
-
-	return reason > 0 && reason < (int64_t)NX_ARRAY_LEN(words) ? words[reason] : "";
-}
 
 /* ---- one, with all that names it ---- */
 
@@ -54,15 +41,6 @@ static nx_rc rejected_load(struct nx_cat *cat, const struct nx_rejection_row *ro
 
 /* ---- the list ---- */
 
-struct listing {
-	struct nx_cat *cat;
-	struct nx_arena *arena;
-	struct nx_json json;
-	int64_t last;
-	unsigned n;
-	unsigned limit;
-};
-
 static void rejected_json(const struct rejected *r, struct nx_json *json)
 {
 	char when[NX_TIME_TEXT];
@@ -71,7 +49,7 @@ static void rejected_json(const struct rejected *r, struct nx_json *json)
 	nx_json_object_begin(json);
 	nx_json_kv_int(json, "number", r->row.item);
 	nx_json_kv_str(json, "time", when);
-	nx_json_kv_str(json, "reason", reason_word(r->row.reason));
+	nx_json_kv_str(json, "reason", nx_rejection_word(r->row.reason));
 	nx_json_kv_str(json, "study", r->study.uid);
 	nx_json_kv_str(json, "series", r->series.uid);
 	nx_json_kv_str(json, "instance", r->item.name);
@@ -83,7 +61,7 @@ static void rejected_json(const struct rejected *r, struct nx_json *json)
 static nx_rc list_row(void *payload, const void *row, struct nx_err *err)
 {
 	const struct nx_rejection_row *rejection = row;
-	struct listing *l = payload;
+	struct numbered *l = payload;
 	struct rejected r;
 	nx_rc rc;
 
@@ -105,7 +83,7 @@ nx_rc nx_retrieve_rejected(struct nx_retrieve *retrieve, const struct nx_princip
 	const struct access_note n = {
 		.action = NX_ACTION_QUERY, .collection = collection, .what = "rejected"};
 	NX_AUTO(nx_arena) *arena = nx_arena_new(REJECTED_ARENA_MAX, NX_ARENA_WIPE);
-	struct listing l = {.cat = nx_archive_cat(retrieve->archive), .arena = arena};
+	struct numbered l = {.cat = nx_archive_cat(retrieve->archive), .arena = arena};
 	struct nx_collection c;
 	nx_rc rc;
 
@@ -118,20 +96,9 @@ nx_rc nx_retrieve_rejected(struct nx_retrieve *retrieve, const struct nx_princip
 		rc = nx_archive_current(retrieve->archive, err);
 	if (rc)
 		return rc;
-	l.limit = limit && limit < LIST_MAX ? limit : LIST_MAX;
-	nx_json_init(&l.json, out);
-	nx_json_object_begin(&l.json);
-	nx_json_key(&l.json, "rejected");
-	nx_json_array_begin(&l.json);
+	numbered_begin(&l, "rejected", limit, out);
 	rc = nx_cat_rejections(l.cat, c.id, after, l.limit + 1, list_row, &l, err);
-	nx_json_array_end(&l.json);
-	nx_json_key(&l.json, "next");
-	if (l.n > l.limit)
-		nx_json_int(&l.json, l.last);
-	else
-		nx_json_null(&l.json);
-	nx_json_object_end(&l.json);
-	return rc ? rc : nx_buf_check(out, err);
+	return numbered_end(&l, rc, err);
 }
 
 /* ---- the bytes of one ---- */
@@ -222,7 +189,7 @@ static nx_rc entry_add(
 	nx_json_kv_str(&json, "door", "restore");
 	nx_json_kv_str(&json, "collection", x->collection.name);
 	nx_json_kv_str(&json, "item", r->item.name);
-	nx_json_kv_str(&json, "rejected", reason_word(r->row.reason));
+	nx_json_kv_str(&json, "rejected", nx_rejection_word(r->row.reason));
 	nx_json_kv_str(&json, "reason", x->reason);
 	if (x->who->peer[0])
 		nx_json_kv_str(&json, "peer", x->who->peer);
