@@ -334,7 +334,7 @@ static nx_rc reply(
 	return rc ? rc : dw_stream_reply(call, status, stream, media);
 }
 
-static nx_rc open(const struct dw_call *call, struct body **ret, struct nx_err *err)
+static nx_rc body_open(const struct dw_call *call, struct body **ret, struct nx_err *err)
 {
 	struct nx_instances *instances = NULL;
 	struct nx_selection sel;
@@ -372,7 +372,7 @@ nx_rc dw_rendered(struct nx_http_req *req, struct nx_err *err)
 	if (!rc)
 		rc = dw_rendering_read(&call, &how, err);
 	if (!rc)
-		rc = open(&call, &b, err);
+		rc = body_open(&call, &b, err);
 	if (rc)
 		return rc;
 	b->how = how;
@@ -439,7 +439,7 @@ nx_rc dw_thumbnail(struct nx_http_req *req, struct nx_err *err)
 	nx_rc rc = dw_call_init(req, &call, err);
 
 	if (!rc)
-		rc = open(&call, &b, err);
+		rc = body_open(&call, &b, err);
 	if (rc)
 		return rc;
 	b->last = "/thumbnail";

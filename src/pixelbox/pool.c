@@ -159,12 +159,18 @@ static int signals_set(posix_spawnattr_t *attr)
 	return rc ? rc : posix_spawnattr_setsigdefault(attr, &set);
 }
 
+#if NX_WITH_ASAN
+#define WORKER_ENVIRONMENT "ASAN_OPTIONS=detect_leaks=0:handle_segv=2"
+#else
+#define WORKER_ENVIRONMENT "PATH="
+#endif
+
 static nx_rc spawn(struct worker *w, int socket, struct nx_err *err)
 {
 	char name[] = "narthex", arg[] = NX_PIXELBOX_ARG;
-	char asan[] = "ASAN_OPTIONS=detect_leaks=0:handle_segv=2", empty[] = "PATH=";
+	char environment[] = WORKER_ENVIRONMENT;
 	char *const argv[] = {name, arg, NULL};
-	char *const envp[] = {NX_WITH_ASAN ? asan : empty, NULL};
+	char *const envp[] = {environment, NULL};
 	posix_spawn_file_actions_t files;
 	posix_spawnattr_t attr;
 	int rc = posix_spawn_file_actions_init(&files);
@@ -304,7 +310,8 @@ static nx_rc answer_check(struct nx_box_answer *answer, const struct job *job, s
 {
 	answer->text[sizeof(answer->text) - 1] = 0;
 	for (char *c = answer->text; *c; c++)
-		*c = *c < ' ' || *c > '~' ? '?' : *c;
+		if (*c < ' ' || *c > '~')
+			*c = '?';
 	if (answer->rc >= NX_E_COUNT_ || answer->photometric > NX_PHOTO_YBR_RCT ||
 		answer->planar > 1 || answer->out_len > job->request.out_cap)
 		return nx_err_set(err, NX_E_INTERNAL, "a worker's answer makes no sense");
