@@ -212,14 +212,17 @@ static nx_rc match_read(sqlite3_stmt *stmt, enum nx_query_level level, struct nx
 	return rc;
 }
 
-static nx_rc matches_each(sqlite3_stmt *stmt, const struct nx_query *query, struct nx_arena *arena,
-	int64_t limit, nx_rc (*fn)(void *payload, const struct nx_match *match, struct nx_err *err),
-	void *payload, bool *ret_more, struct nx_err *err)
+static nx_rc matches_each(sqlite3_stmt *stmt, const struct nx_query *query, int64_t limit,
+	nx_rc (*fn)(void *payload, const struct nx_match *match, struct nx_err *err), void *payload,
+	bool *ret_more, struct nx_err *err)
 {
+	NX_AUTO(nx_arena) *arena = nx_arena_new(QUERY_ROW_MEMORY, NX_ARENA_WIPE);
 	bool more = false;
 	struct rows rows;
 	int sq;
 
+	if (!arena)
+		return nx_err_set(err, NX_E_NOMEM, "no memory for the rows of a query");
 	while ((sq = sqlite3_step(stmt)) == SQLITE_ROW) {
 		struct nx_match match;
 		nx_rc rc;
@@ -264,19 +267,16 @@ static nx_rc query_on(struct conn *conn, const struct nx_query *query, struct qu
 	nx_rc (*fn)(void *payload, const struct nx_match *match, struct nx_err *err), void *payload,
 	bool *ret_more, struct nx_err *err)
 {
-	NX_AUTO(nx_arena) *arena = nx_arena_new(QUERY_ROW_MEMORY, NX_ARENA_WIPE);
 	int64_t limit = b->args[b->n_args - 2].i - 1;
 	sqlite3_stmt *stmt;
 	nx_rc rc;
 
-	if (!arena)
-		return no_memory(b);
 	rc = nx_sql_prepare(conn->db, &b->sql, false, &stmt, err);
 	if (rc)
 		return rc;
 	rc = bind_all(stmt, b, err);
 	if (!rc)
-		rc = matches_each(stmt, query, arena, limit, fn, payload, ret_more, err);
+		rc = matches_each(stmt, query, limit, fn, payload, ret_more, err);
 	sqlite3_finalize(stmt);
 	return rc;
 }

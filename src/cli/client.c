@@ -421,11 +421,13 @@ nx_rc nx_client_json(struct nx_client *client, const char *method, const char *p
 }
 
 nx_rc nx_client_upload(struct nx_client *client, const char *method, const char *path,
-	const char *media_type, int fd, uint64_t size, json_t **ret, struct nx_err *err)
+	const struct nx_upload *upload, json_t **ret, struct nx_err *err)
 {
-	struct exchange x = {.in_fd = fd, .out_fd = -1};
-	const struct request r = {
-		.method = method, .path = path, .media_type = media_type, .size = size};
+	struct exchange x = {.in_fd = upload->fd, .out_fd = -1};
+	const struct request r = {.method = method,
+		.path = path,
+		.media_type = upload->media_type,
+		.size = upload->size};
 	nx_rc rc;
 
 	nx_buf_init(&x.answer, ANSWER_MAX, NX_BUF_WIPE);

@@ -138,8 +138,10 @@ static void file_send(struct import *im, struct nx_client *client, const char *f
 		fail(im, file, &err, true);
 		return;
 	}
-	rc = nx_client_upload(client, "POST", im->path, "application/dicom", fd,
-		(uint64_t)st.st_size, &answer, &err);
+	rc = nx_client_upload(client, "POST", im->path,
+		&(struct nx_upload){
+			.media_type = "application/dicom", .fd = fd, .size = (uint64_t)st.st_size},
+		&answer, &err);
 	if (rc == NX_E_UNSUPPORTED)
 		leave_out(im, file, &err);
 	else if (rc)

@@ -327,7 +327,10 @@ static nx_rc reply(
 		body_free(b);
 		return rc ? rc : dw_reply_known(call);
 	}
-	rc = dw_stream_of(&source, b, b->n, multipart ? media : NULL, 0, UINT64_MAX, &stream, err);
+	rc = dw_stream_of(&source, b,
+		&(struct dw_parts){
+			.n = b->n, .media = multipart ? media : NULL, .take = UINT64_MAX},
+		&stream, err);
 	return rc ? rc : dw_stream_reply(call, status, stream, media);
 }
 

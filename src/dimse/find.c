@@ -74,11 +74,13 @@ static nx_rc search_run(
 		.level = id->level_word,
 		.retrieve_ae = assoc->rq.called,
 		.charset = id->charset,
+		.fn = answer,
+		.payload = s,
 	};
 
 	s->pending = id->partly ? NX_STATUS_PENDING_PARTLY : NX_STATUS_PENDING;
 	return nx_retrieve_find_dicom(
-		assoc->opts->retrieve, assoc->guest.who, &find, &form, answer, s, ret_more, err);
+		assoc->opts->retrieve, assoc->guest.who, &find, &form, ret_more, err);
 }
 
 static void search_do(struct search *s)
@@ -87,21 +89,19 @@ static void search_do(struct search *s)
 	struct nx_dimse_op *op = s->op;
 	const char *sop_class = op->context->abstract;
 	bool relational = nx_assoc_granted(s->assoc, sop_class, GRANT_RELATIONAL) == 1;
-	struct nx_identifier id;
-	uint32_t offending = 0;
+	struct nx_identifier id = {.level = 0};
 	struct nx_err err = {0};
 	bool more = false;
 	nx_rc rc = NX_E_NOMEM;
 
 	if (arena)
 		rc = nx_identifier_parse(nx_identifier_bytes(op), op->context->ts[0],
-			nx_model_of(sop_class, NX_C_FIND_RQ), relational, arena, &id, &offending,
-			&err);
+			nx_model_of(sop_class, NX_C_FIND_RQ), relational, arena, &id, &err);
 	if (!rc)
 		rc = search_run(s, &id, &more, &err);
 	if (!rc && more)
 		rc = nx_err_set(&err, NX_E_LIMIT, "more than %u matches", NX_LIMIT_QUERY_ROWS);
-	op->offending = offending;
+	op->offending = id.offending;
 	if (op->cancelled)
 		nx_op_fail(op, NX_STATUS_CANCEL, NULL);
 	else if (rc)

@@ -102,7 +102,6 @@ struct parse {
 	const struct nx_dataset *ds;
 	struct nx_arena *arena;
 	struct nx_identifier *id;
-	uint32_t *offending;
 	struct nx_err *err;
 };
 
@@ -113,7 +112,7 @@ static nx_rc no_memory(struct parse *p)
 
 static nx_rc offends(struct parse *p, nx_tag tag, const char *what)
 {
-	*p->offending = tag;
+	p->id->offending = tag;
 	return nx_err_set(p->err, NX_E_INVAL, "(%04X,%04X) %s", tag >> 16, tag & 0xffff, what);
 }
 
@@ -251,15 +250,13 @@ static nx_rc hierarchy_check(struct parse *p, enum nx_model model)
 }
 
 nx_rc nx_identifier_parse(struct nx_slice bytes, const char *ts_uid, enum nx_model model,
-	bool relational, struct nx_arena *arena, struct nx_identifier *ret, uint32_t *ret_offending,
-	struct nx_err *err)
+	bool relational, struct nx_arena *arena, struct nx_identifier *ret, struct nx_err *err)
 {
-	struct parse p = {.arena = arena, .id = ret, .offending = ret_offending, .err = err};
+	struct parse p = {.arena = arena, .id = ret, .err = err};
 	struct nx_dataset *ds = NULL;
 	nx_rc rc;
 
 	*ret = (struct nx_identifier){.charset = ""};
-	*ret_offending = 0;
 	rc = nx_dataset_parse(bytes, ts_uid, NX_LIMIT_IDENTIFIER + 1, arena, &ds, err);
 	if (rc)
 		return rc;

@@ -180,18 +180,20 @@ static nx_rc ledger_file(void *payload, const char *path, struct nx_err *err)
 static nx_rc ledger_copy(struct backup *b, struct nx_err *err)
 {
 	char dir[4096];
-	uint64_t group = 0, durable;
+	struct nx_ledger_copy copy = {.entries = 0};
+	uint64_t durable;
 	nx_rc rc;
 
 	if ((size_t)snprintf(dir, sizeof(dir), "%s/ledger", b->opts->dir) >= sizeof(dir))
 		return nx_err_set(err, NX_E_INVAL, "path of the backup is too long");
 	rc = nx_ledger_backup(nx_archive_ledger(b->archive), dir, b->old.ledger_entries,
-		ledger_file, b, &b->m.ledger_entries, &group, err);
-	if (!rc && b->m.ledger_entries)
-		rc = past_hash(b->archive, b->m.ledger_entries - 1, b->m.ledger_last, err);
+		ledger_file, b, &copy, err);
+	b->m.ledger_entries = copy.entries;
+	if (!rc && copy.entries)
+		rc = past_hash(b->archive, copy.entries - 1, b->m.ledger_last, err);
 	/* A group is durable a moment before it is counted so. */
 	durable = nx_archive_durable(b->archive);
-	b->m.group_seq = group > durable ? group : durable;
+	b->m.group_seq = copy.group_seq > durable ? copy.group_seq : durable;
 	return rc;
 }
 

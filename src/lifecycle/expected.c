@@ -39,8 +39,12 @@ static nx_rc rows_read(struct nx_archive *archive, int64_t collection, const cha
 	struct nx_val where[] = {nx_val_int(collection), nx_val_text(study)};
 
 	ret->n = 0;
-	return nx_cat_rows(nx_archive_cat(archive), NX_T_STEP, 0, where, NX_ARRAY_LEN(where), false,
-		NX_LIMIT_STUDY_STEPS, arena, &ret->ops, &ret->n, err);
+	return nx_cat_rows(nx_archive_cat(archive),
+		&(struct nx_rows_of){.table = NX_T_STEP,
+			.where = where,
+			.n_where = NX_ARRAY_LEN(where),
+			.limit = NX_LIMIT_STUDY_STEPS},
+		arena, &ret->ops, &ret->n, err);
 }
 
 /* NX_E_NOENT: somebody has deleted it. */

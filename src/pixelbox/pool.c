@@ -363,8 +363,10 @@ static nx_rc job_run(struct nx_pixelbox *box, struct job *job, uint8_t *out, str
 }
 
 static nx_rc job_init(struct job *job, const struct nx_pixelbox *box, enum nx_box_op op,
-	const char *uid, const struct nx_pixel_desc *desc, struct nx_slice in, struct nx_err *err)
+	const char *uid, const struct nx_pixel_frame *frame, struct nx_err *err)
 {
+	const struct nx_pixel_desc *desc = frame->desc;
+	const struct nx_slice in = frame->bytes;
 	const size_t n = strlen(uid);
 	nx_rc rc = nx_pixel_desc_check(desc, err);
 
@@ -373,7 +375,8 @@ static nx_rc job_init(struct job *job, const struct nx_pixelbox *box, enum nx_bo
 	if (n > NX_LIMIT_UID || in.n > 2 * NX_LIMIT_PIXEL_FRAME)
 		return nx_err_set(err, NX_E_LIMIT, "frame of %zu bytes", in.n);
 	*job = (struct job){.in = in.p};
-	job->request = (struct nx_box_request){.op = op, .desc = *desc, .in_len = in.n};
+	job->request = (struct nx_box_request){
+		.op = op, .desc = *desc, .flags = frame->flags, .in_len = in.n};
 	job->request.out_cap = nx_pixel_frame_len(desc);
 	if (op == NX_BOX_ENCODE) /* noise grows, small frames by their headers */
 		job->request.out_cap += job->request.out_cap + 64ull * NX_KIB;
@@ -385,28 +388,26 @@ static nx_rc job_init(struct job *job, const struct nx_pixelbox *box, enum nx_bo
 }
 
 nx_rc nx_pixelbox_decode(struct nx_pixelbox *box, const char *ts_uid,
-	const struct nx_pixel_desc *desc, unsigned flags, struct nx_slice frame, uint8_t *out,
-	size_t cap, struct nx_pixel_desc *ret_desc, struct nx_err *err)
+	const struct nx_pixel_frame *frame, uint8_t *out, size_t cap,
+	struct nx_pixel_desc *ret_desc, struct nx_err *err)
 {
 	struct job job;
-	nx_rc rc = job_init(&job, box, NX_BOX_DECODE, ts_uid, desc, frame, err);
+	nx_rc rc = job_init(&job, box, NX_BOX_DECODE, ts_uid, frame, err);
 
 	if (rc)
 		return rc;
 	if (cap < job.request.out_cap)
 		return nx_err_set(err, NX_E_INVAL, "room of %zu bytes for a frame of %llu", cap,
 			(unsigned long long)job.request.out_cap);
-	job.request.flags = flags;
 	return job_run(box, &job, out, NULL, ret_desc, err);
 }
 
 nx_rc nx_pixelbox_encode(struct nx_pixelbox *box, const char *ts_uid,
-	const struct nx_pixel_desc *desc, struct nx_slice samples,
-	const struct nx_pixel_params *params, struct nx_buf *out, struct nx_pixel_desc *ret_desc,
-	struct nx_err *err)
+	const struct nx_pixel_frame *samples, const struct nx_pixel_params *params,
+	struct nx_buf *out, struct nx_pixel_desc *ret_desc, struct nx_err *err)
 {
 	struct job job;
-	nx_rc rc = job_init(&job, box, NX_BOX_ENCODE, ts_uid, desc, samples, err);
+	nx_rc rc = job_init(&job, box, NX_BOX_ENCODE, ts_uid, samples, err);
 
 	if (rc)
 		return rc;

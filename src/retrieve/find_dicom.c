@@ -151,21 +151,16 @@ static nx_rc match_emit(void *payload, const struct nx_match *m, const struct nx
 	rc = row_make(e, m, sequences, &ds, err);
 	if (!rc)
 		rc = nx_dataset_write(&ds, e->ts, &e->out, NULL, NULL, err);
-	return rc ? rc : e->fn(e->payload, nx_buf_slice(&e->out), err);
+	return rc ? rc : e->form->fn(e->form->payload, nx_buf_slice(&e->out), err);
 }
 
 nx_rc nx_retrieve_find_dicom(struct nx_retrieve *retrieve, const struct nx_principal *who,
-	const struct nx_find *find, const struct nx_find_form *form,
-	nx_rc (*fn)(void *payload, struct nx_slice identifier, struct nx_err *err), void *payload,
-	bool *ret_more, struct nx_err *err)
+	const struct nx_find *find, const struct nx_find_form *form, bool *ret_more,
+	struct nx_err *err)
 {
 	NX_AUTO(nx_arena) *arena = nx_arena_new(ROW_ARENA_MAX, NX_ARENA_WIPE);
-	struct emit e = {.find = find,
-		.form = form,
-		.fn = fn,
-		.payload = payload,
-		.arena = arena,
-		.ts = nx_ts_find(form->ts_uid)};
+	struct emit e = {
+		.find = find, .form = form, .arena = arena, .ts = nx_ts_find(form->ts_uid)};
 	nx_rc rc;
 
 	if (!arena)

@@ -105,10 +105,11 @@ struct nx_find_form {
 	const char *level;       /* (0008,0052) */
 	const char *retrieve_ae; /* (0008,0054) */
 	const char *charset;     /* (0008,0005) of the request; "" */
+	nx_rc (*fn)(void *payload, struct nx_slice identifier, struct nx_err *err);
+	void *payload;
 };
 NX_NODISCARD nx_rc nx_retrieve_find_dicom(struct nx_retrieve *retrieve,
 	const struct nx_principal *who, const struct nx_find *find, const struct nx_find_form *form,
-	nx_rc (*fn)(void *payload, struct nx_slice identifier, struct nx_err *err), void *payload,
 	bool *ret_more, struct nx_err *err);
 /* Do results of this level have the attribute? */
 bool nx_retrieve_find_gives(unsigned level, uint32_t tag);
@@ -153,10 +154,14 @@ NX_NODISCARD nx_rc nx_retrieve_held(struct nx_retrieve *retrieve, const struct n
 NX_NODISCARD nx_rc nx_retrieve_commit(struct nx_retrieve *retrieve, const struct nx_principal *who,
 	const char *collection, const char *transaction, struct nx_held *refs, size_t n,
 	struct nx_err *err);
+struct nx_held_list {
+	struct nx_held *refs;
+	size_t n;
+};
 /* The result; an instance that was erased since is held no more, and has no UID.  NX_E_NOENT. */
 NX_NODISCARD nx_rc nx_retrieve_commitment(struct nx_retrieve *retrieve,
 	const struct nx_principal *who, const char *collection, const char *transaction,
-	struct nx_arena *arena, struct nx_held **ret_refs, size_t *ret_n, struct nx_err *err);
+	struct nx_arena *arena, struct nx_held_list *ret, struct nx_err *err);
 
 /* ---- a selection: a study, a series of it, an instance of that ---- */
 
@@ -350,9 +355,14 @@ NX_NODISCARD nx_rc nx_retrieve_restore(struct nx_retrieve *retrieve, const struc
 	const struct nx_selection *sel, const char *reason, uint64_t *ret_restored,
 	struct nx_err *err);
 
+struct nx_object_page {
+	const char *prefix; /* NULL: any */
+	const char *after;
+	unsigned limit; /* 0: as many as there may be */
+};
 /* JSON {"objects":[{"key","size","etag","modified"}],"next":...}. */
 NX_NODISCARD nx_rc nx_retrieve_object_list(struct nx_retrieve *retrieve,
-	const struct nx_principal *who, const char *collection, const char *prefix,
-	const char *after, unsigned limit, struct nx_buf *out, struct nx_err *err);
+	const struct nx_principal *who, const char *collection, const struct nx_object_page *page,
+	struct nx_buf *out, struct nx_err *err);
 
 #endif

@@ -64,9 +64,8 @@ static void remember(
 }
 
 nx_rc nx_retrieve_find_dicom(struct nx_retrieve *retrieve, const struct nx_principal *who,
-	const struct nx_find *find, const struct nx_find_form *form,
-	nx_rc (*fn)(void *payload, struct nx_slice identifier, struct nx_err *err), void *payload,
-	bool *ret_more, struct nx_err *err)
+	const struct nx_find *find, const struct nx_find_form *form, bool *ret_more,
+	struct nx_err *err)
 {
 	static const uint8_t identifier[65536] = {0x08, 0, 0x52, 0, 0, 0, 0, 0};
 	struct mock_retrieve *m = &retrieve->mock;
@@ -75,7 +74,8 @@ nx_rc nx_retrieve_find_dicom(struct nx_retrieve *retrieve, const struct nx_princ
 	(void)who;
 	remember(m, find, form);
 	for (unsigned i = 0; i < m->matches && !rc; i++)
-		rc = fn(payload, nx_slice(identifier, m->match_len ? m->match_len : 8), err);
+		rc = form->fn(
+			form->payload, nx_slice(identifier, m->match_len ? m->match_len : 8), err);
 	if (!rc && m->fail_find)
 		rc = nx_err_set(err, m->fail_find, "find fails");
 	*ret_more = m->more;
