@@ -588,6 +588,9 @@ NX_NODISCARD nx_rc nx_cat_item_by_id(struct nx_cat *cat, int64_t id, struct nx_a
 /* The live version with this name in a series (WADO-RS). */
 NX_NODISCARD nx_rc nx_cat_item_in_series(struct nx_cat *cat, int64_t series, const char *name,
 	struct nx_arena *arena, struct nx_item *ret, struct nx_err *err);
+/* A live one of a series, always the same while that is there. */
+NX_NODISCARD nx_rc nx_cat_item_of_series(struct nx_cat *cat, int64_t series, struct nx_arena *arena,
+	struct nx_item *ret, struct nx_err *err);
 NX_NODISCARD nx_rc nx_cat_blob(struct nx_cat *cat, int64_t id, struct nx_arena *arena,
 	struct nx_blob_row *ret, struct nx_err *err);
 NX_NODISCARD nx_rc nx_cat_tag(struct nx_cat *cat, const uint8_t tag[16], uint64_t *ret_count,

@@ -27,7 +27,7 @@ bool nx_find_match(const char *sop_class)
 }
 
 /* A failure stops the query. */
-static nx_rc answer(void *payload, struct nx_slice identifier, struct nx_err *err)
+static nx_rc go_on(void *payload, struct nx_err *err)
 {
 	struct search *s = payload;
 
@@ -35,7 +35,18 @@ static nx_rc answer(void *payload, struct nx_slice identifier, struct nx_err *er
 	if (s->link || s->op->cancelled)
 		return nx_err_set(err, NX_E_CLOSED, "the peer wants no more");
 	if (nx_mono_us() > s->until)
-		return nx_err_set(err, NX_E_TIMEOUT, "the peer takes its answers too slowly");
+		return nx_err_set(err, NX_E_TIMEOUT,
+			"the query is too long, or its answers are taken too slowly");
+	return NX_OK;
+}
+
+static nx_rc answer(void *payload, struct nx_slice identifier, struct nx_err *err)
+{
+	struct search *s = payload;
+	nx_rc rc = go_on(s, err);
+
+	if (rc)
+		return rc;
 	s->link = nx_op_pending(s->assoc, s->op, s->pending, identifier, &s->link_err);
 	return s->link ? nx_err_set(err, NX_E_CLOSED, "the association is gone") : NX_OK;
 }
@@ -52,6 +63,9 @@ static nx_rc search_run(
 		.n_keys = id->n_keys,
 		.fuzzy = nx_assoc_granted(assoc, sop_class, GRANT_FUZZY) == 1,
 		.datetime = nx_assoc_granted(assoc, sop_class, GRANT_DATETIME) == 1,
+		.sequences = id->sequences,
+		.go_on = go_on,
+		.go_on_payload = s,
 	};
 	const struct nx_find_form form = {
 		.wants = id->wants,

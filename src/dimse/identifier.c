@@ -147,13 +147,30 @@ static nx_rc key_text(struct parse *p, const struct nx_elem *elem, const char **
 	return *ret ? NX_OK : no_memory(p);
 }
 
+/* PS3.4 C.2.2.2.6: one item has the keys. */
+static nx_rc sequence_add(struct parse *p, const struct nx_elem *elem)
+{
+	struct nx_identifier *id = p->id;
+
+	if (!nx_retrieve_find_looks(id->level, elem->tag)) {
+		id->partly = true;
+		return NX_OK;
+	}
+	if (elem->n_items > 1)
+		return offends(p, elem->tag, "has more than one item");
+	nx_dataset_put(id->sequences, elem);
+	return NX_OK;
+}
+
 static nx_rc key_add(struct parse *p, const struct nx_elem *elem)
 {
 	struct nx_identifier *id = p->id;
 	const char *text = "";
 	nx_rc rc;
 
-	if (elem->vr == NX_VR('S', 'Q') || elem->is_bulk) {
+	if (elem->vr == NX_VR('S', 'Q'))
+		return sequence_add(p, elem);
+	if (elem->is_bulk) {
 		id->partly = true;
 		return NX_OK;
 	}
@@ -184,15 +201,18 @@ static nx_rc keys_take(struct parse *p)
 	nx_rc rc = NX_OK;
 
 	id->wants = nx_arena_alloc_array(p->arena, p->ds->n + 1, sizeof(*id->wants));
-	if (!id->wants)
+	id->sequences = nx_dataset_new(p->arena, p->ds->n + 1);
+	if (!id->wants || !id->sequences)
 		return no_memory(p);
+	id->sequences->charset = p->ds->charset;
 	for (size_t i = 0; i < p->ds->n && !rc; i++) {
 		const struct nx_elem *elem = &p->ds->elems[i];
 		const struct nx_dict_entry *entry = nx_dict_find(elem->tag);
 
 		if (is_control(elem->tag))
 			continue;
-		id->partly |= !nx_retrieve_find_gives(id->level, elem->tag);
+		id->partly |= elem->vr != NX_VR('S', 'Q') &&
+			!nx_retrieve_find_gives(id->level, elem->tag);
 		id->wants[id->n_wants++] =
 			(struct nx_find_want){elem->tag, entry ? entry->vr : elem->vr};
 		rc = key_add(p, elem);

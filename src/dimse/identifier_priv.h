@@ -47,6 +47,7 @@ struct nx_identifier {
 	size_t n_keys;
 	struct nx_find_want *wants; /* all, by tag */
 	size_t n_wants;
+	struct nx_dataset *sequences; /* keys that are sequences, with an item or without */
 	bool partly;        /* there were keys that are not matched, or not given in answers */
 	uint32_t offending; /* the tag for which it was refused, or 0 */
 };

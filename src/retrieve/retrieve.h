@@ -22,6 +22,7 @@
 struct nx_archive;
 struct nx_arena;
 struct nx_buf;
+struct nx_dataset;
 struct nx_item;
 struct nx_match;
 struct nx_principal;
@@ -60,14 +61,25 @@ struct nx_find {
 	bool datetime; /* date and time of a pair are matched as one (PS3.4 C.2.2.2.5.1) */
 	unsigned limit;
 	unsigned offset;
+	/* Keys that are sequences, with an item or without: they are matched and given out as the
+	 * headers of what the other keys match have them (PS3.4 C.2.2.2.6).  NULL: none. */
+	const struct nx_dataset *sequences;
+	/* Asked before each of these headers is read; a failure ends the query.  NULL: nobody. */
+	nx_rc (*go_on)(void *payload, struct nx_err *err);
+	void *go_on_payload;
 };
-/* Sees everything that was acknowledged before the call. */
+/* One result; `sequences`, where any were asked for, has what the keys name of each. */
+typedef nx_rc (*nx_find_fn)(void *payload, const struct nx_match *match,
+	const struct nx_dataset *sequences, struct nx_err *err);
+/* Sees everything that was acknowledged before the call.  NX_E_LIMIT: more rows or headers than
+ * NX_LIMIT_QUERY_ROWS and NX_LIMIT_QUERY_HEADERS would have to be looked into for sequences. */
 NX_NODISCARD nx_rc nx_retrieve_find(struct nx_retrieve *retrieve, const struct nx_principal *who,
-	const struct nx_find *find,
-	nx_rc (*fn)(void *payload, const struct nx_match *match, struct nx_err *err), void *payload,
-	bool *ret_more, struct nx_err *err);
+	const struct nx_find *find, nx_find_fn fn, void *payload, bool *ret_more,
+	struct nx_err *err);
 /* Can the attribute be matched at this level? */
 bool nx_retrieve_find_knows(unsigned level, uint32_t tag);
+/* Is it a sequence that can be matched, and is given out, at this level? */
+bool nx_retrieve_find_looks(unsigned level, uint32_t tag);
 
 /* The same as one array of DICOM JSON objects with the attributes of PS3.18 10.6.3.3; RetrieveURL
  * is of `base_url`. */

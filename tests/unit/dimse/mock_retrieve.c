@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dicom/dicom.h"
+
 struct nx_retrieve {
 	struct mock_retrieve mock;
 };
@@ -30,6 +32,12 @@ bool nx_retrieve_find_gives(unsigned level, uint32_t tag)
 	return nx_retrieve_find_knows(level, tag);
 }
 
+/* Of series and below. */
+bool nx_retrieve_find_looks(unsigned level, uint32_t tag)
+{
+	return level >= 2 && tag == 0x00400275;
+}
+
 static void keys_remember(struct mock_retrieve *m, const struct nx_find_key *keys, size_t n)
 {
 	m->n_keys = n;
@@ -49,6 +57,7 @@ static void remember(
 	m->fuzzy = find->fuzzy;
 	m->datetime = find->datetime;
 	keys_remember(m, find->keys, find->n_keys);
+	m->n_sequences = find->sequences->n;
 	m->n_wants = form->n_wants;
 	(void)snprintf(m->charset, sizeof(m->charset), "%s", form->charset);
 	(void)snprintf(m->retrieve_ae, sizeof(m->retrieve_ae), "%s", form->retrieve_ae);
