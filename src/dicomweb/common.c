@@ -148,24 +148,37 @@ static bool is_known(const struct dw_call *call, const char *etag, bool dated, i
 		us / 1000000 <= since_us / 1000000;
 }
 
-nx_rc dw_validate(const struct dw_call *call, const struct nx_instances *instances,
-	const char *salt, char etag[72], bool *ret_known, struct nx_err *err)
+static nx_rc validate(const struct dw_call *call, const struct nx_instances *instances,
+	const char *salt, const int64_t *us, char etag[72], bool *ret_known, struct nx_err *err)
 {
 	char date[NX_HTTP_DATE];
-	int64_t us = 0;
-	bool dated = modified_us(instances, &us);
 	nx_rc rc = nx_instances_set_etag(instances, salt, etag, err);
 
 	if (rc)
 		return rc;
 	nx_http_set_header(call->req, "ETag", etag);
 	nx_http_set_header(call->req, "Cache-Control", "private, no-cache");
-	if (dated) {
-		nx_http_date_format(us, date);
+	if (us) {
+		nx_http_date_format(*us, date);
 		nx_http_set_header(call->req, "Last-Modified", date);
 	}
-	*ret_known = is_known(call, etag, dated, us);
+	*ret_known = is_known(call, etag, us, us ? *us : 0);
 	return NX_OK;
+}
+
+nx_rc dw_validate(const struct dw_call *call, const struct nx_instances *instances,
+	const char *salt, char etag[72], bool *ret_known, struct nx_err *err)
+{
+	int64_t us = 0;
+	const bool dated = modified_us(instances, &us);
+
+	return validate(call, instances, salt, dated ? &us : NULL, etag, ret_known, err);
+}
+
+nx_rc dw_validate_undated(const struct dw_call *call, const struct nx_instances *instances,
+	const char *salt, char etag[72], bool *ret_known, struct nx_err *err)
+{
+	return validate(call, instances, salt, NULL, etag, ret_known, err);
 }
 
 nx_rc dw_reply_known(const struct dw_call *call)

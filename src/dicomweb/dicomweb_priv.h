@@ -57,6 +57,10 @@ NX_NODISCARD nx_rc dw_accept(const struct dw_call *call, const char *const *offe
  */
 NX_NODISCARD nx_rc dw_validate(const struct dw_call *call, const struct nx_instances *instances,
 	const char *salt, char etag[72], bool *ret_known, struct nx_err *err);
+/* The same of what other instances are part of: it has no date. */
+NX_NODISCARD nx_rc dw_validate_undated(const struct dw_call *call,
+	const struct nx_instances *instances, const char *salt, char etag[72], bool *ret_known,
+	struct nx_err *err);
 nx_rc dw_reply_known(const struct dw_call *call);
 /* The range asked for, unless If-Range names another ETag.  *ret_status 200 or 206; sets
  * Content-Range. */
@@ -179,11 +183,17 @@ nx_rc dw_reply_file(const struct dw_call *call, struct nx_instances *instances, 
 
 /* ---- wado_rendered.c ---- */
 
-/* The only instance of a selection as one image of `media`: "image/jpeg", "image/png",
- * "image/gif".  `frame` from 1; 0: the one that stands for it, or all in a GIF.  Takes the
- * instances. */
+/* An image of an instance by WADO-URI. */
+struct dw_image {
+	struct nx_rendering how;
+	const char *media;           /* "image/jpeg", "image/png", "image/gif" */
+	uint32_t frame;              /* from 1; 0: the one that stands for it, or all in a GIF */
+	struct nx_instances *states; /* a presentation state that it is shown by; NULL: none */
+};
+struct nx_render_source dw_render_source(const struct dw_call *call);
+/* The only instance of a selection as one image.  Takes the instances, and the states. */
 nx_rc dw_reply_image(const struct dw_call *call, struct nx_instances *instances,
-	const struct nx_rendering *how, const char *media, uint32_t frame, struct nx_err *err);
+	const struct dw_image *image, struct nx_err *err);
 
 /* ---- wado_frames.c ---- */
 

@@ -107,6 +107,7 @@ nx_rc dw_viewport_parse(const char *text, struct nx_viewport *ret, struct nx_err
 	for (size_t i = 2; i < f.n; i++)
 		if (f.text[i][0] && !decimal(f.text[i], parts[i - 2]))
 			return nx_err_set(err, NX_E_INVAL, "region of viewport is not of numbers");
+	v.has_region = f.n > 2;
 	v.mirrored = v.width < 0;
 	v.upturned = v.height < 0;
 	for (size_t i = 0; i < NX_ARRAY_LEN(parts); i++)
@@ -217,6 +218,7 @@ static nx_rc region_parse(const char *text, uint32_t columns, uint32_t rows,
 		good = decimal(f.text[i], &v[i]) && v[i] >= 0 && v[i] <= 1;
 	if (!good || v[0] >= v[2] || v[1] >= v[3])
 		return nx_err_set(err, NX_E_INVAL, "region is not left,top,right,bottom of 0 to 1");
+	ret->has_region = true;
 	ret->left = v[0] * columns;
 	ret->top = v[1] * rows;
 	ret->width = (v[2] - v[0]) * columns;
