@@ -407,6 +407,8 @@ NX_NODISCARD nx_rc prepare_put(
 /* remove.c */
 NX_NODISCARD nx_rc prepare_removes(
 	struct nx_archive *a, struct group *g, const struct nx_change *change, struct nx_err *err);
+/* After the puts: it came with a note that was there already, and neither happens nor is told. */
+bool removes_no_news(const struct nx_change *change);
 /* restudy.c: before the puts, which find it as it is from then on. */
 NX_NODISCARD nx_rc prepare_restudy(
 	struct nx_archive *a, struct group *g, const struct nx_change *change, struct nx_err *err);

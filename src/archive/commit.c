@@ -70,7 +70,8 @@ static nx_rc prepare_change(
 	for (struct change_op *o = change->ops; o && !rc; o = o->next)
 		rc = group_op(g, &o->op, err);
 	for (struct change_entry *e = change->entries; e && !rc; e = e->next)
-		rc = entry_stage(a, g, e, err);
+		if (e->put || !removes_no_news(change))
+			rc = entry_stage(a, g, e, err);
 	for (struct change_feed *f = change->feeds; f && !rc; f = f->next)
 		rc = feed_note(g, f->collection, NX_FEED_ERASE, (int64_t)change->erase, 0, err);
 	if (rc)

@@ -3,6 +3,7 @@
  * versions.  Nothing shows them any more, and no counter has them.
  */
 #include "archive/prepare_priv.h"
+#include "base/map.h"
 
 nx_rc nx_change_reject(
 	struct nx_change *change, const struct nx_item *item, int64_t reason, struct nx_err *err)
@@ -29,6 +30,7 @@ struct run {
 	int64_t n;
 	bool rejected;
 	struct emptied *emptied; /* series so far that have no instance left */
+	struct nx_map *gone;     /* items that the group at hand takes away: rows do not show it */
 };
 
 static nx_rc run_end(struct nx_archive *a, struct group *g, struct run *run, struct nx_err *err)
@@ -89,9 +91,9 @@ static nx_rc rejection_put(struct group *g, const struct nx_item *item, int64_t 
 }
 
 /* What was sent again says nothing new: what was restored since stays so. */
-static bool is_no_news(const struct nx_change *change)
+bool removes_no_news(const struct nx_change *change)
 {
-	const struct nx_put *note = change->puts ? change->puts->put : NULL;
+	const struct nx_put *note = change->removes && change->puts ? change->puts->put : NULL;
 
 	return note && (note->outcome == NX_PUT_DUPLICATE || note->outcome == NX_PUT_REJECTED);
 }
@@ -107,30 +109,66 @@ static nx_rc remove_one(struct group *g, const struct nx_item *item, const struc
 		  : feed_note(g, item->collection, NX_FEED_DELETE, item->subject, item->id, err);
 }
 
+static nx_rc gone_add(struct run *run, const int64_t *item, struct nx_err *err)
+{
+	if (nx_map_put(run->gone, nx_slice(item, sizeof(*item)), run, NULL))
+		return NX_OK;
+	return nx_err_set(err, NX_E_NOMEM, "no memory for a change");
+}
+
+/* A note may be the newer version of what it names itself. */
+static nx_rc gone_find(const struct group *g, struct run *run, struct nx_err *err)
+{
+	nx_rc rc = NX_OK;
+
+	for (size_t i = 0; i < g->n_ops && !rc; i++) {
+		const struct nx_op *op = &g->ops[i];
+
+		if (op->verb == NX_OP_SET && op->table == NX_T_ITEM)
+			rc = gone_add(run, &op->vals[0].i, err);
+	}
+	return rc;
+}
+
+static nx_rc remove_next(struct nx_archive *a, struct group *g, const struct change_remove *r,
+	const struct nx_change *change, struct run *run, struct nx_err *err)
+{
+	struct nx_item item;
+	nx_rc rc;
+
+	if (nx_map_get(run->gone, nx_slice(&r->item, sizeof(r->item))))
+		return NX_OK;
+	rc = nx_cat_item_by_id(a->cat, r->item, g->arena, &item, err);
+	if (rc == NX_E_NOENT || (!rc && item.state != NX_ITEM_LIVE))
+		return NX_OK;
+	if (!rc)
+		rc = gone_add(run, &r->item, err);
+	if (!rc && run->n && run->item.series != item.series)
+		rc = run_end(a, g, run, err);
+	if (rc)
+		return rc;
+	if (!run->n++)
+		run->item = item;
+	run->rejected = r->reason;
+	return remove_one(g, &item, r, change, err);
+}
+
 /* What came in between is not what was looked at: a newer version stays, and so does its instance.
  */
 nx_rc prepare_removes(
 	struct nx_archive *a, struct group *g, const struct nx_change *change, struct nx_err *err)
 {
+	NX_AUTO(nx_map) *gone = NULL;
 	struct run run = {.n = 0};
-	struct nx_item item;
-	nx_rc rc = NX_OK;
+	nx_rc rc;
 
-	if (is_no_news(change))
+	if (!change->removes || removes_no_news(change))
 		return NX_OK;
-	for (const struct change_remove *r = change->removes; r && !rc; r = r->next) {
-		rc = nx_cat_item_by_id(a->cat, r->item, g->arena, &item, err);
-		if (rc == NX_E_NOENT || (!rc && item.state != NX_ITEM_LIVE)) {
-			rc = NX_OK;
-			continue;
-		}
-		if (!rc && run.n && run.item.series != item.series)
-			rc = run_end(a, g, &run, err);
-		if (!rc && !run.n++)
-			run.item = item;
-		run.rejected = r->reason;
-		if (!rc)
-			rc = remove_one(g, &item, r, change, err);
-	}
+	run.gone = gone = nx_map_new();
+	if (!gone)
+		return nx_err_set(err, NX_E_NOMEM, "no memory for a change");
+	rc = gone_find(g, &run, err);
+	for (const struct change_remove *r = change->removes; r && !rc; r = r->next)
+		rc = remove_next(a, g, r, change, &run, err);
 	return rc ? rc : run_end(a, g, &run, err);
 }

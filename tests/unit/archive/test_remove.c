@@ -102,6 +102,20 @@ static void test_a_version_that_came_in_between_stays(void **state)
 	state_expect(fx, &again[0], NX_ITEM_LIVE);
 }
 
+static void test_what_is_named_twice_is_removed_once(void **state)
+{
+	struct fixture *fx = *state;
+	struct nx_item items[N];
+	const size_t named[N] = {0, 1, 0, 1, 0};
+
+	put_all(fx, 0, items);
+	for (size_t i = 2; i < N; i++)
+		items[i] = items[named[i]];
+	assert_ok(remove_some(fx, items, N), &fx->err);
+	study_expect(fx, 1, N - 2);
+	state_expect(fx, &items[0], NX_ITEM_DELETED);
+}
+
 static void test_a_catalog_made_anew_says_the_same(void **state)
 {
 	struct fixture *fx = *state;
@@ -148,6 +162,7 @@ int main(void)
 		TEST(test_what_is_removed_is_kept_and_not_counted),
 		TEST(test_all_of_a_series_at_once),
 		TEST(test_a_version_that_came_in_between_stays),
+		TEST(test_what_is_named_twice_is_removed_once),
 		TEST(test_a_catalog_made_anew_says_the_same),
 		TEST(test_a_removal_that_fails_takes_nothing),
 	};
