@@ -19,19 +19,19 @@ struct making {
 	size_t header_at; /* header bytes already in a part */
 };
 
-static nx_rc bulks_of(const struct nx_recipe *r, struct nx_arena *arena, struct nx_bulk_ref **ret,
-	size_t *ret_n, struct nx_err *err)
+nx_rc nx_archive_bulks(const struct nx_recipe_part *parts, size_t n_parts, struct nx_arena *arena,
+	struct nx_bulk_ref **ret, size_t *ret_n, struct nx_err *err)
 {
-	struct nx_bulk_ref *refs = nx_arena_alloc_array(arena, r->n_parts, sizeof(*refs));
+	struct nx_bulk_ref *refs = nx_arena_alloc_array(arena, n_parts, sizeof(*refs));
 	uint64_t at = 0;
 	size_t n = 0;
 
 	if (!refs)
 		return nx_err_set(err, NX_E_NOMEM, "no memory for bulk values");
-	for (size_t i = 0; i < r->n_parts; i++) {
-		if (r->parts[i].blob != 0)
-			refs[n++] = (struct nx_bulk_ref){at, r->parts[i].len};
-		at += r->parts[i].len;
+	for (size_t i = 0; i < n_parts; i++) {
+		if (parts[i].blob != 0)
+			refs[n++] = (struct nx_bulk_ref){at, parts[i].len};
+		at += parts[i].len;
 	}
 	*ret = refs;
 	*ret_n = n;
@@ -49,7 +49,7 @@ nx_rc nx_archive_header(struct nx_archive *archive, const struct nx_item *item,
 		archive, item, &recipe->blobs[0], NX_LIMIT_DICOM_HEADER, arena, &header, err);
 
 	if (!rc)
-		rc = bulks_of(recipe, arena, &bulks, &n, err);
+		rc = nx_archive_bulks(recipe->parts, recipe->n_parts, arena, &bulks, &n, err);
 	return rc ? rc : nx_dataset_parse_split(header, bulks, n, NULL, arena, ret, err);
 }
 

@@ -10,8 +10,13 @@
 
 #include "archive/archive.h"
 
+struct nx_bulk_ref;
 struct nx_dataset;
 struct nx_ts;
+
+/* Where bulk values are in the stream that the parts make.  From `arena`. */
+NX_NODISCARD nx_rc nx_archive_bulks(const struct nx_recipe_part *parts, size_t n_parts,
+	struct nx_arena *arena, struct nx_bulk_ref **ret, size_t *ret_n, struct nx_err *err);
 
 /* The data set of an item's header blob; bulk values are references.  From `arena`. */
 NX_NODISCARD nx_rc nx_archive_header(struct nx_archive *archive, const struct nx_item *item,

@@ -2,12 +2,13 @@
  * Rejection notes (IHE RAD TF-3 4.66, Imaging Object Change Management): a Key Object Selection
  * whose title says why, and whose evidence says which instances are not to be used.
  */
+#include "archive/rewrite.h"
 #include "ingest/ingest_priv.h"
 #include "ingest/reject.h"
 
 enum {
 	NOTE_ARENA_MAX = 256 * 1024 * 1024,
-	NOTE_SUBJECTS_MAX = 16 /* whose instances one note may reject */
+	NOTE_PARTS_MAX = 64 /* studies of patients, of which one note may reject instances */
 };
 
 static const struct {
@@ -56,31 +57,42 @@ static nx_rc title_read(
 
 /* ---- what it rejects ---- */
 
+/* Instances of one study and patient: what one entry of the ledger tells. */
+struct note_part {
+	uint64_t subject;
+	int64_t study;
+	const char *uid; /* of the study */
+	unsigned instances;
+};
+
 struct noting {
 	struct nx_ingest_job *job;
 	struct nx_cat *cat;
 	int64_t reason;
-	uint64_t subjects[NOTE_SUBJECTS_MAX];
-	unsigned counts[NOTE_SUBJECTS_MAX];
-	size_t n_subjects;
+	const struct nx_study *study; /* at hand */
+	struct note_part parts[NOTE_PARTS_MAX];
+	size_t n_parts;
 };
 
-static nx_rc subject_count(struct noting *n, uint64_t subject, struct nx_err *err)
+static nx_rc part_count(struct noting *n, uint64_t subject, struct nx_err *err)
 {
 	size_t i = 0;
 
-	while (i < n->n_subjects && n->subjects[i] != subject)
+	while (i < n->n_parts &&
+		(n->parts[i].subject != subject || n->parts[i].study != n->study->id))
 		i++;
-	if (i == NOTE_SUBJECTS_MAX)
+	if (i == NOTE_PARTS_MAX)
 		return nx_err_set(
-			err, NX_E_LIMIT, "a note about more than %d patients", NOTE_SUBJECTS_MAX);
-	n->subjects[i] = subject;
-	n->counts[i]++;
-	n->n_subjects += i == n->n_subjects;
+			err, NX_E_LIMIT, "a note about more than %d studies", NOTE_PARTS_MAX);
+	n->parts[i].subject = subject;
+	n->parts[i].study = n->study->id;
+	n->parts[i].uid = n->study->uid;
+	n->parts[i].instances++;
+	n->n_parts += i == n->n_parts;
 	return NX_OK;
 }
 
-/* What is not here is not rejected. */
+/* What is not here is not rejected, nor is the note itself. */
 static nx_rc instance_reject(
 	struct noting *n, int64_t series, const struct nx_dataset *ref, struct nx_err *err)
 {
@@ -91,15 +103,16 @@ static nx_rc instance_reject(
 
 	if (!uid)
 		return nx_err_set(err, NX_E_NOMEM, "no memory for a note");
+	if (strcmp(uid, n->job->item.name) == 0)
+		return NX_OK;
 	rc = nx_cat_item_in_series(n->cat, series, uid, n->job->note_arena, &item, err);
 	if (rc)
 		return rc == NX_E_NOENT ? NX_OK : rc;
 	rc = nx_change_reject(n->job->change, &item, n->reason, err);
-	return rc ? rc : subject_count(n, (uint64_t)item.subject, err);
+	return rc ? rc : part_count(n, (uint64_t)item.subject, err);
 }
 
-static nx_rc series_reject(
-	struct noting *n, int64_t study, const struct nx_dataset *ref, struct nx_err *err)
+static nx_rc series_reject(struct noting *n, const struct nx_dataset *ref, struct nx_err *err)
 {
 	const char *uid = nx_dataset_text(ref, NX_TAG_SERIES_INSTANCE_UID, n->job->note_arena);
 	const struct nx_elem *refs = nx_dataset_find(ref, NX_TAG_REFERENCED_SOP_SEQUENCE);
@@ -108,7 +121,7 @@ static nx_rc series_reject(
 
 	if (!uid)
 		return nx_err_set(err, NX_E_NOMEM, "no memory for a note");
-	rc = nx_cat_series(n->cat, study, uid, n->job->note_arena, &series, err);
+	rc = nx_cat_series(n->cat, n->study->id, uid, n->job->note_arena, &series, err);
 	for (size_t i = 0; !rc && refs && i < refs->n_items; i++)
 		rc = instance_reject(n, series.id, refs->items[i], err);
 	return rc == NX_E_NOENT ? NX_OK : rc;
@@ -124,31 +137,46 @@ static nx_rc study_reject(struct noting *n, const struct nx_dataset *ref, struct
 	if (!uid)
 		return nx_err_set(err, NX_E_NOMEM, "no memory for a note");
 	rc = nx_cat_study(n->cat, n->job->collection.id, uid, n->job->note_arena, &study, err);
+	n->study = &study;
 	for (size_t i = 0; !rc && refs && i < refs->n_items; i++)
-		rc = series_reject(n, study.id, refs->items[i], err);
+		rc = series_reject(n, refs->items[i], err);
+	n->study = NULL;
 	return rc == NX_E_NOENT ? NX_OK : rc;
 }
 
-/* One for every patient of whom something is rejected. */
+/* One for every patient, and study, of whom something is rejected. */
 static nx_rc entries_add(struct noting *n, struct nx_err *err)
 {
 	struct nx_ingest_job *job = n->job;
 	nx_rc rc = NX_OK;
 
-	for (size_t i = 0; i < n->n_subjects && !rc; i++) {
+	for (size_t i = 0; i < n->n_parts && !rc; i++) {
 		struct nx_entry_draft draft = {.action = NX_ACTION_REJECTION,
 			.principal = job->who.name,
-			.subject = n->subjects[i],
-			.study = job->study.uid};
+			.subject = n->parts[i].subject,
+			.study = n->parts[i].uid};
 		char detail[NX_LIMIT_UID + 128];
 
 		(void)snprintf(detail, sizeof(detail),
 			"{\"note\":\"%s\",\"reason\":\"%s\",\"instances\":%u}", job->item.name,
-			nx_rejection_word(n->reason), n->counts[i]);
+			nx_rejection_word(n->reason), n->parts[i].instances);
 		draft.detail = nx_slice_str(detail);
 		rc = nx_change_entry(job->change, &draft, NULL, err);
 	}
 	return rc;
+}
+
+/* Long values stay where they are. */
+static nx_rc note_read(struct nx_ingest_job *job, struct nx_dataset **ret, struct nx_err *err)
+{
+	const struct split *s = &job->split;
+	struct nx_bulk_ref *bulks;
+	size_t n = 0;
+	nx_rc rc = nx_archive_bulks(s->parts, s->n_parts, job->note_arena, &bulks, &n, err);
+
+	return rc ? rc
+		  : nx_dataset_parse_split(
+			    nx_buf_slice(&s->header), bulks, n, NULL, job->note_arena, ret, err);
 }
 
 nx_rc note_parse(struct nx_ingest_job *job, struct nx_err *err)
@@ -157,13 +185,12 @@ nx_rc note_parse(struct nx_ingest_job *job, struct nx_err *err)
 	struct nx_dataset *ds;
 	nx_rc rc;
 
-	if (!type || strcmp(type, NX_UID_KEY_OBJECT_SELECTION_DOCUMENT_STORAGE) != 0 ||
-		job->split.n_blobs > 1)
+	if (!type || strcmp(type, NX_UID_KEY_OBJECT_SELECTION_DOCUMENT_STORAGE) != 0)
 		return NX_OK;
 	job->note_arena = nx_arena_new(NOTE_ARENA_MAX, NX_ARENA_WIPE);
 	if (!job->note_arena)
 		return nx_err_set(err, NX_E_NOMEM, "no memory for a note");
-	rc = nx_dataset_parse(nx_buf_slice(&job->split.header), NULL, 0, job->note_arena, &ds, err);
+	rc = note_read(job, &ds, err);
 	if (!rc)
 		rc = title_read(job, ds, &job->rejects, err);
 	if (rc == NX_E_NOMEM || (!rc && !job->rejects))

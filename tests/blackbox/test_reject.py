@@ -106,6 +106,45 @@ def test_notes_made_here_are_read_by_others(site):
     assert wrong.returncode != 0 and len(images(site, study)) == 4
 
 
+def written(ds):
+    out = io.BytesIO()
+    ds.save_as(out)
+    return out.getvalue()
+
+
+def test_a_note_may_name_anything_twice_and_itself(site):
+    made = study_of(site, 5)
+    study = uids(made[0])[0]
+    ds = pydicom.dcmread(io.BytesIO(note_of([made[0], made[0]], "113001", 7)))
+    (evidence,) = ds.CurrentRequestedProcedureEvidenceSequence
+    evidence.ReferencedSeriesSequence.append(item(
+        SeriesInstanceUID=ds.SeriesInstanceUID, ReferencedSOPSequence=Sequence(
+            [item(ReferencedSOPClassUID=KOS, ReferencedSOPInstanceUID=ds.SOPInstanceUID)])))
+    for name in ("FIRST", "SECOND"):  # which replaces the one it names
+        ds.PatientName = name
+        stow(site, written(ds))
+        assert value(qido(site, StudyInstanceUID=study)[0], "00201208") == 4  # three images and the note
+        assert [one["instance"] for one in rejected(site) if one["study"] == study] == [uids(made[0])[2]]
+    cli(site, "edit", "study", study, "--set", "StudyDescription=Knee", "--reason", "typed wrong")
+    cli(site, "rejected", "restore", study, "--reason", "looked at again")
+    stow(site, written(ds))  # what was corrected since is no news either
+    told = json.loads(cli(site, "ledger", "search", "--action", "rejection", "--study", study, "--json"))["entries"]
+    assert len(images(site, study)) == 4 and len(told) == 1
+
+
+def test_a_note_of_another_study_with_a_long_value(site):
+    made, other = study_of(site, 6), study_of(site, 7)
+    study = uids(made[0])[0]
+    ds = pydicom.dcmread(io.BytesIO(note_of(made, "113001", 6)))
+    ds.StudyInstanceUID, ds.PatientID = uids(other[0])[0], "P7"
+    ds.add_new(0x00090010, "LO", "TEST")
+    ds.add_new(0x00091001, "OB", bytes(70000))
+    stow(site, written(ds))
+    assert images(site, study) == [] and len(images(site, ds.StudyInstanceUID)) == 4
+    (told,) = json.loads(cli(site, "ledger", "search", "--action", "rejection", "--study", study, "--json"))["entries"]
+    assert told["body"]["detail"]["instances"] == 4
+
+
 def test_the_wrong_worklist_entry_may_come_in_another_study(site):
     made = study_of(site, 3)
     study = uids(made[0])[0]
