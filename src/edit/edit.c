@@ -66,7 +66,8 @@ struct editing {
 	struct nx_study study_texts; /* what of them changes */
 	struct nx_series *series_texts;
 	struct nx_restudy restudy;
-	bool moves; /* its instances become those of a patient who is named */
+	bool moves;  /* its instances become those of a patient who is named */
+	uint64_t to; /* that patient; 0: nobody yet */
 	bool row_differs;
 	int64_t only; /* only instances of this subject; 0: of all */
 
@@ -146,6 +147,36 @@ static nx_rc version_entry(struct editing *e, const struct version *v, struct nx
 	return entry_put(e, e->batch.change, NX_ACTION_INSTANCE_EDIT, &json, &v->put, 0, err);
 }
 
+/* What is said of the study, of which no instance that the subject had is changed with it. */
+static nx_rc study_entry(struct editing *e, uint64_t subject, struct nx_err *err)
+{
+	NX_AUTO_DONE(nx_buf) detail;
+	struct nx_json json;
+
+	nx_buf_init(&detail, DETAIL_MAX, NX_BUF_WIPE);
+	nx_json_init(&json, &detail);
+	nx_json_object_begin(&json);
+	nx_json_kv_str(&json, "what", "study");
+	nx_json_kv_str(&json, "kind", e->plan.reason);
+	tags_put(e, UINT32_MAX, &json);
+	return entry_put(e, e->batch.change, NX_ACTION_INSTANCE_EDIT, &json, NULL, subject, err);
+}
+
+/* Nothing changes untold: neither for whose the study was nor for whose it will be. */
+static nx_rc study_entries(struct editing *e, struct nx_err *err)
+{
+	const uint64_t was = (uint64_t)e->study.subject;
+	bool told = !e->row_differs;
+	nx_rc rc;
+
+	for (size_t i = 0; i < e->batch.n && !told; i++)
+		told = (uint64_t)e->batch.versions[i].item.subject == was;
+	rc = told ? NX_OK : study_entry(e, was, err);
+	if (!rc && !told && !e->batch.n && e->to && e->to != was)
+		rc = study_entry(e, e->to, err);
+	return rc;
+}
+
 /* Whom it is taken from learns it as well: one for every such subject of the batch. */
 static nx_rc leaving_entry(struct editing *e, uint64_t subject, size_t n, struct nx_err *err)
 {
@@ -166,7 +197,7 @@ static nx_rc leaving_entries(struct editing *e, struct nx_err *err)
 	nx_rc rc = NX_OK;
 
 	for (size_t i = 0; e->moves && i < b->n && !rc; i++) {
-		bool told = false;
+		bool told = (uint64_t)b->versions[i].item.subject == e->to;
 		size_t n = 0;
 
 		for (size_t k = 0; k < b->n && !told; k++) {
@@ -302,9 +333,11 @@ static nx_rc batch_commit(struct editing *e, bool last, struct nx_err *err)
 
 	if (rc || e->req->dry_run || (!e->batch.n && !(last && e->row_differs)))
 		return rc;
-	if (last)
+	if (last) {
 		nx_change_restudy(e->batch.change, &e->restudy);
-	return nx_archive_commit(e->archive, e->batch.change, err);
+		rc = study_entries(e, err);
+	}
+	return rc ? rc : nx_archive_commit(e->archive, e->batch.change, err);
 }
 
 static nx_rc batch_next(struct editing *e, struct nx_err *err)
@@ -352,7 +385,7 @@ static nx_rc id_add(struct id_list *l, int64_t id, struct nx_err *err)
 
 struct walk {
 	struct editing *e;
-	int64_t first; /* subject; 0: none yet */
+	int64_t first; /* subject; of a whole study its own; 0: none yet */
 	bool mixed;
 };
 
@@ -364,8 +397,9 @@ static nx_rc item_add(void *payload, const void *row, struct nx_err *err)
 
 	if (want && strcmp(want, item->name) != 0)
 		return NX_OK;
-	w->mixed |= w->first && w->first != item->subject;
-	w->first = item->subject;
+	if (!w->first)
+		w->first = item->subject;
+	w->mixed |= item->subject != w->first && (uint64_t)item->subject != w->e->to;
 	return id_add(&w->e->items, item->id, err);
 }
 
@@ -390,7 +424,9 @@ static bool is_of_patient(nx_tag tag)
 /* What is said of a patient cannot be said of two. */
 static nx_rc mixed_check(const struct editing *e, const struct walk *w, struct nx_err *err)
 {
-	for (size_t i = 0; w->mixed && !e->moves && !e->only && i < e->plan.n; i++)
+	bool named = e->only || edit_plan_find(&e->plan, NX_TAG_PATIENT_ID);
+
+	for (size_t i = 0; w->mixed && !named && i < e->plan.n; i++)
 		if (is_of_patient(e->plan.sets[i].tag))
 			return nx_err_set(err, NX_E_CONFLICT,
 				"the study has instances of two patients: name the patient's id");
@@ -448,9 +484,26 @@ static nx_rc rows_make(struct editing *e, const struct nx_study *was, struct nx_
 	return rc;
 }
 
+/* Where it was cut short, some instances are of that patient already. */
+static nx_rc to_find(struct editing *e, const struct nx_study *study, struct nx_err *err)
+{
+	const struct nx_edit_set *id = edit_plan_find(&e->plan, NX_TAG_PATIENT_ID);
+	const struct nx_edit_set *issuer = edit_plan_find(&e->plan, NX_TAG_ISSUER_OF_PATIENT_ID);
+	const char *of = issuer ? issuer->value : study->issuer;
+	nx_rc rc;
+
+	e->moves = id || issuer;
+	e->to = 0;
+	if (!e->moves)
+		return NX_OK;
+	rc = nx_cat_subject_find(e->cat, e->collection.domain, of ? of : "",
+		id ? id->value : study->patient_id, &e->to, err);
+	return rc == NX_E_NOENT ? NX_OK : rc;
+}
+
 static nx_rc study_run(struct editing *e, const struct nx_study *study, struct nx_err *err)
 {
-	struct walk w = {.e = e};
+	struct walk w = {.e = e, .first = e->req->level < NX_EDIT_STUDY ? 0 : study->subject};
 	nx_rc rc;
 
 	nx_arena_reset(e->study_arena);
@@ -458,9 +511,9 @@ static nx_rc study_run(struct editing *e, const struct nx_study *study, struct n
 	e->series = (struct id_list){.arena = e->study_arena};
 	e->study = *study;
 	e->only = e->req->level == NX_EDIT_PATIENT ? study->subject : 0;
-	e->moves = edit_plan_find(&e->plan, NX_TAG_PATIENT_ID) ||
-		edit_plan_find(&e->plan, NX_TAG_ISSUER_OF_PATIENT_ID);
-	rc = nx_cat_series_of(e->cat, study->id, series_add, &w, err);
+	rc = to_find(e, study, err);
+	if (!rc)
+		rc = nx_cat_series_of(e->cat, study->id, series_add, &w, err);
 	if (!rc && !e->items.n)
 		rc = nx_err_set(err, NX_E_NOENT, "no such instances");
 	if (!rc)

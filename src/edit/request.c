@@ -130,6 +130,10 @@ static nx_rc value_check(
 		i++;
 	if (i == NX_ARRAY_LEN(vrs))
 		return tag_err(err, tag, "has no text value");
+	/* Spaces around it do not count (PS3.5 6.2), and would make it another in rows and names.
+	 */
+	if (value[0] == ' ' || (value[0] && value[strlen(value) - 1] == ' '))
+		return tag_err(err, tag, "has spaces around its value");
 	if (!many && !vrs[i].lines && strchr(value, '\\'))
 		return tag_err(err, tag, "has one value only");
 	for (;;) {

@@ -235,6 +235,37 @@ def test_an_edit_that_was_killed_is_completed_by_the_same_command(site, many):
     assert cli(site, "ledger", "verify")
 
 
+def of_patient(data, patient, suffix):
+    ds = pydicom.dcmread(io.BytesIO(data))
+    ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = f"{ds.SOPInstanceUID}.{suffix}"[-64:]
+    ds.PatientID = patient
+    out = io.BytesIO()
+    ds.save_as(out)
+    return out.getvalue()
+
+
+def edits_of(site, study):
+    found = cli(site, "ledger", "search", "--action", "instance.edit", "--study", study, "--json")
+    return [one["body"]["detail"].get("what") for one in json.loads(found)["entries"]]
+
+
+def test_a_study_of_two_patients_is_given_to_nobody_by_an_issuer(site):
+    made = study_of(site, 70)
+    study, guest = uids(made[0])[0], of_patient(made[0], "P71", 7)
+    stow(site, guest)
+    refused = cli(site, "edit", "study", study, "--set", "IssuerOfPatientID=HOSP", "--reason", "moved", check=False)
+    assert refused.returncode and "name the patient's id" in refused.stderr
+    assert (fetched(site, guest).PatientID, "IssuerOfPatientID" in fetched(site, guest)) == ("P71", False)
+    for data in made:
+        assert site.session().delete(site.url("/dicom-web/studies/%s/series/%s/instances/%s" % uids(data)), timeout=60).ok
+    words = ("study", study, "--set", "PatientID=P71", "--reason", "one patient")
+    done = edit(site, *words)  # its last instance says so; the study does not
+    assert done["changed"] == 0 and value(qido(site, StudyInstanceUID=study)[0], "00100020") == "P71"
+    assert edits_of(site, study) == ["study", "study"]  # whose it was, and whose it is
+    edit(site, *words, "--set", "PatientName=ROE^RITA")
+    assert edits_of(site, study).count("given to another patient") == 0
+
+
 def test_two_edits_at_once_leave_one_value(site, many):
     study = uids(many[0])[0]
     words = [("study", study, "--set", f"AccessionNumber={one}", "--reason", "race") for one in ("ONE", "TWO")]

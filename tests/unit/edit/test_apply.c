@@ -87,6 +87,8 @@ static void test_what_is_no_value_or_cannot_be_edited_is_refused(void **state)
 		{NX_TAG_ROWS, "12"},
 		{NX_TAG_PATIENT_ID, ""},
 		{NX_TAG_PATIENT_ID, "a\\b"},
+		{NX_TAG_PATIENT_ID, "4711 "},
+		{NX_TAG_PATIENT_ID, " 4711"},
 		{NX_TAG_PATIENT_BIRTH_DATE, "1970"},
 		{NX_TAG_PATIENT_SEX, "f"},
 		{NX_TAG_ACCESSION_NUMBER, "more than 16 characters"},
