@@ -128,6 +128,9 @@ static nx_rc need_check(struct check *c, const struct nx_dataset *ds, nx_tag tag
 		return NX_OK;
 	if (!elem)
 		return faulty(c, NX_STEP_MISSING, tag);
+	/* What says that it is no sequence would have a value, and name nothing. */
+	if (elem->value.n && nx_vr_implicit(tag) == NX_VR('S', 'Q'))
+		return faulty(c, NX_STEP_INVALID, tag);
 	return need == NEED_VALUE && !has_value(elem) ? faulty(c, NX_STEP_NO_VALUE, tag) : NX_OK;
 }
 

@@ -577,14 +577,9 @@ static nx_rc live_pin(struct settling *s, const struct nx_item *live, struct nx_
 /* The same blobs under a new recipe; nothing is read or written but the rows. */
 static nx_rc put_make(struct settling *s, struct nx_err *err)
 {
-	struct nx_cat *cat = nx_archive_cat(s->c.r->archive);
 	struct nx_recipe *recipe;
 	nx_rc rc = nx_archive_recipe(s->c.r->archive, s->keep, s->c.arena, &recipe, err);
 
-	if (!rc)
-		rc = nx_cat_series_by_id(cat, s->keep->series, s->c.arena, &s->series, err);
-	if (!rc)
-		rc = nx_cat_study_by_id(cat, s->series.study, s->c.arena, &s->study, err);
 	if (rc)
 		return rc;
 	s->put = (struct nx_put){.collection = &s->c.collection,
@@ -626,12 +621,12 @@ static nx_rc state_set(struct settling *s, struct nx_err *err)
 		err);
 }
 
-static nx_rc settle_note(
-	struct settling *s, const struct nx_principal *who, const char *reason, struct nx_err *err)
+static nx_rc settle_note(struct settling *s, const struct nx_principal *who, uint64_t subject,
+	const char *reason, struct nx_err *err)
 {
 	struct nx_entry_draft draft = {.action = NX_ACTION_CONFLICT_SETTLE,
 		.principal = who->name,
-		.subject = (uint64_t)s->keep->subject,
+		.subject = subject,
 		.study = s->study.uid};
 	NX_AUTO_DONE(nx_buf) detail;
 	struct nx_json json;
@@ -655,6 +650,14 @@ static nx_rc settle_note(
 	return rc ? rc : nx_change_entry(s->change, &draft, NULL, err);
 }
 
+static nx_rc study_load(struct settling *s, struct nx_err *err)
+{
+	struct nx_cat *cat = nx_archive_cat(s->c.r->archive);
+	nx_rc rc = nx_cat_series_by_id(cat, s->keep->series, s->c.arena, &s->series, err);
+
+	return rc ? rc : nx_cat_study_by_id(cat, s->series.study, s->c.arena, &s->study, err);
+}
+
 /* Of two patients, or of two names, both are kept: there is no version to choose. */
 static nx_rc keep_find(struct settling *s, int64_t version, struct nx_err *err)
 {
@@ -673,14 +676,19 @@ static nx_rc keep_find(struct settling *s, int64_t version, struct nx_err *err)
 static nx_rc settle(struct settling *s, const struct nx_principal *who, int64_t version,
 	const char *reason, struct nx_err *err)
 {
+	const struct nx_conflict_row *row = &s->c.row;
 	nx_rc rc = keep_find(s, version, err);
 
+	if (!rc)
+		rc = study_load(s, err);
 	if (!rc && version)
 		rc = newest_make(s, err);
 	if (!rc)
 		rc = state_set(s, err);
 	if (!rc)
-		rc = settle_note(s, who, reason, err);
+		rc = settle_note(s, who, (uint64_t)s->keep->subject, reason, err);
+	if (!rc && row->kind == NX_CONFLICT_PATIENTS) /* whose the study was is told, too */
+		rc = settle_note(s, who, (uint64_t)row->mark, reason, err);
 	return rc ? rc : nx_archive_commit(s->c.r->archive, s->change, err);
 }
 

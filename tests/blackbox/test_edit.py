@@ -181,6 +181,8 @@ def test_two_patients_under_one_study_uid_are_told_once_and_settled(site):
     assert edit(site, "study", study, "--set", "PatientID=P50", "--reason", "one patient")["changed"] == 3
     cli(site, "conflict", "settle", str(one["number"]), "--reason", "corrected")
     assert [one["state"] for one in conflicts(site, "patients")] == ["settled"]
+    found = json.loads(cli(site, "ledger", "search", "--action", "conflict.settle", "--study", study, "--json"))
+    assert len({one["subject"] for one in found["entries"]}) == 2  # of both patients, in the study's chain
     assert value(qido(site, StudyInstanceUID=study)[0], "00201208") == 7
 
 

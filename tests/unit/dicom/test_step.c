@@ -210,6 +210,8 @@ static void test_values_that_cannot_be_are_refused(void **state)
 	(void)put(&fx->scheduled, NX_TAG(0x0020, 0x000d), "UI", "1.2.3");
 	put_items(&fx->begun, SCHEDULED, fx->scheduled_items, 0);
 	create_fails(fx, NX_STEP_NO_VALUE, SCHEDULED);
+	(void)put(&fx->begun, SCHEDULED, "LO", "no sequence");
+	create_fails(fx, NX_STEP_INVALID, SCHEDULED);
 	put_items(&fx->begun, SCHEDULED, fx->scheduled_items, 1);
 	put_items(&fx->begun, PERFORMED, fx->series_items, 1);
 	cut(&fx->image, NX_TAG(0x0008, 0x1155));
