@@ -143,11 +143,13 @@ static nx_rc study_settle(struct shared *s, const struct nx_study *study, struct
 		.updated_us = study->updated_us,
 		.complete_us = study->complete_us};
 	struct study_walk w = {.s = s, .row = &row};
-	struct nx_op op;
+	struct nx_val id = nx_val_int(study->id);
+	struct nx_op op = {.verb = NX_OP_DEL, .table = NX_T_STUDY, .n = 1, .vals = &id};
 	nx_rc rc = nx_cat_series_of(s->a->cat, study->id, study_series, &w, err);
 
+	/* By number: a catalog that is made anew may find it as another's, whose it was before. */
 	if (rc || !w.all.heir)
-		return rc;
+		return rc ? rc : nx_change_op(s->change, &op, err);
 	row.subject = (int64_t)w.all.heir;
 	rc = patient_of(s, &w.all, &row, err);
 	if (!rc && nx_op_put_study(&row, w.all.domain, s->arena, &op))

@@ -135,6 +135,10 @@ def test_erasing_the_right_patient_erases_what_was_the_wrong_one_s(site):
     done = json.loads(cli(site, "erase", *words))
     assert done["statement"]["items"] == 8  # four versions of each patient
     assert qido(site, PatientID="P30") == []
+    site.stop()
+    site.cli("fsck", "--rebuild", "--passphrase-file", site.passphrase_file, "--site", site.site)
+    site.start()
+    assert qido(site, PatientID="P30") == [] and qido(site, StudyInstanceUID=uids(made[0])[0]) == []
 
 
 def test_what_cannot_be_edited_is_refused(site):
@@ -182,7 +186,7 @@ def test_two_patients_under_one_study_uid_are_told_once_and_settled(site):
     cli(site, "conflict", "settle", str(one["number"]), "--reason", "corrected")
     assert [one["state"] for one in conflicts(site, "patients")] == ["settled"]
     found = json.loads(cli(site, "ledger", "search", "--action", "conflict.settle", "--study", study, "--json"))
-    assert len({one["subject"] for one in found["entries"]}) == 2  # of both patients, in the study's chain
+    assert len({one["body"]["subject"] for one in found["entries"]}) == 2  # of both patients, in the study's chain
     assert value(qido(site, StudyInstanceUID=study)[0], "00201208") == 7
 
 
