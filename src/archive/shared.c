@@ -24,7 +24,7 @@ struct tally {
 	uint64_t erased; /* the subject */
 	int64_t mine;    /* of it */
 	int64_t others;
-	uint64_t heir; /* whose the first of the others is; 0: nobody's */
+	uint64_t heir; /* whose the first of the others is, also of the rejected; 0: nobody's */
 	uint32_t domain;
 };
 
@@ -32,13 +32,14 @@ static nx_rc tally_item(void *payload, const void *row, struct nx_err *err)
 {
 	const struct nx_item *item = row;
 	struct tally *t = payload;
+	const bool live = item->state == NX_ITEM_LIVE;
 
 	(void)err;
 	if ((uint64_t)item->subject == t->erased) {
-		t->mine++;
+		t->mine += live;
 		return NX_OK;
 	}
-	t->others++;
+	t->others += live;
 	if (!t->heir) {
 		t->heir = (uint64_t)item->subject;
 		t->domain = (uint32_t)item->domain;
@@ -59,14 +60,14 @@ static nx_rc series_settle(struct shared *s, const struct nx_series *series,
 	struct nx_series row = *series;
 	struct nx_val id = nx_val_int(series->id);
 	struct nx_op op = {.verb = NX_OP_DEL, .table = NX_T_SERIES, .n = 1, .vals = &id};
-	nx_rc rc = nx_cat_items_of(s->a->cat, series->id, tally_item, &t, err);
+	nx_rc rc = nx_cat_items_kept_of(s->a->cat, series->id, tally_item, &t, err);
 
 	if (rc)
 		return rc;
 	*ret_tally = t;
 	row.description = "";
 	row.n_instances = t.others;
-	if (t.others && nx_op_put_series(&row, t.domain, t.heir, s->arena, &op))
+	if (t.heir && nx_op_put_series(&row, t.domain, t.heir, s->arena, &op))
 		return no_memory(err);
 	return nx_change_op(s->change, &op, err);
 }
@@ -85,9 +86,9 @@ static nx_rc study_series(void *payload, const void *series, struct nx_err *err)
 	struct tally t;
 	nx_rc rc = series_settle(w->s, series, &t, err);
 
-	if (rc || !t.others)
+	if (rc || !t.heir)
 		return rc;
-	w->row->n_series++;
+	w->row->n_series += t.others > 0;
 	w->row->n_instances += t.others;
 	if (!w->all.heir)
 		w->all = t;

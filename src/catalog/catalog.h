@@ -619,6 +619,9 @@ NX_NODISCARD nx_rc nx_cat_series_of(
 	struct nx_cat *cat, int64_t study, nx_cat_row_fn fn, void *payload, struct nx_err *err);
 NX_NODISCARD nx_rc nx_cat_items_of(
 	struct nx_cat *cat, int64_t series, nx_cat_row_fn fn, void *payload, struct nx_err *err);
+/* Those, and what is rejected and may be used again. */
+NX_NODISCARD nx_rc nx_cat_items_kept_of(
+	struct nx_cat *cat, int64_t series, nx_cat_row_fn fn, void *payload, struct nx_err *err);
 /* struct nx_item: every version of every item of a subject in any domain (erase), of a collection
  * by name from `after` (NULL: start). */
 NX_NODISCARD nx_rc nx_cat_items_of_subject(

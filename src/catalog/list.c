@@ -77,6 +77,14 @@ nx_rc nx_cat_items_of(
 	return list(cat, CAT_S_ITEMS_OF, &arg, 1, fn, payload, err);
 }
 
+nx_rc nx_cat_items_kept_of(
+	struct nx_cat *cat, int64_t series, nx_cat_row_fn fn, void *payload, struct nx_err *err)
+{
+	struct nx_val arg = nx_val_int(series);
+
+	return list(cat, CAT_S_ITEMS_KEPT_OF, &arg, 1, fn, payload, err);
+}
+
 nx_rc nx_cat_items_of_subject(
 	struct nx_cat *cat, uint64_t subject, nx_cat_row_fn fn, void *payload, struct nx_err *err)
 {

@@ -47,6 +47,8 @@ static const struct {
 		"WHERE study = ?1 ORDER BY CAST(number AS INTEGER), number, id"},
 	[CAT_S_ITEMS_OF] = {NX_T_ITEM,
 		"WHERE series = ?1 AND series > 0 AND state = 1 ORDER BY number, name"},
+	[CAT_S_ITEMS_KEPT_OF] = {NX_T_ITEM,
+		"WHERE series = ?1 AND series > 0 AND state IN (1, 7) ORDER BY number, name"},
 	[CAT_S_ITEMS_OF_SUBJECT] = {NX_T_ITEM, "WHERE subject = ?1 ORDER BY collection, id"},
 	[CAT_S_OBJECTS] = {NX_T_ITEM,
 		"WHERE collection = ?1 AND series = 0 AND name > ?2 AND name >= ?3 AND "

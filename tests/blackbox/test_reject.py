@@ -145,6 +145,22 @@ def test_a_note_of_another_study_with_a_long_value(site):
     assert told["body"]["detail"]["instances"] == 4
 
 
+def test_what_is_rejected_is_kept_when_its_study_became_another_patient_s(site):
+    made = study_of(site, 8)
+    study = uids(made[0])[0]
+    cli(site, "reject", *uids(made[0]), "--reason", "quality")
+    cli(site, "edit", "study", study, "--set", "PatientID=P9", "--reason", "wrong patient")
+    cli(site, "erase", "--patient", "P9", "--collection", "clinical", "--reason", "asked for", "--yes")
+    assert qido(site, StudyInstanceUID=study) == []
+    assert [one["instance"] for one in rejected(site) if one["study"] == study] == [uids(made[0])[2]]
+    cli(site, "rejected", "restore", study, "--reason", "was right")
+    assert images(site, study) == [uids(made[0])[2]]
+    assert value(qido(site, StudyInstanceUID=study)[0], "00100020") == "P8"
+    site.stop()
+    site.cli("fsck", "--passphrase-file", site.passphrase_file, "--site", site.site)
+    site.start()
+
+
 def test_the_wrong_worklist_entry_may_come_in_another_study(site):
     made = study_of(site, 3)
     study = uids(made[0])[0]
