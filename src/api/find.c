@@ -45,9 +45,12 @@ static void item_json(struct nx_json *json, const struct nx_item *i)
 	nx_json_kv_int(json, "version", i->version);
 }
 
-static nx_rc match_json(void *payload, const struct nx_match *match, struct nx_err *err)
+static nx_rc match_json(void *payload, const struct nx_match *match,
+	const struct nx_dataset *sequences, struct nx_err *err)
 {
 	struct nx_json *json = payload;
+
+	(void)sequences; /* none are asked for */
 
 	nx_json_object_begin(json);
 	study_json(json, match->study);

@@ -47,8 +47,12 @@ nx_rc api_lease_open(struct nx_http_req *req, struct nx_err *err)
 	if (!rc)
 		rc = wish_take(body, &wish, err);
 	if (!rc)
-		rc = nx_lease_open(api_of(req)->releases, api_who_of(req), wish.name, wish.version,
-			wish.purpose, wish.seconds, &info, err);
+		rc = nx_lease_open(api_of(req)->releases, api_who_of(req),
+			&(struct nx_lease_terms){.release = wish.name,
+				.version = wish.version,
+				.purpose = wish.purpose,
+				.seconds = wish.seconds},
+			&info, err);
 	json_decref(body);
 	if (rc)
 		return rc;
@@ -72,7 +76,10 @@ nx_rc api_lease_read(struct nx_http_req *req, struct nx_err *err)
 	json_decref(body);
 	if (!rc)
 		rc = nx_lease_read_json(api_of(req)->releases, api_who_of(req),
-			nx_http_param(req, "lease"), (uint64_t)first, (uint64_t)count, &buf, err);
+			&(struct nx_lease_span){.id = nx_http_param(req, "lease"),
+				.first = (uint64_t)first,
+				.count = (uint64_t)count},
+			&buf, err);
 	return api_reply_rc(req, rc, &buf, err);
 }
 

@@ -16,9 +16,11 @@ nx_rc api_objects_list(struct nx_http_req *req, struct nx_err *err)
 	api_reply_init(&buf);
 	if (!rc)
 		rc = nx_retrieve_object_list(api_of(req)->retrieve, api_who_of(req),
-			nx_http_param(req, "collection"), prefix ? prefix : "",
-			nx_http_query(req, "after"), limit < UINT32_MAX ? (unsigned)limit : 0, &buf,
-			err);
+			nx_http_param(req, "collection"),
+			&(struct nx_object_page){.prefix = prefix ? prefix : "",
+				.after = nx_http_query(req, "after"),
+				.limit = limit < UINT32_MAX ? (unsigned)limit : 0},
+			&buf, err);
 	return api_reply_rc(req, rc, &buf, err);
 }
 

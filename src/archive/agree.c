@@ -28,7 +28,8 @@ static nx_rc all_forgotten(struct nx_archive *a, struct nx_arena *arena, struct 
 {
 	struct nx_op *rows;
 	size_t n = 0;
-	nx_rc rc = nx_cat_rows(a->cat, NX_T_FORGET, 0, NULL, 0, false, 0, arena, &rows, &n, err);
+	nx_rc rc = nx_cat_rows(
+		a->cat, &(struct nx_rows_of){.table = NX_T_FORGET}, arena, &rows, &n, err);
 
 	for (size_t i = 0; i < n && !rc; i++)
 		rc = forgotten_erase(a, (uint64_t)rows[i].vals[0].i, err);
@@ -54,7 +55,9 @@ static nx_rc newest_have_keys(struct nx_archive *a, struct nx_arena *arena, stru
 	struct nx_item item;
 	struct nx_op *rows;
 	size_t n = 0;
-	nx_rc rc = nx_cat_rows(a->cat, NX_T_ITEM, 0, NULL, 0, true, NEWEST, arena, &rows, &n, err);
+	nx_rc rc = nx_cat_rows(a->cat,
+		&(struct nx_rows_of){.table = NX_T_ITEM, .descending = true, .limit = NEWEST},
+		arena, &rows, &n, err);
 
 	for (size_t i = 0; i < n && !rc; i++) {
 		rc = nx_op_row(&rows[i], arena, &item, err);

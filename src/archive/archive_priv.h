@@ -412,8 +412,15 @@ NX_NODISCARD nx_rc prepare_restudy(
 	struct nx_archive *a, struct group *g, const struct nx_change *change, struct nx_err *err);
 NX_NODISCARD nx_rc prepare_counters(struct nx_archive *a, struct group *g, struct nx_err *err);
 /* conflict.c */
-NX_NODISCARD nx_rc event_row(struct nx_archive *a, struct group *g, const char *kind,
-	uint32_t domain, uint64_t subject, int64_t study, const char *detail, struct nx_err *err);
+struct event {
+	const char *kind;
+	uint32_t domain;
+	uint64_t subject;
+	int64_t study;
+	const char *detail; /* JSON */
+};
+NX_NODISCARD nx_rc event_row(
+	struct nx_archive *a, struct group *g, const struct event *event, struct nx_err *err);
 /* aside.c: has the collection's quarantine room for this one; its row and event. */
 NX_NODISCARD nx_rc aside_room(
 	struct nx_archive *a, const struct group *g, const struct nx_put *put, struct nx_err *err);

@@ -15,7 +15,7 @@ enum {
 
 static struct nx_slice detail_aad(int64_t number, uint8_t aad[AAD_LEN])
 {
-	memcpy(aad, "nxaside", 7);
+	memcpy(aad, "nxaside", sizeof("nxaside")); /* its end is written over */
 	for (unsigned i = 0; i < 8; i++)
 		aad[7 + i] = (uint8_t)((uint64_t)number >> (8 * i));
 	return nx_slice(aad, AAD_LEN);
@@ -93,7 +93,13 @@ nx_rc aside_rows(struct nx_archive *a, struct group *g, const struct nx_put *put
 	op.subject = subject;
 	rc = group_op(g, &op, err);
 	(void)snprintf(event, sizeof(event), "{\"number\":%lld}", (long long)row.id);
-	return rc ? rc : event_row(a, g, "quarantine", domain, subject, 0, event, err);
+	return rc ? rc
+		  : event_row(a, g,
+			    &(struct event){.kind = "quarantine",
+				    .domain = domain,
+				    .subject = subject,
+				    .detail = event},
+			    err);
 }
 
 nx_rc nx_archive_aside_detail(struct nx_archive *archive, const struct nx_quarantine_row *row,

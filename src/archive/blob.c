@@ -153,7 +153,9 @@ static nx_rc extent_begin(struct nx_blob_writer *w, uint32_t cap, struct nx_err 
 	w->extent_cap = cap;
 	w->extent_len = 0;
 	return nx_extent_writer_new(w->archive->pool, w->extent_pack, w->extent_off, cap,
-		&w->blob->info.key, (uint32_t)w->blob->n_extents, &w->extent, err);
+		&(struct nx_extent_seal){
+			.blob_key = &w->blob->info.key, .index = (uint32_t)w->blob->n_extents},
+		&w->extent, err);
 }
 
 static nx_rc extent_end(struct nx_blob_writer *w, struct nx_err *err)

@@ -342,8 +342,10 @@ static nx_rc home_write(struct nx_archive *a, struct group *g, struct nx_slice r
 	if (!rc) {
 		struct iovec iov = {image.data, image.len};
 
-		rc = nx_pool_write_commit(
-			a->pool, home->pack, image.at, &iov, 1, others.ids, others.n, err);
+		rc = nx_pool_write_commit(a->pool,
+			&(struct nx_pack_write){
+				.pack = home->pack, .off = image.at, .iov = &iov, .n = 1},
+			others.ids, others.n, err);
 	}
 	if (!rc)
 		unit_written(a, home, &image);

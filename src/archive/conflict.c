@@ -8,23 +8,23 @@ enum {
 	CONFLICT_OPEN = 1
 };
 
-nx_rc event_row(struct nx_archive *a, struct group *g, const char *kind, uint32_t domain,
-	uint64_t subject, int64_t study, const char *detail, struct nx_err *err)
+nx_rc event_row(
+	struct nx_archive *a, struct group *g, const struct event *event, struct nx_err *err)
 {
 	const struct nx_event_row row = {
 		.id = (int64_t)nx_archive_next_id(a, NX_T_EVENT),
 		.time_us = g->now_us,
-		.kind = kind,
-		.subject = (int64_t)subject,
-		.study = study,
-		.detail = detail,
+		.kind = event->kind,
+		.subject = (int64_t)event->subject,
+		.study = event->study,
+		.detail = event->detail,
 	};
 	struct nx_op op;
 
 	if (nx_op_put_event(&row, g->arena, &op))
 		return nx_err_set(err, NX_E_NOMEM, "no memory for an event");
-	op.domain = domain;
-	op.subject = subject;
+	op.domain = event->domain;
+	op.subject = event->subject;
 	return group_op(g, &op, err);
 }
 
@@ -61,7 +61,14 @@ static nx_rc told_once(struct nx_archive *a, struct group *g, const struct targe
 	if (rc != NX_E_NOENT)
 		return rc;
 	rc = conflict_row(a, g, t->put, *row, err);
-	return rc ? rc : event_row(a, g, event, t->domain, t->subject, t->study->id, "{}", err);
+	return rc ? rc
+		  : event_row(a, g,
+			    &(struct event){.kind = event,
+				    .domain = t->domain,
+				    .subject = t->subject,
+				    .study = t->study->id,
+				    .detail = "{}"},
+			    err);
 }
 
 static nx_rc patients_note(
@@ -117,8 +124,13 @@ nx_rc conflicts_note(
 	if (t->put->outcome == NX_PUT_VERSION && !t->put->settles) {
 		rc = conflict_row(a, g, t->put, versions, err);
 		if (!rc)
-			rc = event_row(a, g, "instance.conflict", t->domain, t->subject,
-				t->study->id, "{}", err);
+			rc = event_row(a, g,
+				&(struct event){.kind = "instance.conflict",
+					.domain = t->domain,
+					.subject = t->subject,
+					.study = t->study->id,
+					.detail = "{}"},
+				err);
 	}
 	if (!rc)
 		rc = patients_note(a, g, t, err);

@@ -164,8 +164,12 @@ static nx_rc originals_erase(struct erasure *e, struct nx_err *err)
 	struct nx_edit_row edit;
 	struct nx_op *rows;
 	size_t n = 0;
-	nx_rc rc = nx_cat_rows(e->a->cat, NX_T_EDIT, EDIT_BY_SUBJECT, &where, 1, false, 0, e->arena,
-		&rows, &n, err);
+	nx_rc rc = nx_cat_rows(e->a->cat,
+		&(struct nx_rows_of){.table = NX_T_EDIT,
+			.index = EDIT_BY_SUBJECT,
+			.where = &where,
+			.n_where = 1},
+		e->arena, &rows, &n, err);
 
 	for (size_t i = 0; i < n && !rc; i++) {
 		int64_t at;
@@ -361,7 +365,8 @@ static nx_rc asides_erase(
 
 	if (!arena)
 		return nx_err_set(err, NX_E_NOMEM, "no memory to erase quarantine");
-	rc = nx_cat_quarantine(a->cat, 0, 0, 0, INT32_MAX, doomed_add, &list, err);
+	rc = nx_cat_quarantine(
+		a->cat, &(struct nx_quarantine_of){.limit = INT32_MAX}, doomed_add, &list, err);
 	for (const struct doomed *d = list.first; d && !rc; d = d->next) {
 		struct nx_entry_draft draft = {.action = NX_ACTION_QUARANTINE_DISCARD,
 			.principal = principal,
@@ -409,8 +414,12 @@ nx_rc erase_sweep(struct nx_archive *a, struct nx_err *err)
 		rc = nx_keys_erased_at(a->keys, i, &subject, err);
 		where = nx_val_int((int64_t)subject);
 		if (!rc)
-			rc = nx_cat_rows(
-				a->cat, NX_T_FORGET, 0, &where, 1, false, 1, arena, &rows, &n, err);
+			rc = nx_cat_rows(a->cat,
+				&(struct nx_rows_of){.table = NX_T_FORGET,
+					.where = &where,
+					.n_where = 1,
+					.limit = 1},
+				arena, &rows, &n, err);
 		if (rc || n)
 			continue;
 		draft.subject = subject; /* keys are gone: that it happened must be on record */

@@ -57,7 +57,13 @@ static nx_rc last_number(
 	struct nx_feed_row row = {.number = 0};
 	struct nx_op *rows;
 	size_t n = 0;
-	nx_rc rc = nx_cat_rows(a->cat, NX_T_FEED, 0, &where, 1, true, 1, g->arena, &rows, &n, err);
+	nx_rc rc = nx_cat_rows(a->cat,
+		&(struct nx_rows_of){.table = NX_T_FEED,
+			.where = &where,
+			.n_where = 1,
+			.descending = true,
+			.limit = 1},
+		g->arena, &rows, &n, err);
 
 	if (!rc && n)
 		rc = nx_op_row(rows, g->arena, &row, err);

@@ -92,8 +92,9 @@ static nx_rc stored_read(struct nx_archive *a, const struct nx_key *key, const s
 		take = b->extents[i].len - (size_t)off;
 		if (take > n)
 			take = n;
-		rc = nx_extent_read(
-			a->pool, &b->extents[i], key, (uint32_t)i, (uint32_t)off, p, take, err);
+		rc = nx_extent_read(a->pool, &b->extents[i],
+			&(struct nx_extent_seal){.blob_key = key, .index = (uint32_t)i},
+			(uint32_t)off, p, take, err);
 		p += take;
 		n -= take;
 		off = 0;

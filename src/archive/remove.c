@@ -44,9 +44,14 @@ static nx_rc run_end(struct nx_archive *a, struct group *g, struct run *run, str
 		rc = study_uncount(a, g, &run->item, &series, run->n, &run->emptied, err);
 	(void)snprintf(detail, sizeof(detail), "{\"instances\":%lld}", (long long)run->n);
 	if (!rc)
-		rc = event_row(a, g, run->rejected ? "instances.rejected" : "instances.deleted",
-			(uint32_t)run->item.domain, (uint64_t)run->item.subject, series.study,
-			detail, err);
+		rc = event_row(a, g,
+			&(struct event){
+				.kind = run->rejected ? "instances.rejected" : "instances.deleted",
+				.domain = (uint32_t)run->item.domain,
+				.subject = (uint64_t)run->item.subject,
+				.study = series.study,
+				.detail = detail},
+			err);
 	run->n = 0;
 	return rc;
 }

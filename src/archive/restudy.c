@@ -143,7 +143,13 @@ nx_rc prepare_restudy(
 	if (!rc && study.patient_id[0] && r.want->study->name_key)
 		rc = marks_set(g, &r.t, study.issuer, study.patient_id, marks_of(&study), err);
 	return rc ? rc
-		  : event_row(a, g, "study.edited", r.t.domain, r.t.subject, study.id, "{}", err);
+		  : event_row(a, g,
+			    &(struct event){.kind = "study.edited",
+				    .domain = r.t.domain,
+				    .subject = r.t.subject,
+				    .study = study.id,
+				    .detail = "{}"},
+			    err);
 }
 
 void nx_change_restudy(struct nx_change *change, const struct nx_restudy *restudy)

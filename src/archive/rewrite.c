@@ -148,10 +148,10 @@ static nx_rc header_store(struct nx_archive *archive, uint32_t domain, struct nx
 	return rc ? rc : nx_blob_writer_finish(w, ret, err);
 }
 
-nx_rc nx_archive_rewrite(struct nx_archive *archive, uint32_t domain,
-	const struct nx_recipe *recipe, const struct nx_dataset *ds, const struct nx_ts *ts,
+nx_rc nx_archive_rewrite(struct nx_archive *archive, const struct nx_rewrite_of *of,
 	struct nx_arena *arena, struct nx_rewrite *ret, struct nx_err *err)
 {
+	const struct nx_recipe *recipe = of->recipe;
 	struct nx_rewrite made = {.n_parts = 0};
 	struct making m = {.recipe = recipe, .made = &made};
 	NX_AUTO_DONE(nx_buf) header;
@@ -163,14 +163,14 @@ nx_rc nx_archive_rewrite(struct nx_archive *archive, uint32_t domain,
 	nx_buf_init(&header, NX_LIMIT_DICOM_HEADER, NX_BUF_WIPE);
 	if (!made.parts || !made.shared)
 		return nx_err_set(err, NX_E_NOMEM, "no memory for a recipe");
-	rc = nx_dataset_write(ds, ts, &header, on_bulk, &m, err);
+	rc = nx_dataset_write(of->ds, of->ts, &header, on_bulk, &m, err);
 	if (rc)
 		return rc;
 	header_part(&m, header.len);
 	shared_pick(&m);
 	rc = content_digest(&m, nx_buf_slice(&header), made.content, err);
 	if (!rc)
-		rc = header_store(archive, domain, nx_buf_slice(&header), &made.blobs[0], err);
+		rc = header_store(archive, of->domain, nx_buf_slice(&header), &made.blobs[0], err);
 	if (!rc)
 		*ret = made;
 	return rc;

@@ -28,10 +28,16 @@ struct nx_rewrite {
 	uint64_t size;
 	uint8_t content[32]; /* as ingest reckons it: what is sent so again is the same */
 };
-/* `ds`: nx_archive_header() of the recipe, altered; bulk values may be missing, not added.
- * Everything but the blob is from `arena`. */
-NX_NODISCARD nx_rc nx_archive_rewrite(struct nx_archive *archive, uint32_t domain,
-	const struct nx_recipe *recipe, const struct nx_dataset *ds, const struct nx_ts *ts,
+/* Of what it is made. */
+struct nx_rewrite_of {
+	uint32_t domain; /* that of the put */
+	const struct nx_recipe *recipe;
+	/* nx_archive_header() of the recipe, altered; bulk values may be missing, not added. */
+	const struct nx_dataset *ds;
+	const struct nx_ts *ts;
+};
+/* Everything but the blob is from `arena`. */
+NX_NODISCARD nx_rc nx_archive_rewrite(struct nx_archive *archive, const struct nx_rewrite_of *of,
 	struct nx_arena *arena, struct nx_rewrite *ret, struct nx_err *err);
 void nx_rewrite_put(struct nx_rewrite *rewrite, struct nx_put *put);
 

@@ -40,7 +40,9 @@ static void blob_check(struct scrub *s, int64_t item, const struct nx_recipe_blo
 		s->result->extents++;
 		s->result->bytes += extents[i].len;
 		len += extents[i].len;
-		if (nx_extent_check(s->a->pool, &extents[i], &blob->key, (uint32_t)i, &why))
+		if (nx_extent_check(s->a->pool, &extents[i],
+			    &(struct nx_extent_seal){.blob_key = &blob->key, .index = (uint32_t)i},
+			    &why))
 			bad(s, item, &why);
 	}
 	if (len != blob->stored) {

@@ -102,7 +102,11 @@ static nx_rc patient_of(
 	struct nx_subject_row found;
 	struct nx_op *rows;
 	size_t n = 0;
-	nx_rc rc = nx_cat_rows(s->a->cat, NX_T_SUBJECT, SUBJECT_BY_SUBJECT, &where, 1, false, 0,
+	nx_rc rc = nx_cat_rows(s->a->cat,
+		&(struct nx_rows_of){.table = NX_T_SUBJECT,
+			.index = SUBJECT_BY_SUBJECT,
+			.where = &where,
+			.n_where = 1},
 		s->arena, &rows, &n, err);
 
 	for (size_t i = 0; i < n && !rc; i++) {
@@ -157,7 +161,11 @@ static nx_rc studies_settle(struct shared *s, struct nx_err *err)
 	struct nx_study study;
 	struct nx_op *rows;
 	size_t n = 0;
-	nx_rc rc = nx_cat_rows(s->a->cat, NX_T_STUDY, STUDY_BY_SUBJECT, &where, 1, false, 0,
+	nx_rc rc = nx_cat_rows(s->a->cat,
+		&(struct nx_rows_of){.table = NX_T_STUDY,
+			.index = STUDY_BY_SUBJECT,
+			.where = &where,
+			.n_where = 1},
 		s->arena, &rows, &n, err);
 
 	for (size_t i = 0; i < n && !rc; i++) {

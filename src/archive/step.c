@@ -8,7 +8,11 @@ static nx_rc room_check(
 	struct nx_val where[] = {nx_val_int(row->collection), nx_val_text(row->study_uid)};
 	struct nx_op *rows;
 	size_t n = 0;
-	nx_rc rc = nx_cat_rows(a->cat, NX_T_STEP, 0, where, 2, false, NX_LIMIT_STUDY_STEPS,
+	nx_rc rc = nx_cat_rows(a->cat,
+		&(struct nx_rows_of){.table = NX_T_STEP,
+			.where = where,
+			.n_where = 2,
+			.limit = NX_LIMIT_STUDY_STEPS},
 		g->arena, &rows, &n, err);
 
 	if (!rc && n >= NX_LIMIT_STUDY_STEPS)

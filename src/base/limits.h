@@ -94,10 +94,13 @@
 #define NX_LIMIT_FRAME_LIST        2000u          /* frames of one request */
 
 /* Queries. */
-#define NX_LIMIT_QUERY_ROWS   10000u
-#define NX_LIMIT_QUERY_KEYS   64u
-#define NX_LIMIT_QUERY_VALUES 4096u /* values of all lists of one query */
-#define NX_LIMIT_FEED_WAIT_S  60    /* a question for changes waits for an answer */
+#define NX_LIMIT_QUERY_ROWS    10000u
+#define NX_LIMIT_QUERY_KEYS    64u
+#define NX_LIMIT_QUERY_VALUES  4096u /* values of all lists of one query */
+/* Headers that one query looks into for keys that are sequences. */
+#define NX_LIMIT_QUERY_HEADERS 50000u
+#define NX_LIMIT_QUERY_RESULT  (16u * NX_MIB) /* one result, as a data set */
+#define NX_LIMIT_FEED_WAIT_S   60             /* a question for changes waits for an answer */
 
 /* Forwarding. */
 #define NX_LIMIT_FORWARD_RULES      256u

@@ -588,6 +588,9 @@ NX_NODISCARD nx_rc nx_cat_item_by_id(struct nx_cat *cat, int64_t id, struct nx_a
 /* The live version with this name in a series (WADO-RS). */
 NX_NODISCARD nx_rc nx_cat_item_in_series(struct nx_cat *cat, int64_t series, const char *name,
 	struct nx_arena *arena, struct nx_item *ret, struct nx_err *err);
+/* A live one of a series, always the same while that is there. */
+NX_NODISCARD nx_rc nx_cat_item_of_series(struct nx_cat *cat, int64_t series, struct nx_arena *arena,
+	struct nx_item *ret, struct nx_err *err);
 NX_NODISCARD nx_rc nx_cat_blob(struct nx_cat *cat, int64_t id, struct nx_arena *arena,
 	struct nx_blob_row *ret, struct nx_err *err);
 NX_NODISCARD nx_rc nx_cat_tag(struct nx_cat *cat, const uint8_t tag[16], uint64_t *ret_count,
@@ -620,8 +623,14 @@ NX_NODISCARD nx_rc nx_cat_items_of(
  * by name from `after` (NULL: start). */
 NX_NODISCARD nx_rc nx_cat_items_of_subject(
 	struct nx_cat *cat, uint64_t subject, nx_cat_row_fn fn, void *payload, struct nx_err *err);
-NX_NODISCARD nx_rc nx_cat_objects(struct nx_cat *cat, int64_t collection, const char *prefix,
-	const char *after, unsigned limit, nx_cat_row_fn fn, void *payload, struct nx_err *err);
+struct nx_objects_of {
+	int64_t collection;
+	const char *prefix; /* NULL: any */
+	const char *after;
+	unsigned limit;
+};
+NX_NODISCARD nx_rc nx_cat_objects(struct nx_cat *cat, const struct nx_objects_of *which,
+	nx_cat_row_fn fn, void *payload, struct nx_err *err);
 /* struct nx_item, every row there is, by id from `after_id` (scrub, fsck). */
 NX_NODISCARD nx_rc nx_cat_items_all(struct nx_cat *cat, int64_t after_id, unsigned limit,
 	nx_cat_row_fn fn, void *payload, struct nx_err *err);
@@ -636,14 +645,25 @@ NX_NODISCARD nx_rc nx_cat_series_all(struct nx_cat *cat, int64_t after_id, unsig
 NX_NODISCARD nx_rc nx_cat_rejections(struct nx_cat *cat, int64_t collection, int64_t after_item,
 	unsigned limit, nx_cat_row_fn fn, void *payload, struct nx_err *err);
 /* struct nx_quarantine_row, struct nx_conflict_row by id; collection and reason 0: any. */
-NX_NODISCARD nx_rc nx_cat_quarantine(struct nx_cat *cat, int64_t after_id, int64_t collection,
-	int64_t reason, unsigned limit, nx_cat_row_fn fn, void *payload, struct nx_err *err);
+struct nx_quarantine_of {
+	int64_t after_id;
+	int64_t collection;
+	int64_t reason;
+	unsigned limit;
+};
+NX_NODISCARD nx_rc nx_cat_quarantine(struct nx_cat *cat, const struct nx_quarantine_of *which,
+	nx_cat_row_fn fn, void *payload, struct nx_err *err);
 NX_NODISCARD nx_rc nx_cat_conflicts(struct nx_cat *cat, int64_t after_id, int64_t collection,
 	unsigned limit, nx_cat_row_fn fn, void *payload, struct nx_err *err);
 /* struct nx_delivery_row by id; state 0 and destination "": any. */
-NX_NODISCARD nx_rc nx_cat_deliveries(struct nx_cat *cat, int64_t after_id, int64_t state,
-	const char *destination, unsigned limit, nx_cat_row_fn fn, void *payload,
-	struct nx_err *err);
+struct nx_deliveries_of {
+	int64_t after_id;
+	int64_t state;
+	const char *destination;
+	unsigned limit;
+};
+NX_NODISCARD nx_rc nx_cat_deliveries(struct nx_cat *cat, const struct nx_deliveries_of *which,
+	nx_cat_row_fn fn, void *payload, struct nx_err *err);
 /* The first that is due of every destination that is owed something. */
 NX_NODISCARD nx_rc nx_cat_deliveries_first(
 	struct nx_cat *cat, nx_cat_row_fn fn, void *payload, struct nx_err *err);
@@ -658,12 +678,17 @@ NX_NODISCARD nx_rc nx_cat_packs(
 
 /*
  * Any table by equality on leading columns, as generic rows (struct nx_op with verb PUT): for the
- * small tables (events, leases, releases, jobs, vault, ...).  `where` gives `n_where` values for
- * the first columns of the primary key or, where `index` > 0, of that secondary index as listed in
- * the table's description.
+ * small tables (events, leases, releases, jobs, vault, ...).
  */
-NX_NODISCARD nx_rc nx_cat_rows(struct nx_cat *cat, enum nx_table table, unsigned index,
-	const struct nx_val *where, size_t n_where, bool descending, unsigned limit,
+struct nx_rows_of {
+	enum nx_table table;
+	unsigned index; /* 0: the primary key, else a secondary one as the description counts */
+	const struct nx_val *where; /* for the first columns of the index */
+	size_t n_where;
+	bool descending;
+	unsigned limit; /* 0: all */
+};
+NX_NODISCARD nx_rc nx_cat_rows(struct nx_cat *cat, const struct nx_rows_of *which,
 	struct nx_arena *arena, struct nx_op **ret_rows, size_t *ret_n, struct nx_err *err);
 
 /* ---- QIDO-RS / C-FIND ---- */

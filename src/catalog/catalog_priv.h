@@ -96,6 +96,7 @@ enum cat_stmt {
 	CAT_S_OBJECT,
 	CAT_S_ITEM_ID,
 	CAT_S_ITEM_IN_SERIES,
+	CAT_S_ITEM_OF_SERIES,
 	CAT_S_BLOB,
 	CAT_S_TAG,
 	CAT_S_TAGS_IN,
@@ -122,13 +123,13 @@ enum cat_stmt {
 	CAT_S_DELIVERIES_FIRST,
 	CAT_S_FEED,
 	CAT_S_COMMITMENTS_BEFORE,
-	CAT_S_COUNT_
+	CAT_S_COUNT
 };
 
 struct conn {
 	sqlite3 *db;
 	struct conn *next; /* in the pool's free list */
-	sqlite3_stmt *stmts[CAT_S_COUNT_];
+	sqlite3_stmt *stmts[CAT_S_COUNT];
 };
 
 enum conn_role {

@@ -117,11 +117,11 @@ nx_rc nx_cat_series_all(struct nx_cat *cat, int64_t after_id, unsigned limit, nx
 	return list(cat, CAT_S_SERIES_ALL, args, 2, fn, payload, err);
 }
 
-nx_rc nx_cat_quarantine(struct nx_cat *cat, int64_t after_id, int64_t collection, int64_t reason,
-	unsigned limit, nx_cat_row_fn fn, void *payload, struct nx_err *err)
+nx_rc nx_cat_quarantine(struct nx_cat *cat, const struct nx_quarantine_of *which, nx_cat_row_fn fn,
+	void *payload, struct nx_err *err)
 {
-	struct nx_val args[] = {nx_val_int(after_id), nx_val_int(collection), nx_val_int(reason),
-		nx_val_int(limit)};
+	struct nx_val args[] = {nx_val_int(which->after_id), nx_val_int(which->collection),
+		nx_val_int(which->reason), nx_val_int(which->limit)};
 
 	return list(cat, CAT_S_QUARANTINE, args, 4, fn, payload, err);
 }
@@ -142,12 +142,11 @@ nx_rc nx_cat_conflicts(struct nx_cat *cat, int64_t after_id, int64_t collection,
 	return list(cat, CAT_S_CONFLICTS, args, 3, fn, payload, err);
 }
 
-nx_rc nx_cat_deliveries(struct nx_cat *cat, int64_t after_id, int64_t state,
-	const char *destination, unsigned limit, nx_cat_row_fn fn, void *payload,
-	struct nx_err *err)
+nx_rc nx_cat_deliveries(struct nx_cat *cat, const struct nx_deliveries_of *which, nx_cat_row_fn fn,
+	void *payload, struct nx_err *err)
 {
-	struct nx_val args[] = {nx_val_int(after_id), nx_val_int(state), nx_val_text(destination),
-		nx_val_int(limit)};
+	struct nx_val args[] = {nx_val_int(which->after_id), nx_val_int(which->state),
+		nx_val_text(which->destination), nx_val_int(which->limit)};
 
 	return list(cat, CAT_S_DELIVERIES, args, 4, fn, payload, err);
 }
@@ -174,10 +173,10 @@ nx_rc nx_cat_feed(struct nx_cat *cat, int64_t collection, int64_t after, unsigne
 	return list(cat, CAT_S_FEED, args, 3, fn, payload, err);
 }
 
-nx_rc nx_cat_objects(struct nx_cat *cat, int64_t collection, const char *prefix, const char *after,
-	unsigned limit, nx_cat_row_fn fn, void *payload, struct nx_err *err)
+nx_rc nx_cat_objects(struct nx_cat *cat, const struct nx_objects_of *which, nx_cat_row_fn fn,
+	void *payload, struct nx_err *err)
 {
-	size_t n = prefix ? strlen(prefix) : 0;
+	size_t n = which->prefix ? strlen(which->prefix) : 0;
 	char beyond[NX_LIMIT_OBJECT_KEY + 2];
 	struct nx_val args[5];
 
@@ -185,14 +184,14 @@ nx_rc nx_cat_objects(struct nx_cat *cat, int64_t collection, const char *prefix,
 		return nx_err_set(err, NX_E_LIMIT, "prefix of %zu bytes", n);
 	/* 0xff stands in no UTF-8 text: greater than every name with the prefix. */
 	if (n)
-		memcpy(beyond, prefix, n);
+		memcpy(beyond, which->prefix, n);
 	beyond[n] = (char)0xff;
 	beyond[n + 1] = 0;
-	args[0] = nx_val_int(collection);
-	args[1] = nx_val_text(after);
-	args[2] = nx_val_text(prefix);
+	args[0] = nx_val_int(which->collection);
+	args[1] = nx_val_text(which->after);
+	args[2] = nx_val_text(which->prefix);
 	args[3] = nx_val_text(beyond);
-	args[4] = nx_val_int(limit);
+	args[4] = nx_val_int(which->limit);
 	return list(cat, CAT_S_OBJECTS, args, 5, fn, payload, err);
 }
 
@@ -303,21 +302,20 @@ static nx_rc rows_collect(sqlite3_stmt *stmt, unsigned table, struct nx_arena *a
 	return NX_OK;
 }
 
-nx_rc nx_cat_rows(struct nx_cat *cat, enum nx_table table, unsigned index,
-	const struct nx_val *where, size_t n_where, bool descending, unsigned limit,
-	struct nx_arena *arena, struct nx_op **ret_rows, size_t *ret_n, struct nx_err *err)
+nx_rc nx_cat_rows(struct nx_cat *cat, const struct nx_rows_of *which, struct nx_arena *arena,
+	struct nx_op **ret_rows, size_t *ret_n, struct nx_err *err)
 {
-	const struct cat_table *desc = nx_cat_table(table);
+	const struct cat_table *desc = nx_cat_table(which->table);
 	NX_AUTO_DONE(nx_buf) sql;
 	struct conn *conn;
 	sqlite3_stmt *stmt;
 	nx_rc rc;
 
 	nx_buf_init(&sql, 16 * NX_KIB, 0);
-	if (!desc || index > desc->n_indexes)
-		return nx_err_set(
-			err, NX_E_INVAL, "no table %u with index %u", (unsigned)table, index);
-	rc = rows_sql(desc, index, n_where, descending, &sql, err);
+	if (!desc || which->index > desc->n_indexes)
+		return nx_err_set(err, NX_E_INVAL, "no table %u with index %u",
+			(unsigned)which->table, which->index);
+	rc = rows_sql(desc, which->index, which->n_where, which->descending, &sql, err);
 	if (rc)
 		return rc;
 	rc = nx_cat_take_conn(cat, &conn, err);
@@ -325,9 +323,9 @@ nx_rc nx_cat_rows(struct nx_cat *cat, enum nx_table table, unsigned index,
 		return rc;
 	rc = nx_sql_prepare(conn->db, &sql, false, &stmt, err);
 	if (!rc) {
-		rc = rows_bind(stmt, where, n_where, limit, err);
+		rc = rows_bind(stmt, which->where, which->n_where, which->limit, err);
 		if (!rc)
-			rc = rows_collect(stmt, table, arena, ret_rows, ret_n, err);
+			rc = rows_collect(stmt, which->table, arena, ret_rows, ret_n, err);
 		sqlite3_finalize(stmt);
 	}
 	nx_cat_give_conn(cat, conn);

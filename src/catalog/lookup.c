@@ -6,7 +6,7 @@
 static const struct {
 	uint8_t table;
 	const char *rest;
-} stmts[CAT_S_COUNT_] = {
+} stmts[CAT_S_COUNT] = {
 	[CAT_S_KV] = {NX_T_KV, "WHERE key = ?1"},
 	[CAT_S_COLLECTION] = {NX_T_COLLECTION, "WHERE name = ?1"},
 	[CAT_S_COLLECTION_ID] = {NX_T_COLLECTION, "WHERE id = ?1"},
@@ -26,6 +26,8 @@ static const struct {
 	[CAT_S_ITEM_IN_SERIES] = {NX_T_ITEM,
 		"WHERE series = ?1 AND series > 0 AND nx_hash(name) = nx_hash(?2) AND name = ?2 "
 		"AND state = 1 ORDER BY version DESC LIMIT 1"},
+	[CAT_S_ITEM_OF_SERIES] = {NX_T_ITEM,
+		"WHERE series = ?1 AND series > 0 AND state = 1 ORDER BY nx_hash(name) LIMIT 1"},
 	[CAT_S_BLOB] = {NX_T_BLOB, "WHERE id = ?1"},
 	[CAT_S_TAG] = {NX_T_TAG, "WHERE tag = ?1"},
 	[CAT_S_TAGS_IN] = {NX_T_TAG, "WHERE tag >= ?1 AND tag <= ?2 ORDER BY tag"},
@@ -251,6 +253,12 @@ nx_rc nx_cat_item_in_series(struct nx_cat *cat, int64_t series, const char *name
 	struct nx_arena *arena, struct nx_item *ret, struct nx_err *err)
 {
 	return LOOKUP(CAT_S_ITEM_IN_SERIES, ret, nx_val_int(series), nx_val_text(name));
+}
+
+nx_rc nx_cat_item_of_series(struct nx_cat *cat, int64_t series, struct nx_arena *arena,
+	struct nx_item *ret, struct nx_err *err)
+{
+	return LOOKUP(CAT_S_ITEM_OF_SERIES, ret, nx_val_int(series));
 }
 
 nx_rc nx_cat_blob(struct nx_cat *cat, int64_t id, struct nx_arena *arena, struct nx_blob_row *ret,

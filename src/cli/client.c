@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/env.h"
 #include "base/limits.h"
 #include "cli/cli_priv.h"
 #include "cli/progress.h"
@@ -55,7 +56,7 @@ static void global_init(void)
 static nx_rc token_read(const struct cli_args *args, char ret[TOKEN_LEN], struct nx_err *err)
 {
 	const char *file = cli_get(args, "token-file");
-	const char *env = getenv("NARTHEX_TOKEN");
+	const char *env = nx_env("NARTHEX_TOKEN");
 	ssize_t n;
 
 	ret[0] = '\0';
@@ -421,11 +422,13 @@ nx_rc nx_client_json(struct nx_client *client, const char *method, const char *p
 }
 
 nx_rc nx_client_upload(struct nx_client *client, const char *method, const char *path,
-	const char *media_type, int fd, uint64_t size, json_t **ret, struct nx_err *err)
+	const struct nx_upload *upload, json_t **ret, struct nx_err *err)
 {
-	struct exchange x = {.in_fd = fd, .out_fd = -1};
-	const struct request r = {
-		.method = method, .path = path, .media_type = media_type, .size = size};
+	struct exchange x = {.in_fd = upload->fd, .out_fd = -1};
+	const struct request r = {.method = method,
+		.path = path,
+		.media_type = upload->media_type,
+		.size = upload->size};
 	nx_rc rc;
 
 	nx_buf_init(&x.answer, ANSWER_MAX, NX_BUF_WIPE);

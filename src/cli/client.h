@@ -38,9 +38,13 @@ NX_NODISCARD nx_rc nx_client_json(struct nx_client *client, const char *method, 
 /* The answer as it came. */
 NX_NODISCARD nx_rc nx_client_text(struct nx_client *client, const char *method, const char *path,
 	const json_t *body, struct nx_buf *out, struct nx_err *err);
-/* The file at `fd`, `size` bytes (UINT64_MAX: until its end). */
+struct nx_upload {
+	const char *media_type;
+	int fd;
+	uint64_t size; /* bytes from where it is; UINT64_MAX: until its end */
+};
 NX_NODISCARD nx_rc nx_client_upload(struct nx_client *client, const char *method, const char *path,
-	const char *media_type, int fd, uint64_t size, json_t **ret, struct nx_err *err);
+	const struct nx_upload *upload, json_t **ret, struct nx_err *err);
 NX_NODISCARD nx_rc nx_client_download(struct nx_client *client, const char *path, int fd,
 	uint64_t *ret_bytes, struct nx_err *err);
 

@@ -75,8 +75,11 @@ static nx_rc file_put(const struct cli_args *args, int fd, json_t **ret, struct 
 		return rc;
 	cli_bar_begin(&bar, "put", "bytes");
 	nx_client_show(client, &bar);
-	rc = nx_client_upload(client, "PUT", path, type ? type : "application/octet-stream", fd,
-		S_ISREG(st.st_mode) ? (uint64_t)st.st_size : UINT64_MAX, ret, err);
+	rc = nx_client_upload(client, "PUT", path,
+		&(struct nx_upload){.media_type = type ? type : "application/octet-stream",
+			.fd = fd,
+			.size = S_ISREG(st.st_mode) ? (uint64_t)st.st_size : UINT64_MAX},
+		ret, err);
 	cli_bar_end(&bar);
 	return rc;
 }

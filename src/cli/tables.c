@@ -117,24 +117,36 @@ static void codecs(struct nx_buf *out)
 
 /* ---- queries ---- */
 
-static void keys(struct nx_buf *out)
+static const char *const levels[] = {
+	[NX_LEVEL_PATIENT] = "patient",
+	[NX_LEVEL_STUDY] = "study",
+	[NX_LEVEL_SERIES] = "series",
+	[NX_LEVEL_INSTANCE] = "instance",
+};
+
+/* Every attribute that is one at some level before `end`, with the first of them. */
+static void attributes(struct nx_buf *out, const char *name,
+	bool (*is_one)(unsigned level, uint32_t tag), unsigned end)
 {
-	static const char *const levels[] = {
-		[NX_LEVEL_PATIENT] = "patient",
-		[NX_LEVEL_STUDY] = "study",
-		[NX_LEVEL_SERIES] = "series",
-		[NX_LEVEL_INSTANCE] = "instance",
-	};
 	const struct nx_dict_entry *e;
 
-	begin(out, "keys", "| attribute | tag | level |");
-	for (size_t i = 0; (e = nx_dict_at(i)); i++)
-		for (unsigned level = 0; level < NX_ARRAY_LEN(levels); level++)
-			if (nx_retrieve_find_knows(level, e->tag)) {
-				nx_buf_printf(out, "| %s | (%04X,%04X) | %s |\n", e->keyword,
-					e->tag >> 16, e->tag & 0xffff, levels[level]);
-				break;
-			}
+	begin(out, name, "| attribute | tag | level |");
+	for (size_t i = 0; (e = nx_dict_at(i)); i++) {
+		unsigned level = 0;
+
+		while (level < end && !is_one(level, e->tag))
+			level++;
+		if (level < end)
+			nx_buf_printf(out, "| %s | (%04X,%04X) | %s |\n", e->keyword, e->tag >> 16,
+				e->tag & 0xffff, levels[level]);
+	}
+}
+
+static void keys(struct nx_buf *out)
+{
+	attributes(out, "keys", nx_retrieve_find_knows, NX_ARRAY_LEN(levels));
+	/* Of instances it is every sequence there is. */
+	attributes(out, "sequences", nx_retrieve_find_looks, NX_LEVEL_INSTANCE);
 }
 
 /* ---- web and configuration ---- */

@@ -87,9 +87,8 @@ static nx_rc terms_check(const char *purpose, int64_t seconds, struct nx_err *er
 	return NX_OK;
 }
 
-nx_rc nx_lease_open(struct nx_releases *releases, const struct nx_principal *who, const char *name,
-	int64_t version, const char *purpose, int64_t seconds, struct nx_lease_info *ret,
-	struct nx_err *err)
+nx_rc nx_lease_open(struct nx_releases *releases, const struct nx_principal *who,
+	const struct nx_lease_terms *terms, struct nx_lease_info *ret, struct nx_err *err)
 {
 	NX_AUTO(nx_arena) *arena = nx_arena_new(LEASE_ARENA_MAX, 0);
 	uint8_t random[NX_LEASE_ID_LEN / 2];
@@ -99,9 +98,9 @@ nx_rc nx_lease_open(struct nx_releases *releases, const struct nx_principal *who
 
 	if (!arena)
 		return nx_err_set(err, NX_E_NOMEM, "no memory for a lease");
-	rc = terms_check(purpose, seconds, err);
+	rc = terms_check(terms->purpose, terms->seconds, err);
 	if (!rc)
-		rc = release_find(releases, name, version, arena, &l.release, err);
+		rc = release_find(releases, terms->release, terms->version, arena, &l.release, err);
 	if (!rc)
 		rc = nx_cat_collection_by_id(nx_archive_cat(releases->archive),
 			l.release.collection, arena, &l.collection, err);
@@ -114,10 +113,10 @@ nx_rc nx_lease_open(struct nx_releases *releases, const struct nx_principal *who
 	l.row = (struct nx_lease_row){.id = id,
 		.release = l.release.id,
 		.principal = who->name,
-		.purpose = purpose,
+		.purpose = terms->purpose,
 		.state = LEASE_RUNNING,
 		.created_us = nx_now_us()};
-	l.row.expires_us = l.row.created_us + seconds * 1000000;
+	l.row.expires_us = l.row.created_us + terms->seconds * 1000000;
 	rc = row_commit(releases, &l, NX_ACTION_LEASE_OPEN, who, arena, err);
 	if (!rc)
 		info_fill(&l, ret);
@@ -135,7 +134,9 @@ static nx_rc lease_find(struct nx_releases *r, const char *id, struct nx_arena *
 	nx_rc rc = nx_archive_current(r->archive, err);
 
 	if (!rc)
-		rc = nx_cat_rows(nx_archive_cat(r->archive), NX_T_LEASE, 0, &where, 1, false, 1,
+		rc = nx_cat_rows(nx_archive_cat(r->archive),
+			&(struct nx_rows_of){
+				.table = NX_T_LEASE, .where = &where, .n_where = 1, .limit = 1},
 			arena, &rows, &n, err);
 	if (!rc && !n)
 		rc = nx_err_set(err, NX_E_NOENT, "no such lease");
@@ -221,8 +222,10 @@ static nx_rc item_of(struct plan *p, uint64_t position, struct nx_item *ret, str
 	struct nx_release_item_row row;
 	struct nx_op *rows;
 	size_t n = 0;
-	nx_rc rc = nx_cat_rows(
-		cat, NX_T_RELEASE_ITEM, 0, where, 2, false, 1, p->arena, &rows, &n, err);
+	nx_rc rc = nx_cat_rows(cat,
+		&(struct nx_rows_of){
+			.table = NX_T_RELEASE_ITEM, .where = where, .n_where = 2, .limit = 1},
+		p->arena, &rows, &n, err);
 
 	if (!rc && !n)
 		return nx_err_set(err, NX_E_CORRUPT, "release without position %llu",
@@ -368,25 +371,28 @@ static void plan_recheck(const struct plan *p)
 	}
 }
 
-nx_rc nx_lease_read(struct nx_releases *releases, const struct nx_principal *who, const char *id,
-	uint64_t first, uint64_t count, struct nx_arena *arena, struct nx_lease_answer *ret,
+nx_rc nx_lease_read(struct nx_releases *releases, const struct nx_principal *who,
+	const struct nx_lease_span *span, struct nx_arena *arena, struct nx_lease_answer *ret,
 	struct nx_err *err)
 {
-	struct nx_lease_answer answer = {.next = first};
+	struct nx_lease_answer answer = {.next = span->first};
 	struct lease lease;
-	struct plan p = {
-		.r = releases, .lease = &lease, .arena = arena, .answer = &answer, .first = first};
-	nx_rc rc = lease_find(releases, id, arena, &lease, err);
+	struct plan p = {.r = releases,
+		.lease = &lease,
+		.arena = arena,
+		.answer = &answer,
+		.first = span->first};
+	nx_rc rc = lease_find(releases, span->id, arena, &lease, err);
 
 	if (!rc)
 		rc = lease_check(releases, &lease, who, err);
 	if (rc)
 		return rc;
 	info_fill(&lease, &answer.lease);
-	if (!count || first >= answer.lease.n_items)
+	if (!span->count || span->first >= answer.lease.n_items)
 		return nx_err_set(err, NX_E_RANGE, "position %llu of %llu",
-			(unsigned long long)first, (unsigned long long)answer.lease.n_items);
-	rc = plan_fill(&p, first, count, err);
+			(unsigned long long)span->first, (unsigned long long)answer.lease.n_items);
+	rc = plan_fill(&p, span->first, span->count, err);
 	if (!rc)
 		rc = plan_record(&p, who, err);
 	if (rc)

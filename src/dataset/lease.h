@@ -39,10 +39,15 @@ struct nx_lease_info {
 	int64_t expires_us;
 };
 
-/* `version` 0: the newest.  NX_E_DENIED (recorded), NX_E_NOENT, NX_E_INVAL. */
+struct nx_lease_terms {
+	const char *release;
+	int64_t version; /* 0: the newest */
+	const char *purpose;
+	int64_t seconds;
+};
+/* NX_E_DENIED (recorded), NX_E_NOENT, NX_E_INVAL. */
 NX_NODISCARD nx_rc nx_lease_open(struct nx_releases *releases, const struct nx_principal *who,
-	const char *name, int64_t version, const char *purpose, int64_t seconds,
-	struct nx_lease_info *ret, struct nx_err *err);
+	const struct nx_lease_terms *terms, struct nx_lease_info *ret, struct nx_err *err);
 /* Its holder, or who may administer.  Ending twice is fine. */
 NX_NODISCARD nx_rc nx_lease_end(struct nx_releases *releases, const struct nx_principal *who,
 	const char *id, struct nx_err *err);
@@ -63,14 +68,19 @@ struct nx_lease_answer {
 	uint64_t next; /* position to go on with */
 };
 
-/* From position `first`, at most `count` samples; memory from `arena`, which must be
- * NX_ARENA_WIPE.  NX_E_DENIED: another's lease, ended or expired; NX_E_RANGE: past the end. */
+struct nx_lease_span {
+	const char *id;
+	uint64_t first; /* position */
+	uint64_t count; /* at most */
+};
+/* Memory from `arena`, which must be NX_ARENA_WIPE.  NX_E_DENIED: another's lease, ended or
+ * expired; NX_E_RANGE: past the end. */
 NX_NODISCARD nx_rc nx_lease_read(struct nx_releases *releases, const struct nx_principal *who,
-	const char *id, uint64_t first, uint64_t count, struct nx_arena *arena,
-	struct nx_lease_answer *ret, struct nx_err *err);
+	const struct nx_lease_span *span, struct nx_arena *arena, struct nx_lease_answer *ret,
+	struct nx_err *err);
 /* The same as JSON (docs/formats/LEASE.md); `out` should be NX_BUF_WIPE. */
 NX_NODISCARD nx_rc nx_lease_read_json(struct nx_releases *releases, const struct nx_principal *who,
-	const char *id, uint64_t first, uint64_t count, struct nx_buf *out, struct nx_err *err);
+	const struct nx_lease_span *span, struct nx_buf *out, struct nx_err *err);
 void nx_lease_info_json(const struct nx_lease_info *info, struct nx_buf *out);
 
 #endif

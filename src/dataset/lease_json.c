@@ -154,7 +154,7 @@ static nx_rc packs_json(struct nx_releases *r, const struct nx_lease_answer *ans
 }
 
 nx_rc nx_lease_read_json(struct nx_releases *releases, const struct nx_principal *who,
-	const char *id, uint64_t first, uint64_t count, struct nx_buf *out, struct nx_err *err)
+	const struct nx_lease_span *span, struct nx_buf *out, struct nx_err *err)
 {
 	NX_AUTO(nx_arena) *arena = nx_arena_new(ANSWER_ARENA_MAX, NX_ARENA_WIPE);
 	struct nx_lease_answer answer;
@@ -163,13 +163,13 @@ nx_rc nx_lease_read_json(struct nx_releases *releases, const struct nx_principal
 
 	if (!arena)
 		return nx_err_set(err, NX_E_NOMEM, "no memory for a read");
-	rc = nx_lease_read(releases, who, id, first, count, arena, &answer, err);
+	rc = nx_lease_read(releases, who, span, arena, &answer, err);
 	if (rc)
 		return rc;
 	nx_json_init(&json, out);
 	nx_json_object_begin(&json);
 	info_members(&answer.lease, &json);
-	nx_json_kv_uint(&json, "first", first);
+	nx_json_kv_uint(&json, "first", span->first);
 	nx_json_kv_uint(&json, "next", answer.next);
 	rc = packs_json(releases, &answer, arena, &json, err);
 	nx_json_key(&json, "samples");

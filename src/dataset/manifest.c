@@ -186,27 +186,27 @@ void nx_manifest_verifier_key(const char *origin, const struct nx_key *seed, str
 	put_base64(out, key, sizeof(key));
 }
 
-nx_rc nx_manifest_head(const struct nx_manifest_writer *w, const char *name, int64_t version,
-	const uint8_t root[NX_MANIFEST_HASH_LEN], const char *origin, const struct nx_key *seed,
-	struct nx_buf *out, struct nx_err *err)
+nx_rc nx_manifest_head(const struct nx_manifest_writer *w, const struct nx_manifest_title *title,
+	const struct nx_key *seed, struct nx_buf *out, struct nx_err *err)
 {
 	uint8_t sig[4 + NX_ED25519_SIG_LEN];
 	uint8_t pub[NX_ED25519_PUBLIC_LEN];
 	nx_rc rc;
 
-	nx_buf_printf(out, MANIFEST_MAGIC "release %s@v%lld\nitems %llu\npages %llu\nroot ", name,
-		(long long)version, (unsigned long long)w->n_items, (unsigned long long)w->n_pages);
-	put_base64(out, root, NX_MANIFEST_HASH_LEN);
+	nx_buf_printf(out, MANIFEST_MAGIC "release %s@v%lld\nitems %llu\npages %llu\nroot ",
+		title->name, (long long)title->version, (unsigned long long)w->n_items,
+		(unsigned long long)w->n_pages);
+	put_base64(out, title->root, NX_MANIFEST_HASH_LEN);
 	nx_buf_put_str(out, "\n");
 	rc = nx_buf_check(out, err);
 	if (rc)
 		return rc;
 	nx_ed25519_public(seed, pub);
-	manifest_key_hash(origin, pub, sig);
+	manifest_key_hash(title->origin, pub, sig);
 	rc = nx_ed25519_sign(seed, nx_buf_slice(out), sig + 4, err);
 	if (rc)
 		return nx_err_prefix(err, rc, "sign manifest");
-	nx_buf_printf(out, "\n" MANIFEST_SIG "%s ", origin);
+	nx_buf_printf(out, "\n" MANIFEST_SIG "%s ", title->origin);
 	put_base64(out, sig, sizeof(sig));
 	nx_buf_put_str(out, "\n\n");
 	return nx_buf_check(out, err);

@@ -64,9 +64,15 @@ NX_NODISCARD nx_rc nx_manifest_writer_put(
 NX_NODISCARD nx_rc nx_manifest_writer_finish(
 	struct nx_manifest_writer *w, uint8_t ret_root[NX_MANIFEST_HASH_LEN], struct nx_err *err);
 /* The signed head that precedes the pages. */
-NX_NODISCARD nx_rc nx_manifest_head(const struct nx_manifest_writer *w, const char *name,
-	int64_t version, const uint8_t root[NX_MANIFEST_HASH_LEN], const char *origin,
-	const struct nx_key *seed, struct nx_buf *out, struct nx_err *err);
+struct nx_manifest_title {
+	const char *name;
+	int64_t version;
+	const uint8_t *root; /* NX_MANIFEST_HASH_LEN bytes */
+	const char *origin;  /* the name of the key */
+};
+NX_NODISCARD nx_rc nx_manifest_head(const struct nx_manifest_writer *w,
+	const struct nx_manifest_title *title, const struct nx_key *seed, struct nx_buf *out,
+	struct nx_err *err);
 /* "origin+hash+base64" (C2SP signed-note). */
 void nx_manifest_verifier_key(const char *origin, const struct nx_key *seed, struct nx_buf *out);
 

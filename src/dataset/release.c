@@ -81,7 +81,9 @@ nx_rc release_by_id(struct nx_releases *r, int64_t id, struct nx_arena *arena,
 	struct nx_val where = nx_val_int(id);
 	struct nx_op *rows;
 	size_t n = 0;
-	nx_rc rc = nx_cat_rows(nx_archive_cat(r->archive), NX_T_RELEASE, 0, &where, 1, false, 1,
+	nx_rc rc = nx_cat_rows(nx_archive_cat(r->archive),
+		&(struct nx_rows_of){
+			.table = NX_T_RELEASE, .where = &where, .n_where = 1, .limit = 1},
 		arena, &rows, &n, err);
 
 	return rc ? rc : row_parse(rows, n, arena, ret, err);
@@ -97,8 +99,13 @@ static nx_rc releases_of(struct nx_releases *r, const char *name, struct nx_aren
 
 	if (rc)
 		return rc;
-	return nx_cat_rows(nx_archive_cat(r->archive), NX_T_RELEASE, 1, &where, name ? 1 : 0, true,
-		0, arena, ret, ret_n, err);
+	return nx_cat_rows(nx_archive_cat(r->archive),
+		&(struct nx_rows_of){.table = NX_T_RELEASE,
+			.index = 1,
+			.where = &where,
+			.n_where = name ? 1 : 0,
+			.descending = true},
+		arena, ret, ret_n, err);
 }
 
 nx_rc release_find(struct nx_releases *r, const char *name, int64_t version, struct nx_arena *arena,
@@ -265,8 +272,12 @@ static nx_rc manifest_blob(
 
 	nx_buf_init(&head, DETAIL_MAX, 0);
 	if (!rc)
-		rc = nx_manifest_head(&m->writer, m->row.name, m->row.version, m->root,
-			m->r->origin, &seed, &head, err);
+		rc = nx_manifest_head(&m->writer,
+			&(struct nx_manifest_title){.name = m->row.name,
+				.version = m->row.version,
+				.root = m->root,
+				.origin = m->r->origin},
+			&seed, &head, err);
 	if (rc)
 		return rc;
 	*ret_size = head.len + m->writer.pages.len;

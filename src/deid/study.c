@@ -414,8 +414,12 @@ static nx_rc copy_make(struct study_copy *c, const struct nx_item *item, struct 
 	if (!rc)
 		rc = rows_fill(item, ds, x, err);
 	if (!rc)
-		rc = nx_archive_rewrite(c->archive, (uint32_t)c->to.domain, x->recipe, ds,
-			nx_ts_find(item->ts_uid), x->arena, &x->made, err);
+		rc = nx_archive_rewrite(c->archive,
+			&(struct nx_rewrite_of){.domain = (uint32_t)c->to.domain,
+				.recipe = x->recipe,
+				.ds = ds,
+				.ts = nx_ts_find(item->ts_uid)},
+			x->arena, &x->made, err);
 	x->item.size = (int64_t)x->made.size;
 	if (!rc)
 		rc = copy_submit(c, item, x, first, err);

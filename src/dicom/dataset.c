@@ -364,3 +364,31 @@ void nx_dataset_put_text(struct nx_dataset *ds, nx_tag tag, const char *text)
 			.vr = entry ? entry->vr : NX_VR('U', 'N'),
 			.value = nx_slice_str(text)});
 }
+
+static struct nx_slice unpadded(struct nx_slice s)
+{
+	while (s.n && (s.p[s.n - 1] == ' ' || s.p[s.n - 1] == 0))
+		s.n--;
+	return s;
+}
+
+bool nx_elem_same(const struct nx_elem *a, const struct nx_elem *b)
+{
+	const struct nx_slice x = unpadded(a->value), y = unpadded(b->value);
+
+	if (a->tag != b->tag || a->n_items != b->n_items || x.n != y.n)
+		return false;
+	for (size_t i = 0; i < a->n_items; i++)
+		if (!nx_dataset_same(a->items[i], b->items[i]))
+			return false;
+	return x.n == 0 || memcmp(x.p, y.p, x.n) == 0;
+}
+
+bool nx_dataset_same(const struct nx_dataset *a, const struct nx_dataset *b)
+{
+	bool is_same = a->n == b->n;
+
+	for (size_t i = 0; i < a->n && is_same; i++)
+		is_same = nx_elem_same(&a->elems[i], &b->elems[i]);
+	return is_same;
+}

@@ -168,10 +168,10 @@ bool nx_dicom_failure(const struct nx_dicom_parser *parser, struct nx_dicom_fail
  * until the next call.  The last piece may be of the buffer fed last; what the parser did not look
  * at of that comes behind.
  */
-void nx_dicom_kept(const struct nx_dicom_parser *parser, struct nx_slice ret[2]);
-const char *nx_dicom_ts_uid(const struct nx_dicom_parser *parser); /* "" before it is known */
+void nx_dicom_kept(const struct nx_dicom_parser *ps, struct nx_slice ret[2]);
+const char *nx_dicom_ts_uid(const struct nx_dicom_parser *ps); /* "" before it is known */
 /* Where a data set is known to begin (after the meta group). */
-uint64_t nx_dicom_dataset_offset(const struct nx_dicom_parser *parser);
+uint64_t nx_dicom_dataset_offset(const struct nx_dicom_parser *ps);
 
 /* ---- a data set in memory, for headers: everything but bulk values ---- */
 
@@ -223,9 +223,16 @@ struct nx_dataset *nx_dataset_new(struct nx_arena *arena, size_t cap);
 void nx_dataset_put(struct nx_dataset *ds, const struct nx_elem *elem);
 /* A value of the VR that the dictionary has first; `text` is borrowed. */
 void nx_dataset_put_text(struct nx_dataset *ds, nx_tag tag, const char *text);
+/* Do they say the same, byte by byte, padding apart? */
+bool nx_elem_same(const struct nx_elem *a, const struct nx_elem *b);
+bool nx_dataset_same(const struct nx_dataset *a, const struct nx_dataset *b);
 /* Text value decoded to UTF-8 by (0008,0005), padding removed, all values with backslashes; "" when
  * absent. NULL without memory only. */
 const char *nx_dataset_text(const struct nx_dataset *ds, nx_tag tag, struct nx_arena *arena);
+/* The same with text in UTF-8, as its (0008,0005) says, at every depth; without what stands before
+ * that (groups of files and commands) and without bulk values.  Other values are borrowed. */
+NX_NODISCARD nx_rc nx_dataset_utf8(const struct nx_dataset *ds, struct nx_arena *arena,
+	struct nx_dataset **ret, struct nx_err *err);
 /* First value as an integer (IS, US, UL, SS, SL); false when absent or not a number. */
 bool nx_dataset_int(const struct nx_dataset *ds, nx_tag tag, int64_t *ret);
 

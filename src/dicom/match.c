@@ -67,12 +67,18 @@ static bool text_matches(uint16_t vr, const char *key, const char *value)
 static nx_rc dataset_matches(const struct nx_dataset *keys, const struct nx_dataset *ds,
 	unsigned depth, struct nx_arena *arena, bool *ret, struct nx_err *err);
 
+/* A sequence without items, or with an empty one, is about all of it (PS3.4 C.2.2.2.3). */
+static bool names_some(const struct nx_elem *key)
+{
+	return key->n_items && key->items[0]->n;
+}
+
 static nx_rc sequence_matches(const struct nx_elem *key, const struct nx_elem *seq, unsigned depth,
 	struct nx_arena *arena, bool *ret, struct nx_err *err)
 {
 	nx_rc rc = NX_OK;
 
-	*ret = key->n_items == 0;
+	*ret = !names_some(key);
 	for (size_t i = 0; seq && i < seq->n_items && !*ret && !rc; i++)
 		rc = dataset_matches(key->items[0], seq->items[i], depth + 1, arena, ret, err);
 	if (!rc && !*ret && (!seq || !seq->n_items)) { /* as if there were an empty item */
@@ -88,7 +94,12 @@ static nx_rc elem_matches(const struct nx_dataset *keys, const struct nx_elem *k
 {
 	const char *want = nx_dataset_text(keys, key->tag, arena);
 	const char *have = nx_dataset_text(ds, key->tag, arena);
+	int64_t number, of;
 
+	if (nx_dataset_int(keys, key->tag, &number)) {
+		*ret = nx_dataset_int(ds, key->tag, &of) && of == number;
+		return NX_OK;
+	}
 	if (!want || !have)
 		return no_memory(err);
 	*ret = !*want || strcmp(want, "*") == 0 || text_matches(key->vr, want, have);
@@ -165,7 +176,7 @@ static nx_rc select_from(const struct nx_dataset *keys, const struct nx_dataset 
 			continue;
 		ret->n++;
 		*elem = have ? *have : (struct nx_elem){.tag = key->tag, .vr = key->vr};
-		if (have && elem->vr == NX_VR('S', 'Q') && key->n_items)
+		if (have && elem->vr == NX_VR('S', 'Q') && names_some(key))
 			rc = items_select(key, depth, arena, elem, err);
 	}
 	return rc;

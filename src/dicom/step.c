@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "base/arena.h"
-#include "base/buf.h"
 #include "base/limits.h"
 
 #define TAG_STUDY      NX_TAG(0x0020, 0x000d)
@@ -105,98 +104,6 @@ static nx_rc faulty(struct check *c, enum nx_step_why why, nx_tag tag)
 		return nx_err_set(c->err, NX_E_INVAL, "the step %s", texts[why]);
 	return nx_err_set(
 		c->err, NX_E_INVAL, "(%04X,%04X) %s", tag >> 16, tag & 0xffff, texts[why]);
-}
-
-/* ---- text in UTF-8 ---- */
-
-static bool is_text(uint16_t vr)
-{
-	static const uint16_t vrs[] = {NX_VR('S', 'H'), NX_VR('L', 'O'), NX_VR('S', 'T'),
-		NX_VR('L', 'T'), NX_VR('U', 'C'), NX_VR('U', 'T'), NX_VR('P', 'N')};
-
-	for (size_t i = 0; i < NX_ARRAY_LEN(vrs); i++)
-		if (vrs[i] == vr)
-			return true;
-	return false;
-}
-
-static bool is_plain(struct nx_slice s)
-{
-	for (size_t i = 0; i < s.n; i++)
-		if (s.p[i] >= 0x80 || s.p[i] == 0x1b)
-			return false;
-	return true;
-}
-
-static nx_rc value_recode(struct check *c, struct nx_slice charset, struct nx_elem *elem)
-{
-	NX_AUTO_DONE(nx_buf) out;
-	nx_rc rc;
-
-	nx_buf_init(&out, NX_LIMIT_PERFORMED_STEP, NX_BUF_WIPE);
-	if (!is_text(elem->vr) || is_plain(elem->value))
-		return NX_OK;
-	rc = nx_charset_decode(charset, elem->vr, elem->value, &out, c->err);
-	if (!rc)
-		rc = nx_buf_check(&out, c->err);
-	if (rc)
-		return rc;
-	elem->value.p = nx_arena_copy(c->arena, out.data, out.len);
-	elem->value.n = out.len;
-	return elem->value.p ? NX_OK : no_memory(c->err);
-}
-
-static nx_rc recode(
-	struct check *c, const struct nx_dataset *from, bool outermost, struct nx_dataset **ret);
-
-static nx_rc items_recode(struct check *c, struct nx_elem *elem)
-{
-	struct nx_dataset **items =
-		nx_arena_alloc_array(c->arena, elem->n_items, sizeof(struct nx_dataset *));
-	nx_rc rc = items ? NX_OK : no_memory(c->err);
-
-	for (size_t i = 0; i < elem->n_items && !rc; i++)
-		rc = recode(c, elem->items[i], false, &items[i]);
-	elem->items = items;
-	return rc;
-}
-
-/* As deep as the parser lets items be. */
-static nx_rc recode(
-	struct check *c, const struct nx_dataset *from, bool outermost, struct nx_dataset **ret)
-{
-	static const struct nx_elem utf8 = {.tag = NX_TAG_SPECIFIC_CHARACTER_SET,
-		.vr = NX_VR('C', 'S'),
-		.value = {(const uint8_t *)"ISO_IR 192", 10}};
-	struct nx_dataset *ds = nx_arena_alloc(c->arena, sizeof(*ds));
-	struct nx_elem *elems = nx_arena_alloc_array(c->arena, from->n + 1, sizeof(*elems));
-	bool said = !outermost;
-	nx_rc rc = NX_OK;
-
-	if (!ds || !elems)
-		return no_memory(c->err);
-	*ds = (struct nx_dataset){.elems = elems, .charset = utf8.value};
-	for (size_t i = 0; i < from->n && !rc; i++) {
-		struct nx_elem *elem = &elems[ds->n];
-
-		if (!said && from->elems[i].tag >= utf8.tag) {
-			elems[ds->n++] = utf8;
-			said = true;
-			elem++;
-		}
-		if (from->elems[i].tag <= utf8.tag || from->elems[i].is_bulk)
-			continue; /* groups before 0008 are of files and commands */
-		*elem = from->elems[i];
-		ds->n++;
-		if (elem->n_items)
-			rc = items_recode(c, elem);
-		else
-			rc = value_recode(c, from->charset, elem);
-	}
-	if (!said)
-		elems[ds->n++] = utf8;
-	*ret = ds;
-	return rc;
 }
 
 /* ---- what must be there ---- */
@@ -307,40 +214,10 @@ nx_rc nx_step_create(const struct nx_dataset *given, struct nx_arena *arena,
 		rc = faulty(&c, NX_STEP_INVALID, TAG_SCHEDULED);
 	if (!rc)
 		rc = series_check(&c, given);
-	return rc ? rc : recode(&c, given, true, ret);
+	return rc ? rc : nx_dataset_utf8(given, arena, ret, err);
 }
 
 /* ---- changes ---- */
-
-static bool same(const struct nx_dataset *a, const struct nx_dataset *b);
-
-static struct nx_slice unpadded(struct nx_slice s)
-{
-	while (s.n && (s.p[s.n - 1] == ' ' || s.p[s.n - 1] == 0))
-		s.n--;
-	return s;
-}
-
-static bool elem_same(const struct nx_elem *a, const struct nx_elem *b)
-{
-	const struct nx_slice x = unpadded(a->value), y = unpadded(b->value);
-
-	if (a->tag != b->tag || a->n_items != b->n_items || x.n != y.n)
-		return false;
-	for (size_t i = 0; i < a->n_items; i++)
-		if (!same(a->items[i], b->items[i]))
-			return false;
-	return x.n == 0 || memcmp(x.p, y.p, x.n) == 0;
-}
-
-static bool same(const struct nx_dataset *a, const struct nx_dataset *b)
-{
-	bool is_same = a->n == b->n;
-
-	for (size_t i = 0; i < a->n && is_same; i++)
-		is_same = elem_same(&a->elems[i], &b->elems[i]);
-	return is_same;
-}
 
 static nx_rc given_check(
 	struct check *c, const struct nx_dataset *there, const struct nx_dataset *given)
@@ -351,7 +228,7 @@ static nx_rc given_check(
 		const struct nx_elem *old = nx_dataset_find(there, rules[i].tag);
 		const struct nx_elem *now = nx_dataset_find(given, rules[i].tag);
 
-		if (now && rules[i].set == NEED_SAME && (!old || !elem_same(old, now)))
+		if (now && rules[i].set == NEED_SAME && (!old || !nx_elem_same(old, now)))
 			rc = faulty(c, NX_STEP_NOT_ALLOWED, rules[i].tag);
 	}
 	return rc;
@@ -394,7 +271,7 @@ nx_rc nx_step_set(const struct nx_dataset *there, const struct nx_dataset *given
 	if (!rc && state != NX_STEP_IN_PROGRESS)
 		rc = faulty(&c, NX_STEP_FINAL, 0);
 	if (!rc)
-		rc = recode(&c, given, true, &now);
+		rc = nx_dataset_utf8(given, arena, &now, err);
 	if (!rc)
 		rc = given_check(&c, there, now);
 	if (rc)

@@ -213,6 +213,7 @@ nx_rc dw_commitment(struct nx_http_req *req, struct nx_err *err)
 {
 	NX_AUTO(nx_arena) *arena = nx_arena_new(RESULT_ARENA, NX_ARENA_WIPE);
 	struct request r = {.n = 0};
+	struct nx_held_list held;
 	struct dw_call call;
 	size_t form = 0;
 	nx_rc rc = call_begin(req, &call, &r, &form, err);
@@ -221,6 +222,6 @@ nx_rc dw_commitment(struct nx_http_req *req, struct nx_err *err)
 		rc = nx_err_set(err, NX_E_NOMEM, "no memory for a commitment");
 	if (!rc)
 		rc = nx_retrieve_commitment(call.mount->retrieve, call.who, call.collection,
-			r.transaction, arena, &r.refs, &r.n, err);
-	return rc ? rc : reply(&call, form, r.transaction, r.refs, r.n, err);
+			r.transaction, arena, &held, err);
+	return rc ? rc : reply(&call, form, r.transaction, held.refs, held.n, err);
 }

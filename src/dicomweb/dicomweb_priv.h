@@ -143,13 +143,15 @@ struct dw_source {
 	void (*free)(void *payload);
 };
 
-/* `n` parts of multipart/related with `media` as its type, or one body where `media` is NULL; of
- * each `take` bytes from `from` (UINT64_MAX: all).  Where lengths are not known it goes to the
- * first part at once, so that what cannot be given is an error and no broken body.  Takes the
- * payload, also on failure. */
-NX_NODISCARD nx_rc dw_stream_of(const struct dw_source *source, void *payload, size_t n,
-	const char *media, uint64_t from, uint64_t take, struct dw_stream **ret_stream,
-	struct nx_err *err);
+struct dw_parts {
+	size_t n;
+	const char *media;   /* the type of multipart/related; NULL: one body */
+	uint64_t from, take; /* bytes of each; take UINT64_MAX: all */
+};
+/* Where lengths are not known it goes to the first part at once, so that what cannot be given is an
+ * error and no broken body.  Takes the payload, also on failure. */
+NX_NODISCARD nx_rc dw_stream_of(const struct dw_source *source, void *payload,
+	const struct dw_parts *parts, struct dw_stream **ret_stream, struct nx_err *err);
 
 /* What is sent of each instance. */
 struct dw_form {

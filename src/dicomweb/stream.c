@@ -109,8 +109,8 @@ static nx_rc length_count(struct dw_stream *s, struct nx_err *err)
 	return rc;
 }
 
-nx_rc dw_stream_of(const struct dw_source *source, void *payload, size_t n, const char *media,
-	uint64_t from, uint64_t take, struct dw_stream **ret_stream, struct nx_err *err)
+nx_rc dw_stream_of(const struct dw_source *source, void *payload, const struct dw_parts *parts,
+	struct dw_stream **ret_stream, struct nx_err *err)
 {
 	NX_AUTO(dw_stream) *s = calloc(1, sizeof(*s));
 	nx_rc rc;
@@ -121,13 +121,13 @@ nx_rc dw_stream_of(const struct dw_source *source, void *payload, size_t n, cons
 	}
 	s->source = source;
 	s->payload = payload;
-	s->n = n;
-	s->from = from;
-	s->take = take;
+	s->n = parts->n;
+	s->from = parts->from;
+	s->take = parts->take;
 	nx_buf_init(&s->head, HEAD_MAX, NX_BUF_WIPE);
 	dw_boundary(s->boundary);
-	s->media = media ? strdup(media) : NULL;
-	if (media && !s->media)
+	s->media = parts->media ? strdup(parts->media) : NULL;
+	if (parts->media && !s->media)
 		return nx_err_set(err, NX_E_NOMEM, "no memory for a response");
 	rc = length_count(s, err);
 	if (!rc)
@@ -168,13 +168,18 @@ static nx_rc body_read(struct dw_stream *s, void *p, size_t n, size_t *ret_n, st
 	return rc;
 }
 
+static bool at_end(const struct dw_stream *s)
+{
+	return s->closed && s->head_at == s->head.len;
+}
+
 nx_rc dw_stream_read(void *payload, void *p, size_t n, size_t *ret_n, struct nx_err *err)
 {
 	struct dw_stream *s = payload;
 	size_t done = 0, got;
 	nx_rc rc = NX_OK;
 
-	while (done < n && !rc) {
+	while (done < n && !rc && !at_end(s)) {
 		got = 0;
 		if (s->head_at < s->head.len) {
 			got = s->head.len - s->head_at;
@@ -185,10 +190,8 @@ nx_rc dw_stream_read(void *payload, void *p, size_t n, size_t *ret_n, struct nx_
 			break;
 		} else if (s->off < s->end) {
 			rc = body_read(s, (uint8_t *)p + done, n - done, &got, err);
-		} else if (!s->closed) {
-			rc = step(s, err);
 		} else {
-			break;
+			rc = step(s, err);
 		}
 		done += got;
 	}
@@ -330,6 +333,10 @@ nx_rc dw_stream_new(struct nx_instances *instances, const char *base_url,
 		files_free(f);
 		return nx_err_set(err, NX_E_NOMEM, "no memory for a response");
 	}
-	return dw_stream_of(&files_source, f, nx_instances_n(instances),
-		form->multipart ? form->media : NULL, form->off, form->len, ret_stream, err);
+	return dw_stream_of(&files_source, f,
+		&(struct dw_parts){.n = nx_instances_n(instances),
+			.media = form->multipart ? form->media : NULL,
+			.from = form->off,
+			.take = form->len},
+		ret_stream, err);
 }

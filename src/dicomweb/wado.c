@@ -367,7 +367,11 @@ static nx_rc bulk_reply(
 		value_free(v);
 		return rc ? rc : dw_reply_known(call);
 	}
-	rc = dw_stream_of(&value_source, v, 1, form.multipart ? OCTETS : NULL, form.off, form.len,
+	rc = dw_stream_of(&value_source, v,
+		&(struct dw_parts){.n = 1,
+			.media = form.multipart ? OCTETS : NULL,
+			.from = form.off,
+			.take = form.len},
 		&stream, err);
 	return rc ? rc : dw_stream_reply(call, form.status, stream, OCTETS);
 }

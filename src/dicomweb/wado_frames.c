@@ -335,7 +335,11 @@ static nx_rc reply(const struct dw_call *call, struct body *b, struct nx_err *er
 		body_free(b);
 		return rc ? rc : dw_reply_known(call);
 	}
-	rc = dw_stream_of(&source, b, b->n, a.offer.multipart ? a.offer.media : NULL, a.off, a.len,
+	rc = dw_stream_of(&source, b,
+		&(struct dw_parts){.n = b->n,
+			.media = a.offer.multipart ? a.offer.media : NULL,
+			.from = a.off,
+			.take = a.len},
 		&stream, err);
 	return rc ? rc : dw_stream_reply(call, a.status, stream, b->type);
 }

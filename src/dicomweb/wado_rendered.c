@@ -372,11 +372,14 @@ static nx_rc reply(
 		body_free(b);
 		return rc ? rc : dw_reply_known(call);
 	}
-	rc = dw_stream_of(&source, b, b->n, multipart ? media : NULL, 0, UINT64_MAX, &stream, err);
+	rc = dw_stream_of(&source, b,
+		&(struct dw_parts){
+			.n = b->n, .media = multipart ? media : NULL, .take = UINT64_MAX},
+		&stream, err);
 	return rc ? rc : dw_stream_reply(call, status, stream, media);
 }
 
-static nx_rc open(const struct dw_call *call, struct body **ret, struct nx_err *err)
+static nx_rc body_open(const struct dw_call *call, struct body **ret, struct nx_err *err)
 {
 	struct nx_instances *instances = NULL;
 	struct nx_selection sel;
@@ -414,7 +417,7 @@ nx_rc dw_rendered(struct nx_http_req *req, struct nx_err *err)
 	if (!rc)
 		rc = dw_rendering_read(&call, &how, err);
 	if (!rc)
-		rc = open(&call, &b, err);
+		rc = body_open(&call, &b, err);
 	if (rc)
 		return rc;
 	b->how = how;
@@ -484,7 +487,7 @@ nx_rc dw_thumbnail(struct nx_http_req *req, struct nx_err *err)
 	nx_rc rc = dw_call_init(req, &call, err);
 
 	if (!rc)
-		rc = open(&call, &b, err);
+		rc = body_open(&call, &b, err);
 	if (rc)
 		return rc;
 	b->last = "/thumbnail";

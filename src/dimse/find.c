@@ -27,7 +27,7 @@ bool nx_find_match(const char *sop_class)
 }
 
 /* A failure stops the query. */
-static nx_rc answer(void *payload, struct nx_slice identifier, struct nx_err *err)
+static nx_rc go_on(void *payload, struct nx_err *err)
 {
 	struct search *s = payload;
 
@@ -35,7 +35,18 @@ static nx_rc answer(void *payload, struct nx_slice identifier, struct nx_err *er
 	if (s->link || s->op->cancelled)
 		return nx_err_set(err, NX_E_CLOSED, "the peer wants no more");
 	if (nx_mono_us() > s->until)
-		return nx_err_set(err, NX_E_TIMEOUT, "the peer takes its answers too slowly");
+		return nx_err_set(err, NX_E_TIMEOUT,
+			"the query is too long, or its answers are taken too slowly");
+	return NX_OK;
+}
+
+static nx_rc answer(void *payload, struct nx_slice identifier, struct nx_err *err)
+{
+	struct search *s = payload;
+	nx_rc rc = go_on(s, err);
+
+	if (rc)
+		return rc;
 	s->link = nx_op_pending(s->assoc, s->op, s->pending, identifier, &s->link_err);
 	return s->link ? nx_err_set(err, NX_E_CLOSED, "the association is gone") : NX_OK;
 }
@@ -52,6 +63,9 @@ static nx_rc search_run(
 		.n_keys = id->n_keys,
 		.fuzzy = nx_assoc_granted(assoc, sop_class, GRANT_FUZZY) == 1,
 		.datetime = nx_assoc_granted(assoc, sop_class, GRANT_DATETIME) == 1,
+		.sequences = id->sequences,
+		.go_on = go_on,
+		.go_on_payload = s,
 	};
 	const struct nx_find_form form = {
 		.wants = id->wants,
@@ -60,11 +74,13 @@ static nx_rc search_run(
 		.level = id->level_word,
 		.retrieve_ae = assoc->rq.called,
 		.charset = id->charset,
+		.fn = answer,
+		.payload = s,
 	};
 
 	s->pending = id->partly ? NX_STATUS_PENDING_PARTLY : NX_STATUS_PENDING;
 	return nx_retrieve_find_dicom(
-		assoc->opts->retrieve, assoc->guest.who, &find, &form, answer, s, ret_more, err);
+		assoc->opts->retrieve, assoc->guest.who, &find, &form, ret_more, err);
 }
 
 static void search_do(struct search *s)
@@ -73,21 +89,19 @@ static void search_do(struct search *s)
 	struct nx_dimse_op *op = s->op;
 	const char *sop_class = op->context->abstract;
 	bool relational = nx_assoc_granted(s->assoc, sop_class, GRANT_RELATIONAL) == 1;
-	struct nx_identifier id;
-	uint32_t offending = 0;
+	struct nx_identifier id = {.level = 0};
 	struct nx_err err = {0};
 	bool more = false;
 	nx_rc rc = NX_E_NOMEM;
 
 	if (arena)
 		rc = nx_identifier_parse(nx_identifier_bytes(op), op->context->ts[0],
-			nx_model_of(sop_class, NX_C_FIND_RQ), relational, arena, &id, &offending,
-			&err);
+			nx_model_of(sop_class, NX_C_FIND_RQ), relational, arena, &id, &err);
 	if (!rc)
 		rc = search_run(s, &id, &more, &err);
 	if (!rc && more)
 		rc = nx_err_set(&err, NX_E_LIMIT, "more than %u matches", NX_LIMIT_QUERY_ROWS);
-	op->offending = offending;
+	op->offending = id.offending;
 	if (op->cancelled)
 		nx_op_fail(op, NX_STATUS_CANCEL, NULL);
 	else if (rc)

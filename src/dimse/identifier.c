@@ -102,7 +102,6 @@ struct parse {
 	const struct nx_dataset *ds;
 	struct nx_arena *arena;
 	struct nx_identifier *id;
-	uint32_t *offending;
 	struct nx_err *err;
 };
 
@@ -113,7 +112,7 @@ static nx_rc no_memory(struct parse *p)
 
 static nx_rc offends(struct parse *p, nx_tag tag, const char *what)
 {
-	*p->offending = tag;
+	p->id->offending = tag;
 	return nx_err_set(p->err, NX_E_INVAL, "(%04X,%04X) %s", tag >> 16, tag & 0xffff, what);
 }
 
@@ -148,13 +147,30 @@ static nx_rc key_text(struct parse *p, const struct nx_elem *elem, const char **
 	return *ret ? NX_OK : no_memory(p);
 }
 
+/* PS3.4 C.2.2.2.6: one item has the keys. */
+static nx_rc sequence_add(struct parse *p, const struct nx_elem *elem)
+{
+	struct nx_identifier *id = p->id;
+
+	if (!nx_retrieve_find_looks(id->level, elem->tag)) {
+		id->partly = true;
+		return NX_OK;
+	}
+	if (elem->n_items > 1)
+		return offends(p, elem->tag, "has more than one item");
+	nx_dataset_put(id->sequences, elem);
+	return NX_OK;
+}
+
 static nx_rc key_add(struct parse *p, const struct nx_elem *elem)
 {
 	struct nx_identifier *id = p->id;
 	const char *text = "";
 	nx_rc rc;
 
-	if (elem->vr == NX_VR('S', 'Q') || elem->is_bulk) {
+	if (elem->vr == NX_VR('S', 'Q'))
+		return sequence_add(p, elem);
+	if (elem->is_bulk) {
 		id->partly = true;
 		return NX_OK;
 	}
@@ -185,15 +201,18 @@ static nx_rc keys_take(struct parse *p)
 	nx_rc rc = NX_OK;
 
 	id->wants = nx_arena_alloc_array(p->arena, p->ds->n + 1, sizeof(*id->wants));
-	if (!id->wants)
+	id->sequences = nx_dataset_new(p->arena, p->ds->n + 1);
+	if (!id->wants || !id->sequences)
 		return no_memory(p);
+	id->sequences->charset = p->ds->charset;
 	for (size_t i = 0; i < p->ds->n && !rc; i++) {
 		const struct nx_elem *elem = &p->ds->elems[i];
 		const struct nx_dict_entry *entry = nx_dict_find(elem->tag);
 
 		if (is_control(elem->tag))
 			continue;
-		id->partly |= !nx_retrieve_find_gives(id->level, elem->tag);
+		id->partly |= elem->vr != NX_VR('S', 'Q') &&
+			!nx_retrieve_find_gives(id->level, elem->tag);
 		id->wants[id->n_wants++] =
 			(struct nx_find_want){elem->tag, entry ? entry->vr : elem->vr};
 		rc = key_add(p, elem);
@@ -231,15 +250,13 @@ static nx_rc hierarchy_check(struct parse *p, enum nx_model model)
 }
 
 nx_rc nx_identifier_parse(struct nx_slice bytes, const char *ts_uid, enum nx_model model,
-	bool relational, struct nx_arena *arena, struct nx_identifier *ret, uint32_t *ret_offending,
-	struct nx_err *err)
+	bool relational, struct nx_arena *arena, struct nx_identifier *ret, struct nx_err *err)
 {
-	struct parse p = {.arena = arena, .id = ret, .offending = ret_offending, .err = err};
+	struct parse p = {.arena = arena, .id = ret, .err = err};
 	struct nx_dataset *ds = NULL;
 	nx_rc rc;
 
 	*ret = (struct nx_identifier){.charset = ""};
-	*ret_offending = 0;
 	rc = nx_dataset_parse(bytes, ts_uid, NX_LIMIT_IDENTIFIER + 1, arena, &ds, err);
 	if (rc)
 		return rc;

@@ -47,17 +47,19 @@ struct nx_identifier {
 	size_t n_keys;
 	struct nx_find_want *wants; /* all, by tag */
 	size_t n_wants;
-	bool partly; /* there were keys that are not matched, or not given in answers */
+	struct nx_dataset *sequences; /* keys that are sequences, with an item or without */
+	bool partly;        /* there were keys that are not matched, or not given in answers */
+	uint32_t offending; /* the tag for which it was refused, or 0 */
 };
 
 /*
  * Keys in UTF-8; memory from `arena`.  `relational`: keys of the levels above may be missing.
- * NX_E_INVAL, with the tag in *ret_offending: no identifier of the model.  NX_E_MALFORMED,
+ * NX_E_INVAL, with the tag in ret->offending: no identifier of the model.  NX_E_MALFORMED,
  * NX_E_LIMIT.
  */
 NX_NODISCARD nx_rc nx_identifier_parse(struct nx_slice bytes, const char *ts_uid,
 	enum nx_model model, bool relational, struct nx_arena *arena, struct nx_identifier *ret,
-	uint32_t *ret_offending, struct nx_err *err);
+	struct nx_err *err);
 /* The value of the unique key of a level; "" where there is none. */
 const char *nx_identifier_unique(const struct nx_identifier *id, unsigned level);
 uint32_t nx_identifier_unique_tag(unsigned level);

@@ -12,14 +12,13 @@ enum {
 };
 
 /* What a retrieval is about is its unique key: there must be one, without wildcards. */
-static nx_rc unique_check(
-	const struct nx_identifier *id, uint32_t *ret_offending, struct nx_err *err)
+static nx_rc unique_check(struct nx_identifier *id, struct nx_err *err)
 {
 	const char *value = nx_identifier_unique(id, id->level);
 
 	if (*value && !strpbrk(value, "*?"))
 		return NX_OK;
-	*ret_offending = nx_identifier_unique_tag(id->level);
+	id->offending = nx_identifier_unique_tag(id->level);
 	return nx_err_set(err, NX_E_INVAL, "the unique key of the level is %s",
 		*value ? "no value" : "missing");
 }
@@ -33,10 +32,11 @@ static nx_rc select_instances(struct nx_subops *s, const char *to, uint32_t *ret
 	struct nx_selection_keys sel = {.collection = s->assoc->guest.collection, .to = to};
 	struct nx_identifier id;
 	nx_rc rc = nx_identifier_parse(nx_identifier_bytes(op), op->context->ts[0],
-		nx_model_of(sop_class, op->rq.field), relational, arena, &id, ret_offending, err);
+		nx_model_of(sop_class, op->rq.field), relational, arena, &id, err);
 
 	if (!rc)
-		rc = unique_check(&id, ret_offending, err);
+		rc = unique_check(&id, err);
+	*ret_offending = id.offending;
 	if (rc)
 		return rc;
 	sel.level = id.level;

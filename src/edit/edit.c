@@ -97,8 +97,7 @@ static nx_rc no_memory(struct nx_err *err)
 /* ---- what the ledger has ---- */
 
 static nx_rc entry_put(const struct editing *e, struct nx_change *change, unsigned action,
-	struct nx_json *json, struct nx_buf *detail, const struct nx_put *put, uint64_t subject,
-	struct nx_err *err)
+	struct nx_json *json, const struct nx_put *put, uint64_t subject, struct nx_err *err)
 {
 	struct nx_entry_draft draft = {.action = action,
 		.principal = e->who->name,
@@ -111,8 +110,8 @@ static nx_rc entry_put(const struct editing *e, struct nx_change *change, unsign
 	if (e->who->peer[0])
 		nx_json_kv_str(json, "peer", e->who->peer);
 	nx_json_object_end(json);
-	rc = nx_buf_check(detail, err);
-	draft.detail = nx_buf_slice(detail);
+	rc = nx_buf_check(json->out, err);
+	draft.detail = nx_buf_slice(json->out);
 	return rc ? rc : nx_change_entry(change, &draft, put, err);
 }
 
@@ -144,8 +143,7 @@ static nx_rc version_entry(struct editing *e, const struct version *v, struct nx
 	nx_json_kv_str(&json, "item", v->item.name);
 	nx_json_kv_str(&json, "kind", e->plan.reason);
 	tags_put(e, v->changed, &json);
-	return entry_put(
-		e, e->batch.change, NX_ACTION_INSTANCE_EDIT, &json, &detail, &v->put, 0, err);
+	return entry_put(e, e->batch.change, NX_ACTION_INSTANCE_EDIT, &json, &v->put, 0, err);
 }
 
 /* Whom it is taken from learns it as well: one for every such subject of the batch. */
@@ -159,8 +157,7 @@ static nx_rc leaving_entry(struct editing *e, uint64_t subject, size_t n, struct
 	nx_json_object_begin(&json);
 	nx_json_kv_str(&json, "what", "given to another patient");
 	nx_json_kv_int(&json, "instances", (int64_t)n);
-	return entry_put(
-		e, e->batch.change, NX_ACTION_INSTANCE_EDIT, &json, &detail, NULL, subject, err);
+	return entry_put(e, e->batch.change, NX_ACTION_INSTANCE_EDIT, &json, NULL, subject, err);
 }
 
 static nx_rc leaving_entries(struct editing *e, struct nx_err *err)
@@ -243,7 +240,9 @@ static nx_rc version_make(struct editing *e, struct version *v, struct nx_err *e
 		rc = edit_apply(&e->plan, ds, e->batch_arena, &v->changed, err);
 	if (rc || !v->changed || e->req->dry_run)
 		return rc;
-	return nx_archive_rewrite(e->archive, (uint32_t)v->item.domain, recipe, ds, ts,
+	return nx_archive_rewrite(e->archive,
+		&(struct nx_rewrite_of){
+			.domain = (uint32_t)v->item.domain, .recipe = recipe, .ds = ds, .ts = ts},
 		e->batch_arena, &v->made, err);
 }
 
@@ -492,7 +491,11 @@ static nx_rc studies_of(struct editing *e, const char *patient_id, const char *i
 
 	where = nx_val_int((int64_t)subject);
 	if (!rc)
-		rc = nx_cat_rows(e->cat, NX_T_STUDY, STUDY_BY_SUBJECT, &where, 1, false, 0,
+		rc = nx_cat_rows(e->cat,
+			&(struct nx_rows_of){.table = NX_T_STUDY,
+				.index = STUDY_BY_SUBJECT,
+				.where = &where,
+				.n_where = 1},
 			e->arena, &rows, &n, err);
 	for (size_t i = 0; i < n && !rc; i++) {
 		rc = nx_op_row(&rows[i], e->arena, &study, err);

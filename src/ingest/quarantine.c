@@ -99,8 +99,12 @@ static nx_rc rows_load(struct nx_kept *k, int64_t number, struct nx_err *err)
 	nx_rc rc = nx_archive_current(k->ingest->archive, err);
 
 	if (!rc)
-		rc = nx_cat_rows(
-			cat, NX_T_QUARANTINE, 0, &where, 1, false, 1, k->arena, &rows, &n, err);
+		rc = nx_cat_rows(cat,
+			&(struct nx_rows_of){.table = NX_T_QUARANTINE,
+				.where = &where,
+				.n_where = 1,
+				.limit = 1},
+			k->arena, &rows, &n, err);
 	if (!rc && !n)
 		rc = nx_err_set(err, NX_E_NOENT, "nothing in quarantine under this number");
 	if (!rc)
@@ -213,8 +217,12 @@ nx_rc nx_quarantine_list(struct nx_ingest *ingest, const struct nx_principal *wh
 	nx_json_object_begin(&l.json);
 	nx_json_key(&l.json, "quarantine");
 	nx_json_array_begin(&l.json);
-	rc = nx_cat_quarantine(
-		l.cat, find->after, only.id, find->reason, l.limit + 1, list_row, &l, err);
+	rc = nx_cat_quarantine(l.cat,
+		&(struct nx_quarantine_of){.after_id = find->after,
+			.collection = only.id,
+			.reason = find->reason,
+			.limit = l.limit + 1},
+		list_row, &l, err);
 	nx_json_array_end(&l.json);
 	if (l.n > l.limit)
 		nx_json_kv_int(&l.json, "next", l.last);

@@ -218,8 +218,8 @@ static nx_rc backup_end(struct export *ex, uint64_t from, uint64_t copied, uint6
 	return rc;
 }
 
-static nx_rc backup_run(struct backup *b, uint64_t from, uint64_t *ret_size, uint64_t *ret_group,
-	struct nx_err *err)
+static nx_rc backup_run(
+	struct backup *b, uint64_t from, struct nx_ledger_copy *ret, struct nx_err *err)
 {
 	struct nx_ledger *ledger = b->ex.ledger;
 	uint64_t size, group;
@@ -243,14 +243,13 @@ static nx_rc backup_run(struct backup *b, uint64_t from, uint64_t *ret_size, uin
 		rc = names_call(b, size, err);
 	if (rc)
 		return rc;
-	*ret_size = size;
-	*ret_group = group;
+	*ret = (struct nx_ledger_copy){.entries = size, .group_seq = group};
 	return NX_OK;
 }
 
 nx_rc nx_ledger_backup(struct nx_ledger *ledger, const char *dir, uint64_t from,
 	nx_rc (*fn)(void *payload, const char *path, struct nx_err *err), void *payload,
-	uint64_t *ret_size, uint64_t *ret_group_seq, struct nx_err *err)
+	struct nx_ledger_copy *ret, struct nx_err *err)
 {
 	struct backup b = {.ex = {.ledger = ledger}, .fn = fn, .payload = payload};
 	NX_AUTO_FD fd = -1;
@@ -263,7 +262,7 @@ nx_rc nx_ledger_backup(struct nx_ledger *ledger, const char *dir, uint64_t from,
 		return nx_err_errno(err, "open directory of the ledger copy");
 	nx_fileset_init(&b.ex.files, fd);
 	nx_buf_init(&b.ex.buf, BUNDLE_MAX, 0);
-	rc = backup_run(&b, from, ret_size, ret_group_seq, err);
+	rc = backup_run(&b, from, ret, err);
 	nx_fileset_done(&b.ex.files);
 	nx_buf_done(&b.ex.buf);
 	return rc ? nx_err_prefix(err, rc, "ledger copy") : NX_OK;

@@ -223,10 +223,14 @@ NX_NODISCARD nx_rc nx_ledger_export(struct nx_ledger *ledger, const char *dir, s
  * What a restore needs, into `dir`, beside commits.  Tiles that the first `from` entries fill are
  * there from an earlier copy and are not written again; nothing of that copy is changed.  `fn`
  * hears the name of every file that belongs to this one.  "state-<entries>" becomes "state" where
- * the ledger is opened again.  *ret_size entries, up to group *ret_group_seq.
+ * the ledger is opened again.
  */
+struct nx_ledger_copy {
+	uint64_t entries;
+	uint64_t group_seq; /* the last group in it */
+};
 NX_NODISCARD nx_rc nx_ledger_backup(struct nx_ledger *ledger, const char *dir, uint64_t from,
 	nx_rc (*fn)(void *payload, const char *path, struct nx_err *err), void *payload,
-	uint64_t *ret_size, uint64_t *ret_group_seq, struct nx_err *err);
+	struct nx_ledger_copy *ret, struct nx_err *err);
 
 #endif

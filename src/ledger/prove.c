@@ -4,11 +4,13 @@
 
 #include "base/arena.h"
 
-/* One tile, from the edge where it is there, else from its file through the cache. */
+/* `n` hashes from `at` on of a level, of one tile, from the edge where it is there, else from its
+ * file through the cache. */
 static nx_rc tile_get(struct nx_ledger *ledger, const struct nx_edge *edge, unsigned level,
-	uint64_t number, unsigned first, unsigned n, uint8_t ret[][NX_SHA256_LEN],
-	struct nx_err *err)
+	uint64_t at, unsigned n, uint8_t ret[][NX_SHA256_LEN], struct nx_err *err)
 {
+	const uint64_t number = at / TILE_WIDTH;
+	const size_t first = at % TILE_WIDTH;
 	struct nx_tile_slot *slot = &ledger->tiles[(number * 7 + level) % TILE_CACHE];
 	nx_rc rc = NX_OK;
 
@@ -46,8 +48,7 @@ static nx_rc subtree_root(struct nx_ledger *ledger, const struct nx_edge *edge, 
 	uint8_t hashes[TILE_WIDTH][NX_SHA256_LEN];
 	unsigned level = height / 8, n = 1u << (height % 8);
 	uint64_t at = start >> (8 * level);
-	nx_rc rc = tile_get(
-		ledger, edge, level, at / TILE_WIDTH, (unsigned)(at % TILE_WIDTH), n, hashes, err);
+	nx_rc rc = tile_get(ledger, edge, level, at, n, hashes, err);
 
 	if (!rc)
 		nx_edge_fold((const uint8_t(*)[NX_SHA256_LEN])hashes, n, ret);

@@ -177,8 +177,9 @@ nx_rc admin_list(struct nx_admin *admin, const struct nx_principal *who,
 	if (rc)
 		return rc;
 	nx_archive_barrier(admin->archive);
-	rc = nx_cat_rows(nx_archive_cat(admin->archive), listing->table, 0, NULL, 0, false,
-		LIST_MAX, arena, &rows, &n, err);
+	rc = nx_cat_rows(nx_archive_cat(admin->archive),
+		&(struct nx_rows_of){.table = listing->table, .limit = LIST_MAX}, arena, &rows, &n,
+		err);
 	if (rc)
 		return rc;
 	nx_json_init(&json, out);

@@ -86,11 +86,6 @@ static nx_rc past_check(struct backup *b, struct nx_err *err)
 	return rc;
 }
 
-static bool pack_path_parse(const char *path, uint64_t *ret_pack)
-{
-	return sscanf(path, "packs/%16" SCNx64 "-", ret_pack) == 1;
-}
-
 static nx_rc old_packs_load(struct backup *b, struct nx_slice sums, struct nx_err *err)
 {
 	struct sums_line line;
@@ -100,7 +95,7 @@ static nx_rc old_packs_load(struct backup *b, struct nx_slice sums, struct nx_er
 	while (!(rc = sums_next(&sums, &line, err))) {
 		struct old_pack *old;
 
-		if (!pack_path_parse(line.path, &pack))
+		if (!backup_pack_of(line.path, &pack))
 			continue;
 		old = nx_arena_alloc(b->arena, sizeof(*old));
 		if (!old ||
@@ -180,18 +175,20 @@ static nx_rc ledger_file(void *payload, const char *path, struct nx_err *err)
 static nx_rc ledger_copy(struct backup *b, struct nx_err *err)
 {
 	char dir[4096];
-	uint64_t group = 0, durable;
+	struct nx_ledger_copy copy = {.entries = 0};
+	uint64_t durable;
 	nx_rc rc;
 
 	if ((size_t)snprintf(dir, sizeof(dir), "%s/ledger", b->opts->dir) >= sizeof(dir))
 		return nx_err_set(err, NX_E_INVAL, "path of the backup is too long");
 	rc = nx_ledger_backup(nx_archive_ledger(b->archive), dir, b->old.ledger_entries,
-		ledger_file, b, &b->m.ledger_entries, &group, err);
-	if (!rc && b->m.ledger_entries)
-		rc = past_hash(b->archive, b->m.ledger_entries - 1, b->m.ledger_last, err);
+		ledger_file, b, &copy, err);
+	b->m.ledger_entries = copy.entries;
+	if (!rc && copy.entries)
+		rc = past_hash(b->archive, copy.entries - 1, b->m.ledger_last, err);
 	/* A group is durable a moment before it is counted so. */
 	durable = nx_archive_durable(b->archive);
-	b->m.group_seq = group > durable ? group : durable;
+	b->m.group_seq = copy.group_seq > durable ? copy.group_seq : durable;
 	return rc;
 }
 

@@ -368,8 +368,8 @@ static nx_rc steps_look(struct nx_completeness *c, struct nx_err *err)
 	if (!arena)
 		return nx_err_set(err, NX_E_NOMEM, "no memory for a step");
 	c->steps_due_us = nx_mono_us() + LOOK_US / 2;
-	rc = nx_cat_rows(nx_archive_cat(c->opts.archive), NX_T_STEP, 0, NULL, 0, false, 1, arena,
-		&rows, &n, err);
+	rc = nx_cat_rows(nx_archive_cat(c->opts.archive),
+		&(struct nx_rows_of){.table = NX_T_STEP, .limit = 1}, arena, &rows, &n, err);
 	c->steps = !rc && n;
 	return rc;
 }

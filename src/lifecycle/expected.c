@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/cast.h"
 #include "base/json.h"
 #include "base/map.h"
 
@@ -39,8 +40,12 @@ static nx_rc rows_read(struct nx_archive *archive, int64_t collection, const cha
 	struct nx_val where[] = {nx_val_int(collection), nx_val_text(study)};
 
 	ret->n = 0;
-	return nx_cat_rows(nx_archive_cat(archive), NX_T_STEP, 0, where, NX_ARRAY_LEN(where), false,
-		NX_LIMIT_STUDY_STEPS, arena, &ret->ops, &ret->n, err);
+	return nx_cat_rows(nx_archive_cat(archive),
+		&(struct nx_rows_of){.table = NX_T_STEP,
+			.where = where,
+			.n_where = NX_ARRAY_LEN(where),
+			.limit = NX_LIMIT_STUDY_STEPS},
+		arena, &ret->ops, &ret->n, err);
 }
 
 /* NX_E_NOENT: somebody has deleted it. */
@@ -125,7 +130,7 @@ static nx_rc study_add(
 {
 	const char *kept = copy(x, uid);
 
-	if (!kept || !nx_map_put(studies, nx_slice_str(uid), (void *)(uintptr_t)kept, NULL))
+	if (!kept || !nx_map_put(studies, nx_slice_str(uid), nx_unconst(kept), NULL))
 		return nx_err_set(err, NX_E_NOMEM, "no memory for the steps of a study");
 	return NX_OK;
 }

@@ -362,8 +362,13 @@ static nx_rc batch_read(
 	if (!b->arena)
 		return nx_err_set(err, NX_E_NOMEM, "no memory for deliveries");
 	nx_archive_barrier(f->opts.archive);
-	rc = nx_cat_rows(nx_archive_cat(f->opts.archive), NX_T_DELIVERY, FORWARD_BY_DUE, &where, 1,
-		false, NX_FORWARD_BATCH, b->arena, &ops, &n, err);
+	rc = nx_cat_rows(nx_archive_cat(f->opts.archive),
+		&(struct nx_rows_of){.table = NX_T_DELIVERY,
+			.index = FORWARD_BY_DUE,
+			.where = &where,
+			.n_where = 1,
+			.limit = NX_FORWARD_BATCH},
+		b->arena, &ops, &n, err);
 	if (!rc)
 		rc = batch_fill(b, ops, n, ret_next_us, err);
 	return rc ? rc : forward_batch_describe(f, b, err);

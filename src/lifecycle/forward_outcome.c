@@ -303,8 +303,12 @@ static nx_rc asked_find(struct nx_forward *f, const struct nx_forward_answer *an
 	nx_rc rc;
 
 	nx_archive_barrier(f->opts.archive);
-	rc = nx_cat_rows(nx_archive_cat(f->opts.archive), NX_T_DELIVERY, FORWARD_BY_TXN, &where, 1,
-		false, 0, b->arena, &ops, &n, err);
+	rc = nx_cat_rows(nx_archive_cat(f->opts.archive),
+		&(struct nx_rows_of){.table = NX_T_DELIVERY,
+			.index = FORWARD_BY_TXN,
+			.where = &where,
+			.n_where = 1},
+		b->arena, &ops, &n, err);
 	if (rc)
 		return rc;
 	b->rows = nx_arena_alloc_array(b->arena, n + 1, sizeof(*b->rows));

@@ -105,8 +105,12 @@ nx_rc nx_forward_queue(struct nx_forward *forward, const struct nx_principal *wh
 	nx_json_object_begin(&l.json);
 	nx_json_key(&l.json, "deliveries");
 	nx_json_array_begin(&l.json);
-	rc = nx_cat_deliveries(
-		l.cat, find->after, state, find->destination, limit, delivery_json, &l, err);
+	rc = nx_cat_deliveries(l.cat,
+		&(struct nx_deliveries_of){.after_id = find->after,
+			.state = state,
+			.destination = find->destination,
+			.limit = limit},
+		delivery_json, &l, err);
 	if (rc)
 		return rc;
 	nx_json_array_end(&l.json);
@@ -167,8 +171,11 @@ static nx_rc some_change(struct picking *p, const struct nx_forward_pick *pick,
 		return nx_err_set(err, NX_E_NOMEM, "no memory for a change");
 	p->change = change;
 	nx_archive_barrier(p->f->opts.archive);
-	rc = nx_cat_deliveries(nx_archive_cat(p->f->opts.archive), p->last,
-		pick->number ? 0 : NX_DELIVERY_DEAD, pick->destination, pick->number ? 1 : LIST_MAX,
+	rc = nx_cat_deliveries(nx_archive_cat(p->f->opts.archive),
+		&(struct nx_deliveries_of){.after_id = p->last,
+			.state = pick->number ? 0 : NX_DELIVERY_DEAD,
+			.destination = pick->destination,
+			.limit = pick->number ? 1 : LIST_MAX},
 		picked, p, err);
 	p->found_no_more = p->n - before < LIST_MAX;
 	if (rc || p->n == before)

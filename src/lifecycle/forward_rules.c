@@ -178,8 +178,9 @@ static nx_rc rule_take(struct rule *rule, const struct nx_forward_row *row, stru
 static nx_rc rows_read(struct nx_forward *f, struct nx_arena *arena, struct nx_op **ret_rows,
 	size_t *ret_n, struct nx_err *err)
 {
-	return nx_cat_rows(nx_archive_cat(f->opts.archive), NX_T_FORWARD, 0, NULL, 0, false,
-		NX_LIMIT_FORWARD_RULES, arena, ret_rows, ret_n, err);
+	return nx_cat_rows(nx_archive_cat(f->opts.archive),
+		&(struct nx_rows_of){.table = NX_T_FORWARD, .limit = NX_LIMIT_FORWARD_RULES}, arena,
+		ret_rows, ret_n, err);
 }
 
 nx_rc forward_rules_load(struct nx_forward *f, struct nx_err *err)
@@ -343,8 +344,10 @@ nx_rc nx_forward_rule_remove(struct nx_forward *forward, const struct nx_princip
 		return NX_E_NOMEM;
 	rc = admin_guard(forward->opts.admin, who, NX_PERM_ADMIN, "forward.remove", err);
 	if (!rc)
-		rc = nx_cat_rows(nx_archive_cat(forward->opts.archive), NX_T_FORWARD, 0, vals, 1,
-			false, 1, arena, &rows, &n, err);
+		rc = nx_cat_rows(nx_archive_cat(forward->opts.archive),
+			&(struct nx_rows_of){
+				.table = NX_T_FORWARD, .where = vals, .n_where = 1, .limit = 1},
+			arena, &rows, &n, err);
 	if (!rc && !n)
 		rc = nx_err_set(err, NX_E_NOENT, "no such rule");
 	if (!rc)

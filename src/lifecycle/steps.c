@@ -173,7 +173,11 @@ static nx_rc list_rows(
 	nx_json_object_begin(&list->json);
 	nx_json_key(&list->json, "performed_steps");
 	nx_json_array_begin(&list->json);
-	rc = nx_cat_objects(nx_archive_cat(list->archive), collection, NX_STEP_PREFIX, after, limit,
+	rc = nx_cat_objects(nx_archive_cat(list->archive),
+		&(struct nx_objects_of){.collection = collection,
+			.prefix = NX_STEP_PREFIX,
+			.after = after,
+			.limit = limit},
 		list_row, list, err);
 	nx_json_array_end(&list->json);
 	nx_json_kv_str(
@@ -252,8 +256,14 @@ static nx_rc told_json(struct nx_cat *cat, const struct nx_study *study, struct 
 	struct nx_val where = nx_val_int(study->subject);
 	struct nx_op *rows;
 	size_t n = 0;
-	nx_rc rc =
-		nx_cat_rows(cat, NX_T_EVENT, 1, &where, 1, true, EVENTS_MAX, arena, &rows, &n, err);
+	nx_rc rc = nx_cat_rows(cat,
+		&(struct nx_rows_of){.table = NX_T_EVENT,
+			.index = 1,
+			.where = &where,
+			.n_where = 1,
+			.descending = true,
+			.limit = EVENTS_MAX},
+		arena, &rows, &n, err);
 
 	for (size_t i = 0; i < n && !rc; i++) {
 		char time[NX_TIME_TEXT];

@@ -25,7 +25,9 @@ static nx_rc named_read(struct nx_admin *admin, const char *name, struct nx_aren
 	struct nx_op *rows = NULL;
 
 	nx_archive_barrier(admin->archive);
-	return nx_cat_rows(nx_archive_cat(admin->archive), NX_T_PRINCIPAL, 0, &where, 1, false, 1,
+	return nx_cat_rows(nx_archive_cat(admin->archive),
+		&(struct nx_rows_of){
+			.table = NX_T_PRINCIPAL, .where = &where, .n_where = 1, .limit = 1},
 		arena, &rows, ret_n, err);
 }
 

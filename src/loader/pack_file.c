@@ -117,8 +117,11 @@ static bool run_open(struct pack_files *f, struct nx_gcm *gcm,
 		size_t take = n - at < NX_SEGMENT_LEN ? n - at : NX_SEGMENT_LEN;
 		bool last = seg + 1 == nx_extent_segments(e->len);
 
-		if (!nx_segment_open(gcm, record_id, seg, last ? e->len : 0, f->run + at, take,
-			    f->tags + (size_t)seg * NX_GCM_TAG_LEN, p + at))
+		if (!nx_segment_open(gcm,
+			    &(struct nx_segment){.record_id = record_id,
+				    .number = seg,
+				    .total = last ? e->len : 0},
+			    f->run + at, take, f->tags + (size_t)seg * NX_GCM_TAG_LEN, p + at))
 			return false;
 	}
 	return true;
@@ -140,7 +143,7 @@ nx_rc pack_files_extent(struct pack_files *files, const struct grant *grant,
 	if (!rc)
 		rc = nx_pread_full(fd, files->tags,
 			(size_t)nx_extent_segments(e->len) * NX_GCM_TAG_LEN, data + e->len, err);
-	nx_extent_key(blob_key, index, &key);
+	nx_extent_key(&(struct nx_extent_seal){.blob_key = blob_key, .index = index}, &key);
 	gcm = rc ? NULL : nx_gcm_new(&key);
 	if (!rc && !gcm)
 		rc = nx_err_set(err, NX_E_NOMEM, "no memory to open an extent");

@@ -161,10 +161,11 @@ static nx_rc by_pixel(struct nx_pixel_desc *desc, uint8_t *samples, struct nx_er
 	return rc;
 }
 
-nx_rc nx_pixel_decode(const struct nx_pixel_codec *codec, const struct nx_pixel_desc *desc,
-	unsigned flags, struct nx_slice frame, uint8_t *out, size_t cap,
-	struct nx_pixel_desc *ret_desc, struct nx_err *err)
+nx_rc nx_pixel_decode(const struct nx_pixel_codec *codec, const struct nx_pixel_frame *frame,
+	uint8_t *out, size_t cap, struct nx_pixel_desc *ret_desc, struct nx_err *err)
 {
+	const struct nx_pixel_desc *desc = frame->desc;
+	const unsigned flags = frame->flags;
 	struct nx_pixel_desc got = *desc;
 	nx_rc rc = nx_pixel_desc_check(desc, err);
 
@@ -175,7 +176,7 @@ nx_rc nx_pixel_decode(const struct nx_pixel_codec *codec, const struct nx_pixel_
 	if (cap < nx_pixel_frame_len(desc))
 		return nx_err_set(err, NX_E_INVAL, "room of %zu bytes for a frame of %zu", cap,
 			nx_pixel_frame_len(desc));
-	rc = codec->decode(codec, desc, frame, out, &got, err);
+	rc = codec->decode(codec, desc, frame->bytes, out, &got, err);
 	if (!rc && flags & (NX_PIXEL_INTERLEAVED | NX_PIXEL_RGB))
 		rc = by_pixel(&got, out, err);
 	if (rc)

@@ -117,6 +117,13 @@ enum nx_pixel_decode_flags {
 	NX_PIXEL_RGB = 2,         /* and YBR_FULL of 8 bits as RGB (PS3.3 C.7.6.3.1.2) */
 };
 
+/* A frame as it is stored, or its samples. */
+struct nx_pixel_frame {
+	const struct nx_pixel_desc *desc;
+	struct nx_slice bytes;
+	unsigned flags; /* nx_pixel_decode_flags */
+};
+
 /*
  * One stored frame to native little-endian samples in `out`, of `cap` bytes.  *ret_desc says what
  * they are:
@@ -131,8 +138,8 @@ enum nx_pixel_decode_flags {
  * - everything else: unchanged.
  */
 NX_NODISCARD nx_rc nx_pixel_decode(const struct nx_pixel_codec *codec,
-	const struct nx_pixel_desc *desc, unsigned flags, struct nx_slice frame, uint8_t *out,
-	size_t cap, struct nx_pixel_desc *ret_desc, struct nx_err *err);
+	const struct nx_pixel_frame *frame, uint8_t *out, size_t cap,
+	struct nx_pixel_desc *ret_desc, struct nx_err *err);
 
 /*
  * One frame of native little-endian samples (nx_pixel_frame_len() bytes, of either planar

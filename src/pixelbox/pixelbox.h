@@ -37,12 +37,11 @@ NX_DEFINE_AUTO(nx_pixelbox);
  * worker is replaced.
  */
 NX_NODISCARD nx_rc nx_pixelbox_decode(struct nx_pixelbox *box, const char *ts_uid,
-	const struct nx_pixel_desc *desc, unsigned flags, struct nx_slice frame, uint8_t *out,
-	size_t cap, struct nx_pixel_desc *ret_desc, struct nx_err *err);
+	const struct nx_pixel_frame *frame, uint8_t *out, size_t cap,
+	struct nx_pixel_desc *ret_desc, struct nx_err *err);
 NX_NODISCARD nx_rc nx_pixelbox_encode(struct nx_pixelbox *box, const char *ts_uid,
-	const struct nx_pixel_desc *desc, struct nx_slice samples,
-	const struct nx_pixel_params *params, struct nx_buf *out, struct nx_pixel_desc *ret_desc,
-	struct nx_err *err);
+	const struct nx_pixel_frame *samples, const struct nx_pixel_params *params,
+	struct nx_buf *out, struct nx_pixel_desc *ret_desc, struct nx_err *err);
 
 /* nx_icc_convert() in a worker, of a raster of three samples, in its place. */
 NX_NODISCARD nx_rc nx_pixelbox_convert(struct nx_pixelbox *box, struct nx_raster *raster,

@@ -160,12 +160,18 @@ static int signals_set(posix_spawnattr_t *attr)
 	return rc ? rc : posix_spawnattr_setsigdefault(attr, &set);
 }
 
+#if NX_WITH_ASAN
+#define WORKER_ENVIRONMENT "ASAN_OPTIONS=detect_leaks=0:handle_segv=2"
+#else
+#define WORKER_ENVIRONMENT "PATH="
+#endif
+
 static nx_rc spawn(struct worker *w, int socket, struct nx_err *err)
 {
 	char name[] = "narthex", arg[] = NX_PIXELBOX_ARG;
-	char asan[] = "ASAN_OPTIONS=detect_leaks=0:handle_segv=2", empty[] = "PATH=";
+	char environment[] = WORKER_ENVIRONMENT;
 	char *const argv[] = {name, arg, NULL};
-	char *const envp[] = {NX_WITH_ASAN ? asan : empty, NULL};
+	char *const envp[] = {environment, NULL};
 	posix_spawn_file_actions_t files;
 	posix_spawnattr_t attr;
 	int rc = posix_spawn_file_actions_init(&files);
@@ -320,7 +326,8 @@ static nx_rc answer_check(struct nx_box_answer *answer, const struct job *job, s
 {
 	answer->text[sizeof(answer->text) - 1] = 0;
 	for (char *c = answer->text; *c; c++)
-		*c = *c < ' ' || *c > '~' ? '?' : *c;
+		if (*c < ' ' || *c > '~')
+			*c = '?';
 	if (answer->rc >= NX_E_COUNT_ || answer->photometric > NX_PHOTO_YBR_RCT ||
 		answer->planar > 1 || answer->out_len > job->request.out_cap)
 		return nx_err_set(err, NX_E_INTERNAL, "a worker's answer makes no sense");
@@ -379,8 +386,10 @@ static nx_rc job_run(struct nx_pixelbox *box, struct job *job, uint8_t *out, str
 }
 
 static nx_rc job_init(struct job *job, const struct nx_pixelbox *box, enum nx_box_op op,
-	const char *uid, const struct nx_pixel_desc *desc, struct nx_slice in, struct nx_err *err)
+	const char *uid, const struct nx_pixel_frame *frame, struct nx_err *err)
 {
+	const struct nx_pixel_desc *desc = frame->desc;
+	const struct nx_slice in = frame->bytes;
 	const size_t n = strlen(uid);
 	nx_rc rc = nx_pixel_desc_check(desc, err);
 
@@ -389,7 +398,8 @@ static nx_rc job_init(struct job *job, const struct nx_pixelbox *box, enum nx_bo
 	if (n > NX_LIMIT_UID || in.n > 2 * NX_LIMIT_PIXEL_FRAME)
 		return nx_err_set(err, NX_E_LIMIT, "frame of %zu bytes", in.n);
 	*job = (struct job){.in = in};
-	job->request = (struct nx_box_request){.op = op, .desc = *desc, .in_len = in.n};
+	job->request = (struct nx_box_request){
+		.op = op, .desc = *desc, .flags = frame->flags, .in_len = in.n};
 	job->request.out_cap = nx_pixel_frame_len(desc);
 	if (op == NX_BOX_ENCODE) /* noise grows, small frames by their headers */
 		job->request.out_cap += job->request.out_cap + 64ull * NX_KIB;
@@ -401,28 +411,26 @@ static nx_rc job_init(struct job *job, const struct nx_pixelbox *box, enum nx_bo
 }
 
 nx_rc nx_pixelbox_decode(struct nx_pixelbox *box, const char *ts_uid,
-	const struct nx_pixel_desc *desc, unsigned flags, struct nx_slice frame, uint8_t *out,
-	size_t cap, struct nx_pixel_desc *ret_desc, struct nx_err *err)
+	const struct nx_pixel_frame *frame, uint8_t *out, size_t cap,
+	struct nx_pixel_desc *ret_desc, struct nx_err *err)
 {
 	struct job job;
-	nx_rc rc = job_init(&job, box, NX_BOX_DECODE, ts_uid, desc, frame, err);
+	nx_rc rc = job_init(&job, box, NX_BOX_DECODE, ts_uid, frame, err);
 
 	if (rc)
 		return rc;
 	if (cap < job.request.out_cap)
 		return nx_err_set(err, NX_E_INVAL, "room of %zu bytes for a frame of %llu", cap,
 			(unsigned long long)job.request.out_cap);
-	job.request.flags = flags;
 	return job_run(box, &job, out, NULL, ret_desc, err);
 }
 
 nx_rc nx_pixelbox_encode(struct nx_pixelbox *box, const char *ts_uid,
-	const struct nx_pixel_desc *desc, struct nx_slice samples,
-	const struct nx_pixel_params *params, struct nx_buf *out, struct nx_pixel_desc *ret_desc,
-	struct nx_err *err)
+	const struct nx_pixel_frame *samples, const struct nx_pixel_params *params,
+	struct nx_buf *out, struct nx_pixel_desc *ret_desc, struct nx_err *err)
 {
 	struct job job;
-	nx_rc rc = job_init(&job, box, NX_BOX_ENCODE, ts_uid, desc, samples, err);
+	nx_rc rc = job_init(&job, box, NX_BOX_ENCODE, ts_uid, samples, err);
 
 	if (rc)
 		return rc;
@@ -442,13 +450,15 @@ nx_rc nx_pixelbox_convert(struct nx_pixelbox *box, struct nx_raster *raster, str
 		.bits_stored = 8,
 		.high_bit = 7,
 		.photometric = NX_PHOTO_RGB};
-	const size_t len = nx_raster_len(raster->rows, raster->columns, raster->samples);
+	const struct nx_pixel_frame pixels = {.desc = &desc,
+		.bytes = nx_slice(raster->pixels,
+			nx_raster_len(raster->rows, raster->columns, raster->samples))};
 	struct job job;
 	nx_rc rc;
 
 	if (raster->samples != 3 || from.n > NX_LIMIT_ICC || to.n > NX_LIMIT_ICC)
 		return nx_err_set(err, NX_E_INVAL, "colors of %u samples", raster->samples);
-	rc = job_init(&job, box, NX_BOX_CONVERT, "", &desc, nx_slice(raster->pixels, len), err);
+	rc = job_init(&job, box, NX_BOX_CONVERT, "", &pixels, err);
 	if (rc)
 		return rc;
 	job.profiles[0] = from;

@@ -74,8 +74,11 @@ static nx_rc frame_do(const struct nx_pixel_codec *table, const struct nx_box_re
 		return nx_err_set(err, NX_E_UNSUPPORTED, "no codec for this transfer syntax");
 	answer->out_len = r->out_cap;
 	if (r->op == NX_BOX_DECODE)
-		rc = nx_pixel_decode(codec, &r->desc, r->flags, nx_slice(in, r->in_len), out,
-			r->out_cap, &got, err);
+		rc = nx_pixel_decode(codec,
+			&(struct nx_pixel_frame){.desc = &r->desc,
+				.bytes = nx_slice(in, r->in_len),
+				.flags = r->flags},
+			out, r->out_cap, &got, err);
 	else
 		rc = encode(codec, r, in, out, &got, &answer->out_len, err);
 	answer->photometric = got.photometric;

@@ -1,4 +1,6 @@
+#include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 
@@ -17,15 +19,16 @@ struct facts {
 /* PS: field 2 of statm is the resident set, in pages. */
 static uint64_t resident_bytes(void)
 {
-	unsigned long long size = 0, resident = 0;
-	FILE *file = fopen("/proc/self/statm", "re");
+	NX_AUTO_FD fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+	char text[128];
+	const ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	const char *second;
 
-	if (!file)
+	if (n < 0)
 		return 0;
-	if (fscanf(file, "%llu %llu", &size, &resident) != 2)
-		resident = 0;
-	(void)fclose(file);
-	return resident * (uint64_t)sysconf(_SC_PAGESIZE);
+	text[n] = '\0';
+	second = strchr(text, ' ');
+	return second ? strtoull(second, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
 }
 
 static nx_rc facts_take(struct nx_report *r, struct facts *f, struct nx_err *err)

@@ -29,7 +29,9 @@ static nx_rc row_find(struct nx_retrieve *r, int64_t collection, const char *tra
 	nx_rc rc = nx_archive_current(r->archive, err);
 
 	if (!rc)
-		rc = nx_cat_rows(nx_archive_cat(r->archive), NX_T_COMMITMENT, 0, where, 2, false, 1,
+		rc = nx_cat_rows(nx_archive_cat(r->archive),
+			&(struct nx_rows_of){
+				.table = NX_T_COMMITMENT, .where = where, .n_where = 2, .limit = 1},
 			arena, &rows, &n, err);
 	if (!rc && !n)
 		return nx_err_set(err, NX_E_NOENT, "no commitment request of this UID");
@@ -169,7 +171,7 @@ static nx_rc ref_take(struct nx_retrieve *r, const json_t *json, struct nx_arena
 }
 
 static nx_rc refs_parse(struct nx_retrieve *r, const char *text, struct nx_arena *arena,
-	struct nx_held **ret_refs, size_t *ret_n, struct nx_err *err)
+	struct nx_held_list *ret, struct nx_err *err)
 {
 	json_t *json = json_loads(text, 0, NULL);
 	size_t n = json_array_size(json);
@@ -183,14 +185,13 @@ static nx_rc refs_parse(struct nx_retrieve *r, const char *text, struct nx_arena
 	json_decref(json);
 	if (rc)
 		return rc;
-	*ret_refs = refs;
-	*ret_n = n;
+	*ret = (struct nx_held_list){.refs = refs, .n = n};
 	return NX_OK;
 }
 
 nx_rc nx_retrieve_commitment(struct nx_retrieve *retrieve, const struct nx_principal *who,
 	const char *collection, const char *transaction, struct nx_arena *arena,
-	struct nx_held **ret_refs, size_t *ret_n, struct nx_err *err)
+	struct nx_held_list *ret, struct nx_err *err)
 {
 	const struct access_note asked = {
 		.action = NX_ACTION_COMMITMENT, .collection = collection, .what = transaction};
@@ -202,5 +203,5 @@ nx_rc nx_retrieve_commitment(struct nx_retrieve *retrieve, const struct nx_princ
 		rc = note(retrieve, who, &asked, true, err);
 	if (!rc)
 		rc = row_find(retrieve, c.id, transaction, arena, &row, err);
-	return rc ? rc : refs_parse(retrieve, row.refs, arena, ret_refs, ret_n, err);
+	return rc ? rc : refs_parse(retrieve, row.refs, arena, ret, err);
 }

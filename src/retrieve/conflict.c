@@ -171,8 +171,10 @@ static nx_rc rows_load(struct conflict *c, int64_t number, struct nx_err *err)
 	nx_rc rc = nx_archive_current(c->r->archive, err);
 
 	if (!rc)
-		rc = nx_cat_rows(
-			cat, NX_T_CONFLICT, 0, &where, 1, false, 1, c->arena, &rows, &n, err);
+		rc = nx_cat_rows(cat,
+			&(struct nx_rows_of){
+				.table = NX_T_CONFLICT, .where = &where, .n_where = 1, .limit = 1},
+			c->arena, &rows, &n, err);
 	if (!rc && !n)
 		rc = nx_err_set(err, NX_E_NOENT, "no conflict under this number");
 	if (!rc)

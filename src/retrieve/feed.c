@@ -134,7 +134,13 @@ static nx_rc latest(struct nx_retrieve *r, struct page *p, int64_t collection, s
 		return nx_err_set(err, NX_E_NOMEM, "no memory for the change feed");
 	rc = nx_archive_current(r->archive, err);
 	if (!rc)
-		rc = nx_cat_rows(p->cat, NX_T_FEED, 0, &where, 1, true, 1, arena, &rows, &n, err);
+		rc = nx_cat_rows(p->cat,
+			&(struct nx_rows_of){.table = NX_T_FEED,
+				.where = &where,
+				.n_where = 1,
+				.descending = true,
+				.limit = 1},
+			arena, &rows, &n, err);
 	if (!rc && n)
 		rc = nx_op_row(rows, arena, &row, err);
 	return rc || !n ? rc : page_row(p, &row, err);

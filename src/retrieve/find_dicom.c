@@ -6,7 +6,6 @@
 
 enum {
 	ROW_ARENA_MAX = 4 * 1024 * 1024,
-	ROW_MAX = 1024 * 1024,
 	EXTRA = 4 /* attributes that are in every answer */
 };
 
@@ -54,11 +53,14 @@ static const char *number_value(
 }
 
 /* What is not known of an attribute is an empty one (Type 2), a sequence without items. */
-static nx_rc value_fill(
-	struct emit *e, const struct nx_match *m, struct nx_elem *elem, struct nx_err *err)
+static nx_rc value_fill(struct emit *e, const struct nx_match *m,
+	const struct nx_dataset *sequences, struct nx_elem *elem, struct nx_err *err)
 {
 	const struct find_column *c = find_column(e->find->level, elem->tag);
+	const struct nx_elem *seq = sequences ? nx_dataset_find(sequences, elem->tag) : NULL;
 
+	if (seq)
+		*elem = *seq;
 	if (!c)
 		return NX_OK;
 	if (c->kind == FIND_TEXT)
@@ -68,13 +70,26 @@ static nx_rc value_fill(
 	return NX_OK;
 }
 
+static bool is_ascii(const struct nx_dataset *ds);
+
+static bool elem_is_ascii(const struct nx_elem *elem)
+{
+	bool text = nx_dicom_vr_unit(elem->vr) == 1;
+
+	for (size_t i = 0; text && i < elem->value.n; i++)
+		if (elem->value.p[i] & 0x80)
+			return false;
+	for (size_t i = 0; i < elem->n_items; i++)
+		if (!is_ascii(elem->items[i]))
+			return false;
+	return true;
+}
+
 static bool is_ascii(const struct nx_dataset *ds)
 {
 	for (size_t i = 0; i < ds->n; i++)
-		for (size_t k = 0; ds->elems[i].vr != NX_VR('U', 'S') && k < ds->elems[i].value.n;
-			k++)
-			if (ds->elems[i].value.p[k] & 0x80)
-				return false;
+		if (!elem_is_ascii(&ds->elems[i]))
+			return false;
 	return true;
 }
 
@@ -104,8 +119,8 @@ static void extras_put(struct emit *e, struct nx_dataset *ds)
 	extra_put(ds, NX_TAG(0x0008, 0x0056), "ONLINE");
 }
 
-static nx_rc row_make(
-	struct emit *e, const struct nx_match *m, struct nx_dataset *ds, struct nx_err *err)
+static nx_rc row_make(struct emit *e, const struct nx_match *m, const struct nx_dataset *sequences,
+	struct nx_dataset *ds, struct nx_err *err)
 {
 	const struct nx_find_form *form = e->form;
 	nx_rc rc = NX_OK;
@@ -117,14 +132,15 @@ static nx_rc row_make(
 		struct nx_elem *elem = &ds->elems[ds->n++];
 
 		*elem = (struct nx_elem){.tag = form->wants[i].tag, .vr = form->wants[i].vr};
-		rc = value_fill(e, m, elem, err);
+		rc = value_fill(e, m, sequences, elem, err);
 	}
 	if (!rc)
 		extras_put(e, ds);
 	return rc;
 }
 
-static nx_rc match_emit(void *payload, const struct nx_match *m, struct nx_err *err)
+static nx_rc match_emit(void *payload, const struct nx_match *m, const struct nx_dataset *sequences,
+	struct nx_err *err)
 {
 	struct nx_dataset ds = {0};
 	struct emit *e = payload;
@@ -132,29 +148,24 @@ static nx_rc match_emit(void *payload, const struct nx_match *m, struct nx_err *
 
 	nx_arena_reset(e->arena);
 	nx_buf_clear(&e->out);
-	rc = row_make(e, m, &ds, err);
+	rc = row_make(e, m, sequences, &ds, err);
 	if (!rc)
 		rc = nx_dataset_write(&ds, e->ts, &e->out, NULL, NULL, err);
-	return rc ? rc : e->fn(e->payload, nx_buf_slice(&e->out), err);
+	return rc ? rc : e->form->fn(e->form->payload, nx_buf_slice(&e->out), err);
 }
 
 nx_rc nx_retrieve_find_dicom(struct nx_retrieve *retrieve, const struct nx_principal *who,
-	const struct nx_find *find, const struct nx_find_form *form,
-	nx_rc (*fn)(void *payload, struct nx_slice identifier, struct nx_err *err), void *payload,
-	bool *ret_more, struct nx_err *err)
+	const struct nx_find *find, const struct nx_find_form *form, bool *ret_more,
+	struct nx_err *err)
 {
 	NX_AUTO(nx_arena) *arena = nx_arena_new(ROW_ARENA_MAX, NX_ARENA_WIPE);
-	struct emit e = {.find = find,
-		.form = form,
-		.fn = fn,
-		.payload = payload,
-		.arena = arena,
-		.ts = nx_ts_find(form->ts_uid)};
+	struct emit e = {
+		.find = find, .form = form, .arena = arena, .ts = nx_ts_find(form->ts_uid)};
 	nx_rc rc;
 
 	if (!arena)
 		return no_memory(err);
-	nx_buf_init(&e.out, ROW_MAX, NX_BUF_WIPE);
+	nx_buf_init(&e.out, NX_LIMIT_QUERY_RESULT, NX_BUF_WIPE);
 	rc = nx_retrieve_find(retrieve, who, find, match_emit, &e, ret_more, err);
 	nx_buf_done(&e.out);
 	return rc;

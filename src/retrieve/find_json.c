@@ -76,11 +76,13 @@ static nx_rc put_url(struct emit *e, const struct nx_match *m, struct nx_err *er
 	return NX_OK;
 }
 
-static nx_rc match_emit(void *payload, const struct nx_match *m, struct nx_err *err)
+static nx_rc match_emit(void *payload, const struct nx_match *m, const struct nx_dataset *sequences,
+	struct nx_err *err)
 {
 	struct emit *e = payload;
 	nx_rc rc;
 
+	(void)sequences;
 	nx_json_object_begin(&e->json);
 	for (size_t i = 0; i < find_columns_n; i++)
 		if (wanted(e, &find_columns[i]))

@@ -25,6 +25,26 @@ struct find_column {
 	size_t at;
 };
 
+/* ---- find_sequences.c ---- */
+
+/* The sequences of one query, read from headers. */
+struct look {
+	struct nx_retrieve *r;
+	const struct nx_find *find;
+	struct nx_arena *arena;  /* of one match */
+	struct nx_arena *header; /* of one header */
+	struct nx_buf bytes;     /* what is kept of one */
+	unsigned n;              /* headers read */
+};
+NX_NODISCARD nx_rc look_init(
+	struct look *look, struct nx_retrieve *r, const struct nx_find *find, struct nx_err *err);
+void look_done(struct look *look);
+/* Does the match have what the keys say?  *ret: what they name of it, until the next call. */
+NX_NODISCARD nx_rc look_at(struct look *look, const struct nx_match *m, bool *ret_matches,
+	struct nx_dataset *ret, struct nx_err *err);
+
+/* ---- find_columns.c ---- */
+
 extern const struct find_column find_columns[];
 extern const size_t find_columns_n;
 

@@ -524,7 +524,9 @@ static nx_rc frame_swap(struct nx_frame_reader *r, struct nx_slice stored, struc
 	size_t len = nx_pixel_frame_len(&r->desc);
 	uint8_t *to = nx_buf_reserve(&r->made, len);
 	struct nx_pixel_desc desc;
-	nx_rc rc = to ? nx_pixel_decode(r->codec, &r->desc, 0, stored, to, len, &desc, err)
+	nx_rc rc = to ? nx_pixel_decode(r->codec,
+				&(struct nx_pixel_frame){.desc = &r->desc, .bytes = stored}, to,
+				len, &desc, err)
 		      : nx_buf_check(&r->made, err);
 
 	if (!rc)

@@ -231,8 +231,8 @@ static nx_rc list_row(void *payload, const void *row, struct nx_err *err)
 }
 
 nx_rc nx_retrieve_object_list(struct nx_retrieve *retrieve, const struct nx_principal *who,
-	const char *collection, const char *prefix, const char *after, unsigned limit,
-	struct nx_buf *out, struct nx_err *err)
+	const char *collection, const struct nx_object_page *page, struct nx_buf *out,
+	struct nx_err *err)
 {
 	NX_AUTO(nx_arena) *arena = nx_arena_new(OBJECT_ARENA_MAX, NX_ARENA_WIPE);
 	struct access_note n = {.action = NX_ACTION_OBJECT_LIST, .collection = collection};
@@ -249,12 +249,16 @@ nx_rc nx_retrieve_object_list(struct nx_retrieve *retrieve, const struct nx_prin
 		rc = nx_archive_current(retrieve->archive, err);
 	if (rc)
 		return rc;
-	l.limit = limit && limit < LIST_MAX ? limit : LIST_MAX;
+	l.limit = page->limit && page->limit < LIST_MAX ? page->limit : LIST_MAX;
 	nx_json_init(&l.json, out);
 	nx_json_object_begin(&l.json);
 	nx_json_key(&l.json, "objects");
 	nx_json_array_begin(&l.json);
-	rc = nx_cat_objects(nx_archive_cat(retrieve->archive), c.id, prefix, after, l.limit + 1,
+	rc = nx_cat_objects(nx_archive_cat(retrieve->archive),
+		&(struct nx_objects_of){.collection = c.id,
+			.prefix = page->prefix,
+			.after = page->after,
+			.limit = l.limit + 1},
 		list_row, &l, err);
 	nx_json_array_end(&l.json);
 	nx_json_key(&l.json, "next");

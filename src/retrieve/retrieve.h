@@ -22,6 +22,7 @@
 struct nx_archive;
 struct nx_arena;
 struct nx_buf;
+struct nx_dataset;
 struct nx_item;
 struct nx_match;
 struct nx_principal;
@@ -60,14 +61,25 @@ struct nx_find {
 	bool datetime; /* date and time of a pair are matched as one (PS3.4 C.2.2.2.5.1) */
 	unsigned limit;
 	unsigned offset;
+	/* Keys that are sequences, with an item or without: they are matched and given out as the
+	 * headers of what the other keys match have them (PS3.4 C.2.2.2.6).  NULL: none. */
+	const struct nx_dataset *sequences;
+	/* Asked before each of these headers is read; a failure ends the query.  NULL: nobody. */
+	nx_rc (*go_on)(void *payload, struct nx_err *err);
+	void *go_on_payload;
 };
-/* Sees everything that was acknowledged before the call. */
+/* One result; `sequences`, where any were asked for, has what the keys name of each. */
+typedef nx_rc (*nx_find_fn)(void *payload, const struct nx_match *match,
+	const struct nx_dataset *sequences, struct nx_err *err);
+/* Sees everything that was acknowledged before the call.  NX_E_LIMIT: more rows or headers than
+ * NX_LIMIT_QUERY_ROWS and NX_LIMIT_QUERY_HEADERS would have to be looked into for sequences. */
 NX_NODISCARD nx_rc nx_retrieve_find(struct nx_retrieve *retrieve, const struct nx_principal *who,
-	const struct nx_find *find,
-	nx_rc (*fn)(void *payload, const struct nx_match *match, struct nx_err *err), void *payload,
-	bool *ret_more, struct nx_err *err);
+	const struct nx_find *find, nx_find_fn fn, void *payload, bool *ret_more,
+	struct nx_err *err);
 /* Can the attribute be matched at this level? */
 bool nx_retrieve_find_knows(unsigned level, uint32_t tag);
+/* Is it a sequence that can be matched, and is given out, at this level? */
+bool nx_retrieve_find_looks(unsigned level, uint32_t tag);
 
 /* The same as one array of DICOM JSON objects with the attributes of PS3.18 10.6.3.3; RetrieveURL
  * is of `base_url`. */
@@ -93,10 +105,11 @@ struct nx_find_form {
 	const char *level;       /* (0008,0052) */
 	const char *retrieve_ae; /* (0008,0054) */
 	const char *charset;     /* (0008,0005) of the request; "" */
+	nx_rc (*fn)(void *payload, struct nx_slice identifier, struct nx_err *err);
+	void *payload;
 };
 NX_NODISCARD nx_rc nx_retrieve_find_dicom(struct nx_retrieve *retrieve,
 	const struct nx_principal *who, const struct nx_find *find, const struct nx_find_form *form,
-	nx_rc (*fn)(void *payload, struct nx_slice identifier, struct nx_err *err), void *payload,
 	bool *ret_more, struct nx_err *err);
 /* Do results of this level have the attribute? */
 bool nx_retrieve_find_gives(unsigned level, uint32_t tag);
@@ -141,10 +154,14 @@ NX_NODISCARD nx_rc nx_retrieve_held(struct nx_retrieve *retrieve, const struct n
 NX_NODISCARD nx_rc nx_retrieve_commit(struct nx_retrieve *retrieve, const struct nx_principal *who,
 	const char *collection, const char *transaction, struct nx_held *refs, size_t n,
 	struct nx_err *err);
+struct nx_held_list {
+	struct nx_held *refs;
+	size_t n;
+};
 /* The result; an instance that was erased since is held no more, and has no UID.  NX_E_NOENT. */
 NX_NODISCARD nx_rc nx_retrieve_commitment(struct nx_retrieve *retrieve,
 	const struct nx_principal *who, const char *collection, const char *transaction,
-	struct nx_arena *arena, struct nx_held **ret_refs, size_t *ret_n, struct nx_err *err);
+	struct nx_arena *arena, struct nx_held_list *ret, struct nx_err *err);
 
 /* ---- a selection: a study, a series of it, an instance of that ---- */
 
@@ -338,9 +355,14 @@ NX_NODISCARD nx_rc nx_retrieve_restore(struct nx_retrieve *retrieve, const struc
 	const struct nx_selection *sel, const char *reason, uint64_t *ret_restored,
 	struct nx_err *err);
 
+struct nx_object_page {
+	const char *prefix; /* NULL: any */
+	const char *after;
+	unsigned limit; /* 0: as many as there may be */
+};
 /* JSON {"objects":[{"key","size","etag","modified"}],"next":...}. */
 NX_NODISCARD nx_rc nx_retrieve_object_list(struct nx_retrieve *retrieve,
-	const struct nx_principal *who, const char *collection, const char *prefix,
-	const char *after, unsigned limit, struct nx_buf *out, struct nx_err *err);
+	const struct nx_principal *who, const char *collection, const struct nx_object_page *page,
+	struct nx_buf *out, struct nx_err *err);
 
 #endif

@@ -70,8 +70,10 @@ nx_rc frame_samples_get(struct frame_samples *f, struct nx_retrieve *retrieve,
 	to = nx_buf_reserve(&f->samples, len);
 	if (!to)
 		return nx_buf_check(&f->samples, err);
-	rc = nx_pixelbox_decode(retrieve->box, facts.ts_uid, facts.desc, flags,
-		nx_buf_slice(&f->stored), to, len, &f->desc, err);
+	rc = nx_pixelbox_decode(retrieve->box, facts.ts_uid,
+		&(struct nx_pixel_frame){
+			.desc = facts.desc, .bytes = nx_buf_slice(&f->stored), .flags = flags},
+		to, len, &f->desc, err);
 	if (!rc)
 		f->samples.len = len;
 	return rc;
@@ -156,8 +158,10 @@ static nx_rc make(struct nx_transcoder *t, uint32_t number, struct nx_err *err)
 	t->desc = t->frame.desc;
 	nx_buf_clear(&t->made);
 	if (!rc && !(t->to->flags & NX_PIXEL_NATIVE))
-		rc = nx_pixelbox_encode(t->retrieve->box, t->to->uid, &t->frame.desc,
-			nx_buf_slice(&t->frame.samples), NULL, &t->made, &t->desc, err);
+		rc = nx_pixelbox_encode(t->retrieve->box, t->to->uid,
+			&(struct nx_pixel_frame){
+				.desc = &t->frame.desc, .bytes = nx_buf_slice(&t->frame.samples)},
+			NULL, &t->made, &t->desc, err);
 	return rc;
 }
 

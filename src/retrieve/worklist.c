@@ -62,8 +62,12 @@ nx_rc nx_retrieve_worklist(struct nx_retrieve *retrieve, const struct nx_princip
 	do {
 		w.n = 0;
 		if (!rc)
-			rc = nx_cat_objects(nx_archive_cat(retrieve->archive), row.id,
-				NX_WORKLIST_PREFIX, w.last, PAGE, row_take, &w, err);
+			rc = nx_cat_objects(nx_archive_cat(retrieve->archive),
+				&(struct nx_objects_of){.collection = row.id,
+					.prefix = NX_WORKLIST_PREFIX,
+					.after = w.last,
+					.limit = PAGE},
+				row_take, &w, err);
 	} while (!rc && w.n == PAGE);
 	return rc;
 }

@@ -293,24 +293,25 @@ nx_rc nx_dir_sync(struct nx_pool *pool, const nx_pack_id *packs, size_t n, struc
 	return rc;
 }
 
-nx_rc nx_dir_write_commit(struct nx_pool *pool, nx_pack_id pack, uint64_t off,
-	const struct iovec *iov, size_t n, const nx_pack_id *others, size_t n_others,
-	struct nx_err *err)
+nx_rc nx_dir_write_commit(struct nx_pool *pool, const struct nx_pack_write *write,
+	const nx_pack_id *others, size_t n_others, struct nx_err *err)
 {
 	struct dir_pool *dir = NX_CONTAINER_OF(pool, struct dir_pool, base);
 	size_t first = n_others < SYNC_BATCH ? n_others : SYNC_BATCH;
 	struct nx_err write_err = {.rc = NX_OK};
-	struct beside write = {.off = off, .iov = iov, .n = n, .err = &write_err};
-	nx_rc rc = nx_dir_file_get(dir, pack, &write.file, err);
+	struct beside beside = {
+		.off = write->off, .iov = write->iov, .n = write->n, .err = &write_err};
+	nx_rc rc = nx_dir_file_get(dir, write->pack, &beside.file, err);
 
 	if (rc)
 		return rc;
-	rc = sync_batch(dir, others, first, &write, err);
-	nx_dir_file_put(dir, write.file);
-	if (!rc && write.rc) {
+	rc = sync_batch(dir, others, first, &beside, err);
+	nx_dir_file_put(dir, beside.file);
+	if (!rc && beside.rc) {
 		if (err)
 			*err = write_err;
-		return nx_err_prefix(err, write.rc, "pack %016llx", (unsigned long long)pack);
+		return nx_err_prefix(
+			err, beside.rc, "pack %016llx", (unsigned long long)write->pack);
 	}
 	return rc ? rc : nx_dir_sync(pool, others + first, n_others - first, err);
 }

@@ -93,9 +93,8 @@ NX_NODISCARD nx_rc nx_dir_write(struct nx_pool *pool, nx_pack_id pack, uint64_t 
 	const struct iovec *iov, size_t n, struct nx_err *err);
 NX_NODISCARD nx_rc nx_dir_write_through(struct nx_pool *pool, nx_pack_id pack, uint64_t off,
 	const struct iovec *iov, size_t n, struct nx_err *err);
-NX_NODISCARD nx_rc nx_dir_write_commit(struct nx_pool *pool, nx_pack_id pack, uint64_t off,
-	const struct iovec *iov, size_t n, const nx_pack_id *others, size_t n_others,
-	struct nx_err *err);
+NX_NODISCARD nx_rc nx_dir_write_commit(struct nx_pool *pool, const struct nx_pack_write *write,
+	const nx_pack_id *others, size_t n_others, struct nx_err *err);
 NX_NODISCARD nx_rc nx_dir_reserve(
 	struct nx_pool *pool, nx_pack_id pack, uint64_t off, uint64_t n, struct nx_err *err);
 NX_NODISCARD nx_rc nx_dir_sync(

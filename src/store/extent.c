@@ -81,43 +81,43 @@ nx_rc nx_extent_header_parse(const uint8_t hdr[NX_EXTENT_HEADER_LEN],
 	return NX_OK;
 }
 
-void nx_extent_key(const struct nx_key *blob_key, uint32_t index, struct nx_key *ret_key)
+void nx_extent_key(const struct nx_extent_seal *seal, struct nx_key *ret_key)
 {
 	uint8_t context[4];
 
-	le_put(context, index, sizeof(context));
-	nx_hkdf(blob_key, "extent", nx_slice(context, sizeof(context)), ret_key);
+	le_put(context, seal->index, sizeof(context));
+	nx_hkdf(seal->blob_key, "extent", nx_slice(context, sizeof(context)), ret_key);
 }
 
-/* Nonce and associated data of segment `seg`; `total` is 0 for all but the last. */
-static struct nx_slice segment_params(const uint8_t *record_id, uint64_t seg, uint64_t total,
+/* Its nonce and associated data. */
+static struct nx_slice segment_params(const struct nx_segment *segment,
 	uint8_t nonce[NX_GCM_NONCE_LEN], uint8_t aad[AAD_LAST_LEN])
 {
 	memset(nonce, 0, NONCE_SEG_AT);
-	le_put(nonce + NONCE_SEG_AT, seg, 8);
+	le_put(nonce + NONCE_SEG_AT, segment->number, 8);
 	aad[0] = NX_SUITE_AES256GCM;
-	memcpy(aad + 1, record_id, NX_RECORD_ID_LEN);
-	le_put(aad + 1 + NX_RECORD_ID_LEN, seg, 8);
-	le_put(aad + AAD_LEN, total, 8);
-	return nx_slice(aad, total ? AAD_LAST_LEN : AAD_LEN);
+	memcpy(aad + 1, segment->record_id, NX_RECORD_ID_LEN);
+	le_put(aad + 1 + NX_RECORD_ID_LEN, segment->number, 8);
+	le_put(aad + AAD_LEN, segment->total, 8);
+	return nx_slice(aad, segment->total ? AAD_LAST_LEN : AAD_LEN);
 }
 
-void nx_segment_seal(struct nx_gcm *gcm, const uint8_t record_id[NX_RECORD_ID_LEN], uint64_t seg,
-	uint64_t total, const void *pt, size_t n, void *ct, uint8_t ret_tag[16])
+void nx_segment_seal(struct nx_gcm *gcm, const struct nx_segment *segment, const void *pt, size_t n,
+	void *ct, uint8_t ret_tag[16])
 {
 	uint8_t nonce[NX_GCM_NONCE_LEN];
 	uint8_t aad[AAD_LAST_LEN];
-	struct nx_slice ad = segment_params(record_id, seg, total, nonce, aad);
+	struct nx_slice ad = segment_params(segment, nonce, aad);
 
 	nx_gcm_seal(gcm, nonce, ad, pt, n, ct, ret_tag);
 }
 
-bool nx_segment_open(struct nx_gcm *gcm, const uint8_t record_id[NX_RECORD_ID_LEN], uint64_t seg,
-	uint64_t total, const void *ct, size_t n, const uint8_t tag[16], void *pt)
+bool nx_segment_open(struct nx_gcm *gcm, const struct nx_segment *segment, const void *ct, size_t n,
+	const uint8_t tag[16], void *pt)
 {
 	uint8_t nonce[NX_GCM_NONCE_LEN];
 	uint8_t aad[AAD_LAST_LEN];
-	struct nx_slice ad = segment_params(record_id, seg, total, nonce, aad);
+	struct nx_slice ad = segment_params(segment, nonce, aad);
 
 	return nx_gcm_open(gcm, nonce, ad, ct, n, tag, pt);
 }
@@ -134,7 +134,7 @@ nx_rc nx_extent_seal_small(
 	uint8_t record_id[NX_RECORD_ID_LEN];
 
 	assert(n > 0 && n <= NX_EXTENT_MAX);
-	nx_extent_key(blob_key, 0, &key);
+	nx_extent_key(&(struct nx_extent_seal){.blob_key = blob_key}, &key);
 	gcm = nx_gcm_new(&key);
 	if (!gcm)
 		return nx_err_set(err, NX_E_NOMEM, "no memory for a cipher");
@@ -144,8 +144,11 @@ nx_rc nx_extent_seal_small(
 		uint32_t at = seg * NX_SEG_LEN;
 		bool last = seg + 1 == segments;
 
-		nx_segment_seal(gcm, record_id, seg, last ? n : 0, from + at,
-			last ? n - at : NX_SEG_LEN, data + at, tags + (size_t)seg * NX_TAG_LEN);
+		nx_segment_seal(gcm,
+			&(struct nx_segment){
+				.record_id = record_id, .number = seg, .total = last ? n : 0},
+			from + at, last ? n - at : NX_SEG_LEN, data + at,
+			tags + (size_t)seg * NX_TAG_LEN);
 	}
 	return NX_OK;
 }

@@ -57,15 +57,24 @@ void nx_extent_header_format(const uint8_t record_id[NX_RECORD_ID_LEN], uint16_t
 NX_NODISCARD nx_rc nx_extent_header_parse(const uint8_t hdr[NX_EXTENT_HEADER_LEN],
 	uint8_t ret_record_id[NX_RECORD_ID_LEN], uint16_t *ret_data_off, struct nx_err *err);
 
-/* The key of extent `index` of a blob. */
-void nx_extent_key(const struct nx_key *blob_key, uint32_t index, struct nx_key *ret_key);
+/* What an extent is sealed with: it is number `index` of the blob that has the key. */
+struct nx_extent_seal {
+	const struct nx_key *blob_key;
+	uint32_t index;
+};
+void nx_extent_key(const struct nx_extent_seal *seal, struct nx_key *ret_key);
 
-/* Seal segment `seg`; `total` is the extent's plaintext length for the last segment, else 0. ct may
- * be pt. */
-void nx_segment_seal(struct nx_gcm *gcm, const uint8_t record_id[NX_RECORD_ID_LEN], uint64_t seg,
-	uint64_t total, const void *pt, size_t n, void *ct, uint8_t ret_tag[16]);
-NX_NODISCARD bool nx_segment_open(struct nx_gcm *gcm, const uint8_t record_id[NX_RECORD_ID_LEN],
-	uint64_t seg, uint64_t total, const void *ct, size_t n, const uint8_t tag[16], void *pt);
+/* Which segment it is: what nonce and associated data say. */
+struct nx_segment {
+	const uint8_t *record_id; /* NX_RECORD_ID_LEN bytes */
+	uint64_t number;
+	uint64_t total; /* the extent's plaintext length for its last segment, else 0 */
+};
+/* ct may be pt. */
+void nx_segment_seal(struct nx_gcm *gcm, const struct nx_segment *segment, const void *pt, size_t n,
+	void *ct, uint8_t ret_tag[16]);
+NX_NODISCARD bool nx_segment_open(struct nx_gcm *gcm, const struct nx_segment *segment,
+	const void *ct, size_t n, const uint8_t tag[16], void *pt);
 
 /* Seal a whole small extent (data_off 32) of `n` bytes into `out`, which has room for 32 + n +
  * tags. */
@@ -78,12 +87,11 @@ nx_rc nx_extent_seal_small(const struct nx_key *blob_key, const void *pt, uint32
  * segment is ever in `p`.
  */
 NX_NODISCARD nx_rc nx_extent_read(struct nx_pool *pool, const struct nx_extent *e,
-	const struct nx_key *blob_key, uint32_t index, uint32_t off, void *p, size_t n,
-	struct nx_err *err);
+	const struct nx_extent_seal *seal, uint32_t off, void *p, size_t n, struct nx_err *err);
 
 /* Authenticate every segment without giving the plaintext out (scrub). */
 NX_NODISCARD nx_rc nx_extent_check(struct nx_pool *pool, const struct nx_extent *e,
-	const struct nx_key *blob_key, uint32_t index, struct nx_err *err);
+	const struct nx_extent_seal *seal, struct nx_err *err);
 
 /*
  * A writer of one extent of at most `cap` bytes at a fixed place in a bulk pack: hashes nothing,
@@ -91,8 +99,8 @@ NX_NODISCARD nx_rc nx_extent_check(struct nx_pool *pool, const struct nx_extent 
  */
 struct nx_extent_writer;
 NX_NODISCARD nx_rc nx_extent_writer_new(struct nx_pool *pool, uint64_t pack, uint64_t off,
-	uint32_t cap, const struct nx_key *blob_key, uint32_t index,
-	struct nx_extent_writer **ret_w, struct nx_err *err);
+	uint32_t cap, const struct nx_extent_seal *seal, struct nx_extent_writer **ret_w,
+	struct nx_err *err);
 struct nx_extent_writer *nx_extent_writer_free(
 	struct nx_extent_writer *w); /* unfinished: abandoned */
 NX_DEFINE_AUTO(nx_extent_writer);

@@ -86,7 +86,9 @@ static nx_rc segment_out(struct reading *r, uint32_t seg, const uint8_t *ct, str
 	if (!whole && !scratch_ready(r))
 		return nx_err_set(err, NX_E_NOMEM, "no memory for a segment");
 	pt = whole ? r->to + (begin - r->off) : r->scratch;
-	if (!nx_segment_open(r->gcm, r->record_id, seg, total, ct, n, tag, pt))
+	if (!nx_segment_open(r->gcm,
+		    &(struct nx_segment){.record_id = r->record_id, .number = seg, .total = total},
+		    ct, n, tag, pt))
 		return nx_err_set(err, NX_E_CORRUPT, "segment %u does not authenticate", seg);
 	if (whole)
 		return NX_OK;
@@ -207,13 +209,12 @@ static nx_rc place_check(const struct nx_extent *e, struct nx_err *err)
 }
 
 /* Place, range and target are set; the range is not empty and within the extent. */
-static nx_rc range_open(
-	struct reading *r, const struct nx_key *blob_key, uint32_t index, struct nx_err *err)
+static nx_rc range_open(struct reading *r, const struct nx_extent_seal *seal, struct nx_err *err)
 {
 	NX_AUTO_DONE(nx_key) key = {{0}};
 	NX_AUTO(nx_gcm) *gcm = NULL;
 
-	nx_extent_key(blob_key, index, &key);
+	nx_extent_key(seal, &key);
 	gcm = nx_gcm_new(&key);
 	if (!gcm)
 		return nx_err_set(err, NX_E_NOMEM, "no memory for a cipher");
@@ -230,8 +231,8 @@ static nx_rc place_prefix(const struct nx_extent *e, nx_rc rc, struct nx_err *er
 		  : NX_OK;
 }
 
-nx_rc nx_extent_read(struct nx_pool *pool, const struct nx_extent *e, const struct nx_key *blob_key,
-	uint32_t index, uint32_t off, void *p, size_t n, struct nx_err *err)
+nx_rc nx_extent_read(struct nx_pool *pool, const struct nx_extent *e,
+	const struct nx_extent_seal *seal, uint32_t off, void *p, size_t n, struct nx_err *err)
 {
 	struct reading r = {.pool = pool, .e = e, .off = off, .end = off + (uint32_t)n, .to = p};
 	nx_rc rc = place_check(e, err);
@@ -239,19 +240,19 @@ nx_rc nx_extent_read(struct nx_pool *pool, const struct nx_extent *e, const stru
 	if (!rc && (off > e->len || n > e->len - off))
 		rc = nx_err_set(err, NX_E_RANGE, "%zu bytes at %u of %u", n, off, e->len);
 	if (!rc && n > 0)
-		rc = range_open(&r, blob_key, index, err);
+		rc = range_open(&r, seal, err);
 	if (rc && n > 0)
 		explicit_bzero(p, n); /* all or nothing: also the good segments before a bad one */
 	return place_prefix(e, rc, err);
 }
 
 nx_rc nx_extent_check(struct nx_pool *pool, const struct nx_extent *e,
-	const struct nx_key *blob_key, uint32_t index, struct nx_err *err)
+	const struct nx_extent_seal *seal, struct nx_err *err)
 {
 	struct reading r = {.pool = pool, .e = e, .off = 0, .end = e->len, .to = NULL};
 	nx_rc rc = place_check(e, err);
 
 	if (!rc)
-		rc = range_open(&r, blob_key, index, err);
+		rc = range_open(&r, seal, err);
 	return place_prefix(e, rc, err);
 }

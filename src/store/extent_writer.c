@@ -51,7 +51,7 @@ struct nx_extent_writer {
 };
 
 static nx_rc writer_alloc(struct nx_extent_writer *w, struct nx_pool *pool,
-	const struct nx_key *blob_key, uint32_t index, struct nx_err *err)
+	const struct nx_extent_seal *seal, struct nx_err *err)
 {
 	NX_AUTO_DONE(nx_key) key = {{0}};
 	uint32_t segments = nx_extent_segments(w->cap);
@@ -59,7 +59,7 @@ static nx_rc writer_alloc(struct nx_extent_writer *w, struct nx_pool *pool,
 		NX_EXTENT_DATA_BULK + (uint64_t)w->cap + (uint64_t)segments * NX_TAG_LEN);
 
 	w->run_cap = all < RUN_CAP ? (size_t)all : RUN_CAP;
-	nx_extent_key(blob_key, index, &key);
+	nx_extent_key(seal, &key);
 	w->gcm = nx_gcm_new(&key);
 	w->tags = calloc(segments, NX_TAG_LEN);
 	w->run = nx_aligned_get(w->run_cap);
@@ -69,8 +69,7 @@ static nx_rc writer_alloc(struct nx_extent_writer *w, struct nx_pool *pool,
 }
 
 nx_rc nx_extent_writer_new(struct nx_pool *pool, uint64_t pack, uint64_t off, uint32_t cap,
-	const struct nx_key *blob_key, uint32_t index, struct nx_extent_writer **ret_w,
-	struct nx_err *err)
+	const struct nx_extent_seal *seal, struct nx_extent_writer **ret_w, struct nx_err *err)
 {
 	NX_AUTO(nx_extent_writer) *w = calloc(1, sizeof(*w));
 	nx_rc rc;
@@ -81,7 +80,7 @@ nx_rc nx_extent_writer_new(struct nx_pool *pool, uint64_t pack, uint64_t off, ui
 	w->pack = pack;
 	w->off = off;
 	w->cap = cap;
-	rc = writer_alloc(w, pool, blob_key, index, err);
+	rc = writer_alloc(w, pool, seal, err);
 	if (rc)
 		return rc;
 	nx_random(w->record_id, sizeof(w->record_id));
@@ -124,8 +123,10 @@ static void seal_open(struct nx_extent_writer *w, uint32_t total)
 	size_t n = left < NX_SEG_LEN ? left : NX_SEG_LEN;
 	uint8_t *at = w->run + w->open;
 
-	nx_segment_seal(w->gcm, w->record_id, w->sealed, total, at, n, at,
-		w->tags + (size_t)w->sealed * NX_TAG_LEN);
+	nx_segment_seal(w->gcm,
+		&(struct nx_segment){
+			.record_id = w->record_id, .number = w->sealed, .total = total},
+		at, n, at, w->tags + (size_t)w->sealed * NX_TAG_LEN);
 	w->sealed++;
 	w->open += n;
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/uio.h>
 
+#include "base/cast.h"
 #include "base/limits.h"
 #include "store/pool_drv.h"
 
@@ -150,7 +151,7 @@ nx_rc nx_pool_stream_new(struct nx_pool *pool, nx_pack_id pack, struct nx_pool_s
 nx_rc nx_pool_stream_write(
 	struct nx_pool_stream *stream, uint64_t off, const void *p, size_t n, struct nx_err *err)
 {
-	struct iovec iov = {(void *)(uintptr_t)p, n};
+	struct iovec iov = {nx_unconst(p), n};
 
 	if (!stream->drv)
 		return nx_pool_write(stream->pool, stream->pack, off, &iov, 1, err);
@@ -246,27 +247,27 @@ nx_rc nx_pool_sync(struct nx_pool *pool, const nx_pack_id *packs, size_t n, stru
 	return rc ? rc : pool->ops->sync(pool, ids, ids_normalise(ids, n), err);
 }
 
-nx_rc nx_pool_write_commit(struct nx_pool *pool, nx_pack_id pack, uint64_t off,
-	const struct iovec *iov, size_t n, const nx_pack_id *others, size_t n_others,
-	struct nx_err *err)
+nx_rc nx_pool_write_commit(struct nx_pool *pool, const struct nx_pack_write *write,
+	const nx_pack_id *others, size_t n_others, struct nx_err *err)
 {
 	NX_AUTO_MEM nx_pack_id *heap = NULL;
 	nx_pack_id stack[SYNC_STACK], *ids;
 	nx_rc rc;
 
 	if (n_others == 0)
-		return nx_pool_write_through(pool, pack, off, iov, n, err);
-	call_check(pool, pack);
-	write_check(off, iov, n);
+		return nx_pool_write_through(
+			pool, write->pack, write->off, write->iov, write->n, err);
+	call_check(pool, write->pack);
+	write_check(write->off, write->iov, write->n);
 	rc = ids_copy(pool, others, n_others, stack, &heap, &ids, err);
 	if (rc)
 		return rc;
 	n_others = ids_normalise(ids, n_others);
 	for (size_t i = 0; i < n_others; i++)
-		assert(ids[i] != pack);
+		assert(ids[i] != write->pack);
 	if (pool->ops->write_commit)
-		return pool->ops->write_commit(pool, pack, off, iov, n, ids, n_others, err);
-	rc = nx_pool_write_through(pool, pack, off, iov, n, err);
+		return pool->ops->write_commit(pool, write, ids, n_others, err);
+	rc = nx_pool_write_through(pool, write->pack, write->off, write->iov, write->n, err);
 	return rc ? rc : pool->ops->sync(pool, ids, n_others, err);
 }
 

@@ -65,13 +65,18 @@ struct nx_pool_stream *nx_pool_stream_free(struct nx_pool_stream *stream);
 NX_NODISCARD nx_rc nx_pool_write_through(struct nx_pool *pool, nx_pack_id pack, uint64_t off,
 	const struct iovec *iov, size_t n, struct nx_err *err);
 
-/* A write-through to `pack` and a sync of `n_others` other packs, side by side: all of it is
+/* A write-through and a sync of `n_others` other packs, side by side: all of it is
  * durable on NX_OK.  There is no order between them: whoever reads the written bytes after a power
  * cut must be able to tell whether the others' are there.  After a failure the state of all these
  * packs is that after a failed nx_pool_sync(). */
-NX_NODISCARD nx_rc nx_pool_write_commit(struct nx_pool *pool, nx_pack_id pack, uint64_t off,
-	const struct iovec *iov, size_t n, const nx_pack_id *others, size_t n_others,
-	struct nx_err *err);
+struct nx_pack_write {
+	nx_pack_id pack;
+	uint64_t off;
+	const struct iovec *iov;
+	size_t n;
+};
+NX_NODISCARD nx_rc nx_pool_write_commit(struct nx_pool *pool, const struct nx_pack_write *write,
+	const nx_pack_id *others, size_t n_others, struct nx_err *err);
 
 /* Every write to these packs that returned before this call is durable on NX_OK; the packs are
  * synced in parallel. After a failure the state of what was not yet synced is unknown: the caller

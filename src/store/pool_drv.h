@@ -42,10 +42,9 @@ struct nx_pool_ops {
 	nx_rc (*write_through)(struct nx_pool *pool, nx_pack_id pack, uint64_t off,
 		const struct iovec *iov, size_t n, struct nx_err *err);
 	/* Optional: without it, write_through and then sync.  Both side by side; `others` is
-	 * ascending without repetition, n_others > 0, and does not have `pack`. */
-	nx_rc (*write_commit)(struct nx_pool *pool, nx_pack_id pack, uint64_t off,
-		const struct iovec *iov, size_t n, const nx_pack_id *others, size_t n_others,
-		struct nx_err *err);
+	 * ascending without repetition, n_others > 0, and does not have that pack. */
+	nx_rc (*write_commit)(struct nx_pool *pool, const struct nx_pack_write *write,
+		const nx_pack_id *others, size_t n_others, struct nx_err *err);
 	/* Required.  `packs` is ascending without repetition, n > 0.  Idempotent while it succeeds;
 	 * NX_E_IO for ever for a pack whose sync has failed. */
 	nx_rc (*sync)(struct nx_pool *pool, const nx_pack_id *packs, size_t n, struct nx_err *err);

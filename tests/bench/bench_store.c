@@ -45,8 +45,8 @@ static nx_rc append_one(struct bench *b, nx_pack_id pack, uint64_t *off, struct 
 	NX_AUTO(nx_extent_writer) *w = NULL;
 	uint64_t stored = 0;
 	uint32_t crc;
-	nx_rc rc =
-		nx_extent_writer_new(b->pool, pack, *off, NX_EXTENT_MAX, &b->key, 0, &w, &b->err);
+	nx_rc rc = nx_extent_writer_new(b->pool, pack, *off, NX_EXTENT_MAX,
+		&(struct nx_extent_seal){.blob_key = &b->key}, &w, &b->err);
 
 	if (!rc)
 		rc = nx_extent_writer_put(w, b->p, b->len, &b->err);
@@ -102,7 +102,8 @@ static nx_rc read_all(struct bench *b, const char *what)
 	nx_rc rc = NX_OK;
 
 	for (size_t i = 0; i < b->count && !rc; i++)
-		rc = nx_extent_read(b->pool, &b->extents[i], &b->key, 0, 0, b->p, b->len, &b->err);
+		rc = nx_extent_read(b->pool, &b->extents[i],
+			&(struct nx_extent_seal){.blob_key = &b->key}, 0, b->p, b->len, &b->err);
 	if (!rc)
 		report(b, what, nx_mono_us() - start);
 	return rc;

@@ -723,7 +723,8 @@ static bool asides_check(struct check *c)
 	for (unsigned w = 0; w < SITE_THREADS; w++)
 		for (unsigned i = 0; i < s->writers[w].n_asides; i++)
 			s->writers[w].asides[i].seen = false;
-	if (nx_cat_quarantine(s->cat, 0, 0, 0, INT32_MAX, aside_check, c, &err))
+	if (nx_cat_quarantine(
+		    s->cat, &(struct nx_quarantine_of){.limit = INT32_MAX}, aside_check, c, &err))
 		return site_wrong(s, "quarantine: %s", nx_err_text(&err));
 	for (unsigned w = 0; w < SITE_THREADS; w++)
 		for (unsigned i = 0; i < s->writers[w].n_asides; i++) {
@@ -770,7 +771,8 @@ static bool counters_check(struct check *c)
 	struct nx_err err;
 	size_t n;
 
-	if (nx_cat_rows(s->cat, NX_T_STUDY, 0, NULL, 0, false, 0, c->arena, &rows, &n, &err))
+	if (nx_cat_rows(
+		    s->cat, &(struct nx_rows_of){.table = NX_T_STUDY}, c->arena, &rows, &n, &err))
 		return site_wrong(s, "studies cannot be listed: %s", nx_err_text(&err));
 	for (size_t i = 0; i < n; i++) {
 		struct nx_study study;

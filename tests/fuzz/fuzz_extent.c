@@ -81,12 +81,12 @@ static void read_check(
 
 	FUZZ_CHECK(got);
 	memset(got, 0xaa, n);
-	rc = nx_extent_read(pool, e, &key, 0, off, got, n, NULL);
+	rc = nx_extent_read(pool, e, &(struct nx_extent_seal){.blob_key = &key}, off, got, n, NULL);
 	if (rc || n == 0)
 		FUZZ_CHECK(all_zero(got, n));
 	else
 		FUZZ_CHECK(sealed && memcmp(got, in->bytes.p + off, n) == 0);
-	rc = nx_extent_check(pool, e, &key, 0, NULL);
+	rc = nx_extent_check(pool, e, &(struct nx_extent_seal){.blob_key = &key}, NULL);
 	FUZZ_CHECK(sealed || rc);
 }
 

@@ -50,13 +50,18 @@ static inline int fuzz_pixel_decode(const char *uid, const uint8_t *data, size_t
 	FUZZ_CHECK(len <= FUZZ_PIXEL_MAX && out && again);
 	memset(out, 0xA5, len);
 	memset(again, 0x5A, len);
-	if (nx_pixel_decode(codec, &desc, NX_PIXEL_RGB,
-		    (struct nx_slice){data + FUZZ_PIXEL_HEAD, size - FUZZ_PIXEL_HEAD}, out, len,
-		    &got, NULL) == NX_OK) {
-		FUZZ_CHECK(
-			nx_pixel_decode(codec, &desc, NX_PIXEL_RGB,
-				(struct nx_slice){data + FUZZ_PIXEL_HEAD, size - FUZZ_PIXEL_HEAD},
-				again, len, &got, NULL) == NX_OK);
+	if (nx_pixel_decode(codec,
+		    &(struct nx_pixel_frame){.desc = &desc,
+			    .bytes = (struct nx_slice){data + FUZZ_PIXEL_HEAD,
+				    size - FUZZ_PIXEL_HEAD},
+			    .flags = NX_PIXEL_RGB},
+		    out, len, &got, NULL) == NX_OK) {
+		FUZZ_CHECK(nx_pixel_decode(codec,
+				   &(struct nx_pixel_frame){.desc = &desc,
+					   .bytes = (struct nx_slice){data + FUZZ_PIXEL_HEAD,
+						   size - FUZZ_PIXEL_HEAD},
+					   .flags = NX_PIXEL_RGB},
+				   again, len, &got, NULL) == NX_OK);
 		FUZZ_CHECK(nx_pixel_frame_len(&got) == len && memcmp(out, again, len) == 0);
 	}
 	free(out);

@@ -69,8 +69,10 @@ static nx_rc frames_dump(const struct how *how, const struct pixel_file *file,
 	if (!samples)
 		return nx_err_set(err, NX_E_NOMEM, "no memory for a frame");
 	for (uint32_t i = 0; !rc && i < file->desc.frames; i++) {
-		rc = nx_pixel_decode(file->codec, &file->desc, how->flags, file->frames[i], samples,
-			len, got, err);
+		rc = nx_pixel_decode(file->codec,
+			&(struct nx_pixel_frame){
+				.desc = &file->desc, .bytes = file->frames[i], .flags = how->flags},
+			samples, len, got, err);
 		if (!rc && how->uid)
 			rc = frame_encode(how, got, nx_slice(samples, len), got, err);
 		else if (!rc && how->window.voi)

@@ -215,11 +215,12 @@ class Association:
         return self.response()
 
     def find(self, sop_class, keys):
-        """C-FIND-RQ; the first response."""
+        """C-FIND-RQ with tags and values, or an encoded identifier; the first response."""
         self.message_id += 1
         context = self._context(sop_class, IMPLICIT_LE)
         self.sock.sendall(pdv(context, 3, command(C_FIND_RQ, sop_class, self.message_id, True)))
-        self.sock.sendall(pdv(context, 2, b"".join(element(tag, keys[tag]) for tag in sorted(keys))))
+        identifier = keys if isinstance(keys, bytes) else b"".join(element(tag, keys[tag]) for tag in sorted(keys))
+        self.sock.sendall(pdv(context, 2, identifier))
         return self.response()
 
     def move(self, sop_class, to, keys):

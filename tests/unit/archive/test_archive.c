@@ -84,14 +84,14 @@ static void test_other_bytes_are_a_new_version_beside_the_old(void **state)
 	assert_i64(item.version, 2);
 	fx_expect(fx, &item, 800, 100000, 2);
 	fx_expect(fx, &old, 800, 100000, 1);
-	assert_ok(nx_cat_rows(fx->cat, NX_T_CONFLICT, 0, NULL, 0, false, 10, fx->arena, &rows, &n,
-			  &fx->err),
+	assert_ok(nx_cat_rows(fx->cat, &(struct nx_rows_of){.table = NX_T_CONFLICT, .limit = 10},
+			  fx->arena, &rows, &n, &fx->err),
 		&fx->err);
 	assert_u64(n, 1);
 	assert_i64(rows[0].vals[3].i, old.id);
 	assert_i64(rows[0].vals[4].i, item.id);
-	assert_ok(nx_cat_rows(fx->cat, NX_T_EVENT, 0, NULL, 0, false, 10, fx->arena, &rows, &n,
-			  &fx->err),
+	assert_ok(nx_cat_rows(fx->cat, &(struct nx_rows_of){.table = NX_T_EVENT, .limit = 10},
+			  fx->arena, &rows, &n, &fx->err),
 		&fx->err);
 	assert_u64(n, 1);
 	fx->collection.on_conflict = "reject";

@@ -104,7 +104,8 @@ static nx_rc read_everything(struct fixture *fx)
 
 	if (rc)
 		return rc;
-	rc = nx_cat_rows(fx->cat, NX_T_STUDY, 0, NULL, 0, false, 0, fx->arena, &rows, &n, &fx->err);
+	rc = nx_cat_rows(
+		fx->cat, &(struct nx_rows_of){.table = NX_T_STUDY}, fx->arena, &rows, &n, &fx->err);
 	if (!rc) {
 		assert_int_equal(n, 100);
 		for (size_t i = 0; i < n; i++)
@@ -251,14 +252,16 @@ static void test_an_older_schema_is_brought_up_to_date(void **state)
 	assert_ok(nx_cat_open(&opts, &fx->cat, &fx->err), &fx->err);
 	assert_ok(nx_cat_study(fx->cat, 1, "1.2.826.100", fx->arena, &study, &fx->err), &fx->err);
 	assert_i64(study.complete_us, 0);
-	assert_ok(
-		nx_cat_quarantine(fx->cat, 0, 0, 0, 1, quarantine_look, &got, &fx->err), &fx->err);
+	assert_ok(nx_cat_quarantine(fx->cat, &(struct nx_quarantine_of){.limit = 1},
+			  quarantine_look, &got, &fx->err),
+		&fx->err);
 	assert_i64(got.id, 6);
 	assert_i64(got.subject, 0);
 	assert_rc(nx_op_put_quarantine(&row, fx->arena, &op), NX_OK);
 	assert_ok(nx_cat_apply(fx->cat, nx_cat_watermark(fx->cat) + 1, &op, 1, &fx->err), &fx->err);
-	assert_ok(
-		nx_cat_quarantine(fx->cat, 6, 0, 0, 1, quarantine_look, &got, &fx->err), &fx->err);
+	assert_ok(nx_cat_quarantine(fx->cat, &(struct nx_quarantine_of){.after_id = 6, .limit = 1},
+			  quarantine_look, &got, &fx->err),
+		&fx->err);
 	assert_i64(got.subject, 4);
 	assert_ok(nx_cat_quarantine_totals(fx->cat, 0, &n, &bytes, &fx->err), &fx->err);
 	assert_u64(n, 2);

@@ -26,8 +26,10 @@ static void test_every_table_takes_a_row_and_gives_it_back(void **state)
 		}
 		fx_apply(fx, &op, 1);
 		fx_apply(fx, &op, 1); /* PUT again replaces */
-		assert_ok(nx_cat_rows(fx->cat, t, 0, vals, table->n_pk, false, 0, fx->arena, &rows,
-				  &n, &fx->err),
+		assert_ok(nx_cat_rows(fx->cat,
+				  &(struct nx_rows_of){
+					  .table = t, .where = vals, .n_where = table->n_pk},
+				  fx->arena, &rows, &n, &fx->err),
 			&fx->err);
 		assert_int_equal(n, 1);
 		for (unsigned i = 0; i < table->n_cols; i++) {
@@ -38,8 +40,10 @@ static void test_every_table_takes_a_row_and_gives_it_back(void **state)
 		op = (struct nx_op){
 			.verb = NX_OP_DEL, .table = (uint8_t)t, .n = table->n_pk, .vals = vals};
 		fx_apply(fx, &op, 1);
-		assert_ok(nx_cat_rows(fx->cat, t, 0, vals, table->n_pk, false, 0, fx->arena, &rows,
-				  &n, &fx->err),
+		assert_ok(nx_cat_rows(fx->cat,
+				  &(struct nx_rows_of){
+					  .table = t, .where = vals, .n_where = table->n_pk},
+				  fx->arena, &rows, &n, &fx->err),
 			&fx->err);
 		assert_int_equal(n, 0);
 	}
@@ -62,7 +66,13 @@ static void test_every_index_serves_nx_cat_rows(void **state)
 				where[c] = table->cols[index->cols[c]].type == NX_VAL_INT
 					? nx_val_int(1)
 					: nx_val_text("x");
-			assert_ok(nx_cat_rows(fx->cat, t, i, where, index->n_cols, true, 5,
+			assert_ok(nx_cat_rows(fx->cat,
+					  &(struct nx_rows_of){.table = t,
+						  .index = i,
+						  .where = where,
+						  .n_where = index->n_cols,
+						  .descending = true,
+						  .limit = 5},
 					  fx->arena, &rows, &n, &fx->err),
 				&fx->err);
 			assert_int_equal(n, 0);
@@ -375,16 +385,27 @@ static void test_objects_by_prefix_in_order(void **state)
 
 		fx_put_item(fx, &item);
 	}
-	assert_ok(nx_cat_objects(fx->cat, 1, "a/", NULL, 100, see_item, &seen, &fx->err), &fx->err);
+	assert_ok(nx_cat_objects(fx->cat,
+			  &(struct nx_objects_of){.collection = 1, .prefix = "a/", .limit = 100},
+			  see_item, &seen, &fx->err),
+		&fx->err);
 	assert_string_equal(seen.text, "a/1 a/2 a/\xc3\xa9 ");
 	seen = (struct seen){0};
-	assert_ok(nx_cat_objects(fx->cat, 1, "a/", "a/1", 1, see_item, &seen, &fx->err), &fx->err);
+	assert_ok(nx_cat_objects(fx->cat,
+			  &(struct nx_objects_of){
+				  .collection = 1, .prefix = "a/", .after = "a/1", .limit = 1},
+			  see_item, &seen, &fx->err),
+		&fx->err);
 	assert_string_equal(seen.text, "a/2 ");
 	seen = (struct seen){0};
-	assert_ok(nx_cat_objects(fx->cat, 1, NULL, NULL, 100, see_item, &seen, &fx->err), &fx->err);
+	assert_ok(nx_cat_objects(fx->cat, &(struct nx_objects_of){.collection = 1, .limit = 100},
+			  see_item, &seen, &fx->err),
+		&fx->err);
 	assert_string_equal(seen.text, "a a/1 a/2 a/\xc3\xa9 a0 b/1 ");
 	seen = (struct seen){0};
-	assert_ok(nx_cat_objects(fx->cat, 2, NULL, NULL, 100, see_item, &seen, &fx->err), &fx->err);
+	assert_ok(nx_cat_objects(fx->cat, &(struct nx_objects_of){.collection = 2, .limit = 100},
+			  see_item, &seen, &fx->err),
+		&fx->err);
 	assert_int_equal(seen.n, 0);
 }
 

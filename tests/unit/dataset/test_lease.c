@@ -16,7 +16,10 @@ static struct nx_lease_info open_lease(struct fixture *fx, struct nx_releases *r
 {
 	struct nx_lease_info info;
 
-	assert_ok(nx_lease_open(r, &trainer, "lung-ct", 0, "training", 60, &info, &fx->err),
+	assert_ok(nx_lease_open(r, &trainer,
+			  &(struct nx_lease_terms){
+				  .release = "lung-ct", .purpose = "training", .seconds = 60},
+			  &info, &fx->err),
 		&fx->err);
 	return info;
 }
@@ -24,7 +27,9 @@ static struct nx_lease_info open_lease(struct fixture *fx, struct nx_releases *r
 static nx_rc read_some(struct fixture *fx, struct nx_releases *r, const char *id, uint64_t first,
 	uint64_t count, struct nx_lease_answer *ret)
 {
-	return nx_lease_read(r, &trainer, id, first, count, fx->arena, ret, &fx->err);
+	return nx_lease_read(r, &trainer,
+		&(struct nx_lease_span){.id = id, .first = first, .count = count}, fx->arena, ret,
+		&fx->err);
 }
 
 /* With nothing but the answer and the pool. */
@@ -34,8 +39,10 @@ static void assert_opens(struct fixture *fx, const struct nx_lease_sample *s)
 		const struct nx_recipe_blob *blob = &s->recipe->blobs[b];
 
 		for (size_t i = 0; i < s->n_extents[b]; i++)
-			assert_ok(nx_extent_check(fx->pool, &s->extents[b][i], &blob->key,
-					  (uint32_t)i, &fx->err),
+			assert_ok(nx_extent_check(fx->pool, &s->extents[b][i],
+					  &(struct nx_extent_seal){
+						  .blob_key = &blob->key, .index = (uint32_t)i},
+					  &fx->err),
 				&fx->err);
 	}
 }
@@ -202,13 +209,32 @@ static void test_another_may_not_use_it(void **state)
 	(void)fx_release(fx, r);
 	lease = open_lease(fx, r);
 	(void)snprintf(other.name, sizeof(other.name), "other");
-	assert_rc(nx_lease_read(r, &other, lease.id, 0, 1, fx->arena, &answer, &fx->err),
+	assert_rc(nx_lease_read(r, &other, &(struct nx_lease_span){.id = lease.id, .count = 1},
+			  fx->arena, &answer, &fx->err),
 		NX_E_DENIED);
 	assert_rc(nx_lease_end(r, &other, lease.id, &fx->err), NX_E_DENIED);
-	assert_rc(nx_lease_open(r, &reader, "lung-ct", 1, "p", 60, &lease, &fx->err), NX_E_DENIED);
-	assert_rc(nx_lease_open(r, &trainer, "lung-ct", 9, "p", 60, &lease, &fx->err), NX_E_NOENT);
-	assert_rc(nx_lease_open(r, &trainer, "lung-ct", 1, "", 60, &lease, &fx->err), NX_E_INVAL);
-	assert_rc(nx_lease_open(r, &trainer, "lung-ct", 1, "p", 0, &lease, &fx->err), NX_E_INVAL);
+	assert_rc(
+		nx_lease_open(r, &reader,
+			&(struct nx_lease_terms){
+				.release = "lung-ct", .version = 1, .purpose = "p", .seconds = 60},
+			&lease, &fx->err),
+		NX_E_DENIED);
+	assert_rc(
+		nx_lease_open(r, &trainer,
+			&(struct nx_lease_terms){
+				.release = "lung-ct", .version = 9, .purpose = "p", .seconds = 60},
+			&lease, &fx->err),
+		NX_E_NOENT);
+	assert_rc(nx_lease_open(r, &trainer,
+			  &(struct nx_lease_terms){
+				  .release = "lung-ct", .version = 1, .purpose = "", .seconds = 60},
+			  &lease, &fx->err),
+		NX_E_INVAL);
+	assert_rc(nx_lease_open(r, &trainer,
+			  &(struct nx_lease_terms){
+				  .release = "lung-ct", .version = 1, .purpose = "p"},
+			  &lease, &fx->err),
+		NX_E_INVAL);
 }
 
 static void test_an_answer_is_bounded(void **state)

@@ -160,8 +160,11 @@ static void test_a_change_touches_its_page_only(void **state)
 	assert_u64(lines, a.n_pages);
 	assert_u64(same, a.n_pages - 1);
 	nx_buf_init(&whole, 64u << 20, 0);
-	assert_ok(
-		nx_manifest_head(&a, "x", 3, ra, "example.org", &seed, &whole, &fx->err), &fx->err);
+	assert_ok(nx_manifest_head(&a,
+			  &(struct nx_manifest_title){
+				  .name = "x", .version = 3, .root = ra, .origin = "example.org"},
+			  &seed, &whole, &fx->err),
+		&fx->err);
 	nx_buf_put_slice(&whole, nx_buf_slice(&a.pages));
 	assert_ok(nx_manifest_parse(nx_buf_slice(&whole), NULL, fx->arena, &m, &fx->err), &fx->err);
 	assert_u64(m.n_entries, 5000);

@@ -274,8 +274,8 @@ static void test_the_vault_is_sealed(void **state)
 	synth_store(fx, ingest, &b);
 	r = synth_deid(fx, a.study);
 	r = synth_deid(fx, a.study); /* the same rows again */
-	assert_ok(nx_cat_rows(fx->cat, NX_T_VAULT, 0, NULL, 0, false, 0, fx->arena, &rows, &n,
-			  &fx->err),
+	assert_ok(nx_cat_rows(fx->cat, &(struct nx_rows_of){.table = NX_T_VAULT}, fx->arena, &rows,
+			  &n, &fx->err),
 		&fx->err);
 	assert_int_equal(n, 4);
 	for (size_t i = 0; i < n; i++) {

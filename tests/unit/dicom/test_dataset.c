@@ -473,12 +473,48 @@ static void test_memory_is_limited_by_the_arena(void **state)
 	fail();
 }
 
+/* Latin-1 in an item of a data set that says ISO_IR 100. */
+static void test_text_becomes_utf8_at_every_depth(void **state)
+{
+	struct fixture *fx = *state;
+	struct nx_elem name = {.tag = NX_TAG(0x0010, 0x0010),
+		.vr = NX_VR('P', 'N'),
+		.value = nx_slice_str("M\xfcller")};
+	struct nx_elem code = {.tag = NX_TAG(0x0008, 0x0104),
+		.vr = NX_VR('L', 'O'),
+		.value = nx_slice_str("Sch\xe4"
+				      "del")};
+	struct nx_elem bulk = {
+		.tag = NX_TAG(0x7fe0, 0x0010), .vr = NX_VR('O', 'W'), .is_bulk = true};
+	struct nx_dataset *item = nx_dataset_new(fx->arena, 2), *ds = nx_dataset_new(fx->arena, 5);
+	struct nx_elem seq = {
+		.tag = NX_TAG(0x0008, 0x1032), .vr = NX_VR('S', 'Q'), .items = &item, .n_items = 1};
+
+	nx_dataset_put(item, &code);
+	item->charset = ds->charset = nx_slice_str("ISO_IR 100");
+	nx_dataset_put_text(ds, NX_TAG_SPECIFIC_CHARACTER_SET, "ISO_IR 100");
+	nx_dataset_put(ds, &name);
+	nx_dataset_put(ds, &seq);
+	nx_dataset_put(ds, &bulk);
+	assert_ok(nx_dataset_utf8(ds, fx->arena, &fx->ds, &fx->err), &fx->err);
+	assert_string_equal(text(fx, NX_TAG_SPECIFIC_CHARACTER_SET), "ISO_IR 192");
+	assert_string_equal(text(fx, NX_TAG(0x0010, 0x0010)), "M\xc3\xbcller");
+	assert_null(nx_dataset_find(fx->ds, bulk.tag));
+	fx->ds = nx_dataset_find(fx->ds, seq.tag)->items[0];
+	assert_string_equal(text(fx, code.tag),
+		"Sch\xc3\xa4"
+		"del");
+	assert_true(nx_dataset_same(fx->ds, fx->ds));
+	assert_false(nx_dataset_same(fx->ds, item));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(test_text_is_utf8_without_padding),
 		TEST(test_items_inherit_the_character_set),
+		TEST(test_text_becomes_utf8_at_every_depth),
 		TEST(test_tags_come_in_order_and_once),
 		TEST(test_big_endian_values_are_swapped),
 		TEST(test_us_or_ss_follows_pixel_representation),

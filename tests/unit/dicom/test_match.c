@@ -107,6 +107,25 @@ static void test_one_item_of_a_sequence_matches_all_keys(void **state)
 	assert_true(matches(&keys, &none, arena)); /* universal throughout */
 }
 
+static void test_binary_numbers_are_compared_as_numbers(void **state)
+{
+	static const uint8_t two[] = {2, 0}, three[] = {3, 0};
+	NX_AUTO(nx_arena) *arena = nx_arena_new(1u << 20, 0);
+	struct made key = {0}, value = {0}, none = {0};
+
+	(void)state;
+	put(&key, NX_TAG(0x0028, 0x0010), "US", "");
+	put(&value, NX_TAG(0x0028, 0x0010), "US", "");
+	key.elems[0].value = nx_slice(two, 2);
+	value.elems[0].value = nx_slice(two, 2);
+	assert_true(matches(&key, &value, arena));
+	assert_false(matches(&key, &none, arena));
+	value.elems[0].value = nx_slice(three, 2);
+	assert_false(matches(&key, &value, arena));
+	key.elems[0].value = nx_slice_str("");
+	assert_true(matches(&key, &value, arena));
+}
+
 static void test_what_is_asked_for_is_selected(void **state)
 {
 	NX_AUTO(nx_arena) *arena = nx_arena_new(1u << 20, 0);
@@ -134,7 +153,9 @@ static void test_what_is_asked_for_is_selected(void **state)
 	assert_int_equal(got.elems[2].items[0]->n, 1);
 	assert_true(nx_slice_eq(got.elems[2].items[0]->elems[0].value, nx_slice_str("CT01")));
 	key_item.ds.n = 0;
-	keys.elems[3].n_items = 0; /* whole */
+	assert_ok(nx_match_select(&keys.ds, &of.ds, arena, &got, &err), &err);
+	assert_int_equal(got.elems[2].items[0]->n, 2); /* an empty item: whole, */
+	keys.elems[3].n_items = 0;                     /* as with none */
 	assert_ok(nx_match_select(&keys.ds, &of.ds, arena, &got, &err), &err);
 	assert_int_equal(got.elems[2].items[0]->n, 2);
 }
@@ -144,6 +165,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_values),
 		cmocka_unit_test(test_one_item_of_a_sequence_matches_all_keys),
+		cmocka_unit_test(test_binary_numbers_are_compared_as_numbers),
 		cmocka_unit_test(test_what_is_asked_for_is_selected),
 	};
 

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dicom/dicom.h"
+
 struct nx_retrieve {
 	struct mock_retrieve mock;
 };
@@ -30,6 +32,12 @@ bool nx_retrieve_find_gives(unsigned level, uint32_t tag)
 	return nx_retrieve_find_knows(level, tag);
 }
 
+/* Of series and below. */
+bool nx_retrieve_find_looks(unsigned level, uint32_t tag)
+{
+	return level >= 2 && tag == 0x00400275;
+}
+
 static void keys_remember(struct mock_retrieve *m, const struct nx_find_key *keys, size_t n)
 {
 	m->n_keys = n;
@@ -49,15 +57,15 @@ static void remember(
 	m->fuzzy = find->fuzzy;
 	m->datetime = find->datetime;
 	keys_remember(m, find->keys, find->n_keys);
+	m->n_sequences = find->sequences->n;
 	m->n_wants = form->n_wants;
 	(void)snprintf(m->charset, sizeof(m->charset), "%s", form->charset);
 	(void)snprintf(m->retrieve_ae, sizeof(m->retrieve_ae), "%s", form->retrieve_ae);
 }
 
 nx_rc nx_retrieve_find_dicom(struct nx_retrieve *retrieve, const struct nx_principal *who,
-	const struct nx_find *find, const struct nx_find_form *form,
-	nx_rc (*fn)(void *payload, struct nx_slice identifier, struct nx_err *err), void *payload,
-	bool *ret_more, struct nx_err *err)
+	const struct nx_find *find, const struct nx_find_form *form, bool *ret_more,
+	struct nx_err *err)
 {
 	static const uint8_t identifier[65536] = {0x08, 0, 0x52, 0, 0, 0, 0, 0};
 	struct mock_retrieve *m = &retrieve->mock;
@@ -66,7 +74,8 @@ nx_rc nx_retrieve_find_dicom(struct nx_retrieve *retrieve, const struct nx_princ
 	(void)who;
 	remember(m, find, form);
 	for (unsigned i = 0; i < m->matches && !rc; i++)
-		rc = fn(payload, nx_slice(identifier, m->match_len ? m->match_len : 8), err);
+		rc = form->fn(
+			form->payload, nx_slice(identifier, m->match_len ? m->match_len : 8), err);
 	if (!rc && m->fail_find)
 		rc = nx_err_set(err, m->fail_find, "find fails");
 	*ret_more = m->more;

@@ -34,6 +34,7 @@ struct mock_retrieve {
 	size_t n_keys;
 	uint32_t key_tags[NX_LIMIT_QUERY_KEYS];
 	char key_values[4][256]; /* of the first ones */
+	size_t n_sequences;
 	size_t n_wants;
 	char charset[64];
 	char retrieve_ae[17];

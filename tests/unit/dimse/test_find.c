@@ -109,6 +109,41 @@ static void test_keys_that_are_not_supported_make_pending_partly(void **state)
 	}
 }
 
+/* A sequence of `n` empty items. */
+static void key_items(struct peer_identifier *id, uint32_t tag, unsigned n)
+{
+	static const uint8_t item[8] = {0xfe, 0xff, 0x00, 0xe0};
+
+	peer_key(id, tag, "");
+	id->bytes[id->n - 4] = (uint8_t)(n * sizeof(item));
+	for (unsigned i = 0; i < n; i++) {
+		memcpy(id->bytes + id->n, item, sizeof(item));
+		id->n += sizeof(item);
+	}
+}
+
+static void test_a_sequence_has_its_keys_in_one_item(void **state)
+{
+	struct peer *peer = *state;
+	struct peer_answers got;
+
+	peer->retrieve.matches = 1;
+	for (unsigned items = 0; items < 3; items++) {
+		struct peer_identifier id = peer_level("SERIES");
+
+		peer_key(&id, 0x0020000d, "1.2");
+		key_items(&id, 0x00400275, items);
+		if (items == 2) {
+			expect_refused(peer, FIND_STUDY, &id, 0xa900, 0x00400275);
+			continue;
+		}
+		find_one(peer, FIND_STUDY, &id, &got);
+		assert_int_equal(got.rsp[0].status, 0xff00);
+		assert_int_equal(peer->retrieve.n_sequences, 1);
+		assert_int_equal(peer->retrieve.n_wants, 2);
+	}
+}
+
 static void test_the_level_must_be_one_of_the_model(void **state)
 {
 	struct peer_identifier none = {.n = 0}, patient = peer_level("PATIENT"),
@@ -330,6 +365,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		FX(test_matches_are_pending_and_then_success),
 		FX(test_keys_that_are_not_supported_make_pending_partly),
+		FX(test_a_sequence_has_its_keys_in_one_item),
 		FX(test_the_level_must_be_one_of_the_model),
 		FX(test_unique_keys_above_are_needed_unless_relational),
 		FX(test_what_is_no_data_set_cannot_be_processed),

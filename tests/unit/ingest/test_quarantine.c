@@ -480,9 +480,12 @@ static void test_discarding_destroys_the_key(void **state)
 	keep_one(s, "PATIENT1", &file, &r);
 	nx_buf_done(&file);
 	keep_one(s, "PATIENT1", &file, &other);
-	assert_ok(nx_cat_rows(s->fx->cat, NX_T_QUARANTINE, 0,
-			  (struct nx_val[]){nx_val_int(r.quarantine)}, 1, false, 1, s->fx->arena,
-			  &rows, &n, &s->fx->err),
+	assert_ok(nx_cat_rows(s->fx->cat,
+			  &(struct nx_rows_of){.table = NX_T_QUARANTINE,
+				  .where = (struct nx_val[]){nx_val_int(r.quarantine)},
+				  .n_where = 1,
+				  .limit = 1},
+			  s->fx->arena, &rows, &n, &s->fx->err),
 		&s->fx->err);
 	assert_ok(nx_op_row(rows, s->fx->arena, &row, &s->fx->err), &s->fx->err);
 	assert_ok(nx_quarantine_discard(s->in, &admin, r.quarantine, &s->fx->err), &s->fx->err);

@@ -254,7 +254,9 @@ static void test_a_stranger_reads_nothing_and_that_is_recorded(void **state)
 		NX_E_DENIED);
 	assert_rc(nx_retrieve_object_delete(out, &stranger, "clinical", "k", NULL, &fx->err),
 		NX_E_DENIED);
-	assert_rc(nx_retrieve_object_list(out, &stranger, "clinical", "", "", 10, &json, &fx->err),
+	assert_rc(nx_retrieve_object_list(out, &stranger, "clinical",
+			  &(struct nx_object_page){.prefix = "", .after = "", .limit = 10}, &json,
+			  &fx->err),
 		NX_E_DENIED);
 	assert_null(x);
 	assert_null(object);

@@ -63,9 +63,12 @@ static nx_rc lease_post(struct nx_http_req *req, struct nx_err *err)
 		rc = nx_release_ref_parse(
 			json_string_value(json_object_get(json, "release")), name, &version, err);
 	if (!rc)
-		rc = nx_lease_open(releases, &trainer, name, version,
-			json_string_value(json_object_get(json, "purpose")),
-			json_integer_value(json_object_get(json, "seconds")), &info, err);
+		rc = nx_lease_open(releases, &trainer,
+			&(struct nx_lease_terms){.release = name,
+				.version = version,
+				.purpose = json_string_value(json_object_get(json, "purpose")),
+				.seconds = json_integer_value(json_object_get(json, "seconds"))},
+			&info, err);
 	if (!rc)
 		nx_lease_info_json(&info, &out);
 	json_decref(json);
@@ -80,9 +83,13 @@ static nx_rc lease_read(struct nx_http_req *req, struct nx_err *err)
 
 	nx_buf_init(&out, OUT_MAX, NX_BUF_WIPE);
 	if (!rc)
-		rc = nx_lease_read_json(releases, &trainer, nx_http_param(req, "id"),
-			(uint64_t)json_integer_value(json_object_get(json, "first")),
-			(uint64_t)json_integer_value(json_object_get(json, "count")), &out, err);
+		rc = nx_lease_read_json(releases, &trainer,
+			&(struct nx_lease_span){.id = nx_http_param(req, "id"),
+				.first = (uint64_t)json_integer_value(
+					json_object_get(json, "first")),
+				.count = (uint64_t)json_integer_value(
+					json_object_get(json, "count"))},
+			&out, err);
 	json_decref(json);
 	return answer(req, rc, "application/json", &out, err);
 }
@@ -126,9 +133,14 @@ static void expected_write(struct fixture *fx)
 	struct nx_lease_answer got;
 	struct nx_lease_info info;
 
-	assert_ok(nx_lease_open(releases, &trainer, "lung-ct", 0, "expected", 60, &info, &fx->err),
+	assert_ok(nx_lease_open(releases, &trainer,
+			  &(struct nx_lease_terms){
+				  .release = "lung-ct", .purpose = "expected", .seconds = 60},
+			  &info, &fx->err),
 		&fx->err);
-	assert_ok(nx_lease_read(releases, &trainer, info.id, 0, 256, fx->arena, &got, &fx->err),
+	assert_ok(nx_lease_read(releases, &trainer,
+			  &(struct nx_lease_span){.id = info.id, .count = 256}, fx->arena, &got,
+			  &fx->err),
 		&fx->err);
 	for (size_t i = 0; i < got.n_samples; i++) {
 		struct nx_release_item_row row;
@@ -138,8 +150,12 @@ static void expected_write(struct fixture *fx)
 		char name[64];
 		size_t n = 0;
 
-		assert_ok(nx_cat_rows(fx->cat, NX_T_RELEASE_ITEM, 0, where, 2, false, 1, fx->arena,
-				  &rows, &n, &fx->err),
+		assert_ok(nx_cat_rows(fx->cat,
+				  &(struct nx_rows_of){.table = NX_T_RELEASE_ITEM,
+					  .where = where,
+					  .n_where = 2,
+					  .limit = 1},
+				  fx->arena, &rows, &n, &fx->err),
 			&fx->err);
 		assert_ok(nx_op_row(rows, fx->arena, &row, &fx->err), &fx->err);
 		assert_ok(

@@ -104,8 +104,10 @@ static uint32_t round_trip(const char *uid, const struct nx_pixel_desc *desc)
 	assert_ok(
 		nx_pixel_encode(codec, desc, nx_slice(before, len), NULL, &stream, &encoded, &err),
 		&err);
-	assert_ok(nx_pixel_decode(codec, &encoded, 0, nx_buf_slice(&stream), after, LEN_MAX,
-			  &decoded, &err),
+	assert_ok(
+		nx_pixel_decode(codec,
+			&(struct nx_pixel_frame){.desc = &encoded, .bytes = nx_buf_slice(&stream)},
+			after, LEN_MAX, &decoded, &err),
 		&err);
 	assert_int_equal(decoded.bits_allocated, desc->bits_allocated);
 	return worst_difference(desc, before, &decoded, after);
@@ -225,8 +227,10 @@ static uint32_t gradient_difference(const char *uid, unsigned samples, unsigned 
 	assert_ok(nx_pixel_encode(codec, &desc, nx_slice(before, len), NULL, &stream, &got, &err),
 		&err);
 	assert_true(stream.len < len / 2);
-	assert_ok(
-		nx_pixel_decode(codec, &got, flags, nx_buf_slice(&stream), after, len, &got, &err),
+	assert_ok(nx_pixel_decode(codec,
+			  &(struct nx_pixel_frame){
+				  .desc = &got, .bytes = nx_buf_slice(&stream), .flags = flags},
+			  after, len, &got, &err),
 		&err);
 	if (samples == 3)
 		assert_int_equal(got.photometric, NX_PHOTO_RGB);
@@ -263,8 +267,10 @@ static void test_samples_beyond_bits_stored_survive(void **state)
 		assert_ok(nx_pixel_encode(
 				  codec, &desc, nx_slice(before, 512), NULL, &stream, &got, &err),
 			&err);
-		assert_ok(nx_pixel_decode(
-				  codec, &got, 0, nx_buf_slice(&stream), after, 512, &got, &err),
+		assert_ok(nx_pixel_decode(codec,
+				  &(struct nx_pixel_frame){
+					  .desc = &got, .bytes = nx_buf_slice(&stream)},
+				  after, 512, &got, &err),
 			&err);
 		assert_memory_equal(before, after, 512);
 	}
@@ -278,15 +284,22 @@ static void test_big_endian_is_swapped(void **state)
 	uint8_t out[6];
 
 	(void)state;
-	assert_rc(nx_pixel_decode(codec, &desc, 0, nx_slice("\1\2\3\4\5\6", 6), out, 6, &got, NULL),
+	assert_rc(nx_pixel_decode(codec,
+			  &(struct nx_pixel_frame){
+				  .desc = &desc, .bytes = nx_slice("\1\2\3\4\5\6", 6)},
+			  out, 6, &got, NULL),
 		NX_OK);
 	assert_memory_equal(out, "\2\1\4\3\6\5", 6);
 	desc = describe(&shape, 8, 8, false);
-	assert_rc(nx_pixel_decode(codec, &desc, 0, nx_slice("\1\2\3\4", 4), out, 6, &got, NULL),
+	assert_rc(nx_pixel_decode(codec,
+			  &(struct nx_pixel_frame){.desc = &desc, .bytes = nx_slice("\1\2\3\4", 4)},
+			  out, 6, &got, NULL),
 		NX_OK);
 	assert_memory_equal(out, "\1\2\3", 3);
 	desc.words = true;
-	assert_rc(nx_pixel_decode(codec, &desc, 0, nx_slice("\1\2\3\4", 4), out, 6, &got, NULL),
+	assert_rc(nx_pixel_decode(codec,
+			  &(struct nx_pixel_frame){.desc = &desc, .bytes = nx_slice("\1\2\3\4", 4)},
+			  out, 6, &got, NULL),
 		NX_OK);
 	assert_memory_equal(out, "\2\1\4", 3);
 }
@@ -300,7 +313,9 @@ static void test_native_422_gets_its_chroma_back(void **state)
 
 	(void)state;
 	desc.photometric = NX_PHOTO_YBR_FULL_422;
-	assert_rc(nx_pixel_decode(codec, &desc, 0, nx_slice("\1\2\3\4", 4), out, 6, &got, NULL),
+	assert_rc(nx_pixel_decode(codec,
+			  &(struct nx_pixel_frame){.desc = &desc, .bytes = nx_slice("\1\2\3\4", 4)},
+			  out, 6, &got, NULL),
 		NX_OK);
 	assert_memory_equal(out, "\1\3\4\2\3\4", 6);
 	assert_int_equal(got.photometric, NX_PHOTO_YBR_FULL);
@@ -336,8 +351,10 @@ static void test_bombs_are_refused_before_memory_is_taken(void **state)
 	uint8_t out[8];
 
 	(void)state;
-	assert_rc(
-		nx_pixel_decode(native, &desc, 0, nx_slice("", 0), out, 8, &got, NULL), NX_E_LIMIT);
+	assert_rc(nx_pixel_decode(native,
+			  &(struct nx_pixel_frame){.desc = &desc, .bytes = nx_slice("", 0)}, out, 8,
+			  &got, NULL),
+		NX_E_LIMIT);
 	desc.rows = desc.columns = 1;
 	desc.frames = 1u << 31;
 	assert_rc(nx_pixel_desc_check(&desc, NULL), NX_E_LIMIT);
@@ -365,16 +382,22 @@ static void test_streams_that_are_not_the_image_are_refused(void **state)
 		assert_rc(nx_pixel_encode(
 				  codec, &desc, nx_slice(samples, 1024), NULL, &stream, &got, NULL),
 			NX_OK);
-		assert_rc(nx_pixel_decode(
-				  codec, &desc, 0, nx_buf_slice(&stream), out, 1023, &got, NULL),
+		assert_rc(nx_pixel_decode(codec,
+				  &(struct nx_pixel_frame){
+					  .desc = &desc, .bytes = nx_buf_slice(&stream)},
+				  out, 1023, &got, NULL),
 			NX_E_INVAL);
 		assert_int_not_equal(
-			nx_pixel_decode(codec, &desc, 0, nx_slice(stream.data, stream.len / 2), out,
-				4096, &got, NULL),
+			nx_pixel_decode(codec,
+				&(struct nx_pixel_frame){.desc = &desc,
+					.bytes = nx_slice(stream.data, stream.len / 2)},
+				out, 4096, &got, NULL),
 			NX_OK);
 		other.rows = other.columns = 64;
-		assert_int_not_equal(nx_pixel_decode(codec, &other, 0, nx_buf_slice(&stream), out,
-					     4096, &got, NULL),
+		assert_int_not_equal(nx_pixel_decode(codec,
+					     &(struct nx_pixel_frame){.desc = &other,
+						     .bytes = nx_buf_slice(&stream)},
+					     out, 4096, &got, NULL),
 			NX_OK);
 	}
 }
@@ -400,18 +423,24 @@ static void test_jpeg_ls_ends_with_its_marker(void **state)
 	for (unsigned pad = 0; pad < 2; pad++) {
 		stream.len = n;
 		nx_buf_put_u8(&stream, pad ? 0xFF : 0);
-		assert_rc(nx_pixel_decode(
-				  codec, &desc, 0, nx_buf_slice(&stream), out, 256, &got, NULL),
+		assert_rc(nx_pixel_decode(codec,
+				  &(struct nx_pixel_frame){
+					  .desc = &desc, .bytes = nx_buf_slice(&stream)},
+				  out, 256, &got, NULL),
 			NX_OK);
 		assert_memory_equal(out, samples, 256);
 	}
-	assert_rc(nx_pixel_decode(
-			  codec, &desc, 0, nx_slice(stream.data, n - 2), out, 256, &got, NULL),
+	assert_rc(nx_pixel_decode(codec,
+			  &(struct nx_pixel_frame){
+				  .desc = &desc, .bytes = nx_slice(stream.data, n - 2)},
+			  out, 256, &got, NULL),
 		NX_E_SHORT);
 	memmove(stream.data + n - 1, stream.data + n - 2, 2); /* a zero before EOI */
 	stream.data[n - 2] = 0;
-	assert_rc(nx_pixel_decode(
-			  codec, &desc, 0, nx_slice(stream.data, n + 1), out, 256, &got, NULL),
+	assert_rc(nx_pixel_decode(codec,
+			  &(struct nx_pixel_frame){
+				  .desc = &desc, .bytes = nx_slice(stream.data, n + 1)},
+			  out, 256, &got, NULL),
 		NX_OK);
 	assert_memory_equal(out, samples, 256);
 }
@@ -449,8 +478,11 @@ static nx_rc one_use(void *payload)
 	nx_buf_init(&stream, LEN_MAX, 0);
 	rc = nx_pixel_encode(codec, &desc, nx_slice(samples, 4800), NULL, &stream, &got, NULL);
 	if (!rc)
-		rc = nx_pixel_decode(
-			codec, &got, NX_PIXEL_RGB, nx_buf_slice(&stream), out, 4800, &got, NULL);
+		rc = nx_pixel_decode(codec,
+			&(struct nx_pixel_frame){.desc = &got,
+				.bytes = nx_buf_slice(&stream),
+				.flags = NX_PIXEL_RGB},
+			out, 4800, &got, NULL);
 	return rc;
 }
 

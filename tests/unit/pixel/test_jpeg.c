@@ -198,16 +198,19 @@ static void check(const struct how *how)
 	nx_buf_init(&stream, STREAM_MAX, 0);
 	picture(how, image);
 	write_stream(&stream, how, image);
-	assert_ok(nx_pixel_decode(
-			  codec, &desc, 0, nx_buf_slice(&stream), out, sizeof(out), &got, &err),
+	assert_ok(nx_pixel_decode(codec,
+			  &(struct nx_pixel_frame){.desc = &desc, .bytes = nx_buf_slice(&stream)},
+			  out, sizeof(out), &got, &err),
 		&err);
 	for (size_t i = 0; i < (size_t)SIDE * SIDE * how->samples; i++)
 		assert_int_equal(
 			how->bits > 8 ? out[2 * i] | out[2 * i + 1] << 8 : out[i], image[i]);
 	/* Every shorter stream is refused, or (where only EOI is missing) the same. */
 	for (size_t n = 0; n < stream.len; n += 1 + stream.len / 50)
-		if (nx_pixel_decode(codec, &desc, 0, nx_slice(stream.data, n), out, sizeof(out),
-			    &got, NULL) == NX_OK)
+		if (nx_pixel_decode(codec,
+			    &(struct nx_pixel_frame){
+				    .desc = &desc, .bytes = nx_slice(stream.data, n)},
+			    out, sizeof(out), &got, NULL) == NX_OK)
 			assert_true(n + 2 >= stream.len);
 }
 
@@ -252,8 +255,9 @@ static void test_signed_samples_get_their_sign(void **state)
 	image[0] = 0xFFF; /* -1 in twelve bits */
 	write_stream(&stream, &how, image);
 	desc.is_signed = true;
-	assert_rc(nx_pixel_decode(
-			  codec, &desc, 0, nx_buf_slice(&stream), out, sizeof(out), &got, NULL),
+	assert_rc(nx_pixel_decode(codec,
+			  &(struct nx_pixel_frame){.desc = &desc, .bytes = nx_buf_slice(&stream)},
+			  out, sizeof(out), &got, NULL),
 		NX_OK);
 	assert_memory_equal(out, "\xFF\xFF\0\0", 4);
 }
@@ -269,8 +273,10 @@ static void test_a_process_without_decoder_is_named(void **state)
 	static uint8_t out[SAMPLES_MAX];
 
 	(void)state;
-	assert_rc(nx_pixel_decode(codec, &desc, 0, nx_slice(arithmetic, sizeof(arithmetic)), out,
-			  sizeof(out), &got, NULL),
+	assert_rc(nx_pixel_decode(codec,
+			  &(struct nx_pixel_frame){
+				  .desc = &desc, .bytes = nx_slice(arithmetic, sizeof(arithmetic))},
+			  out, sizeof(out), &got, NULL),
 		NX_E_UNSUPPORTED);
 }
 

@@ -333,8 +333,11 @@ static void test_jpeg_is_close(void **state)
 	(void)state;
 	nx_buf_init(&out, FILE_MAX, 0);
 	assert_rc(nx_render_jpeg(&raster, 95, nx_slice(NULL, 0), &out, NULL), NX_OK);
-	assert_rc(nx_pixel_decode(nx_pixel_codec_find("1.2.840.10008.1.2.4.50"), &desc,
-			  NX_PIXEL_RGB, nx_buf_slice(&out), back, sizeof(back), &got, NULL),
+	assert_rc(
+		nx_pixel_decode(nx_pixel_codec_find("1.2.840.10008.1.2.4.50"),
+			&(struct nx_pixel_frame){
+				.desc = &desc, .bytes = nx_buf_slice(&out), .flags = NX_PIXEL_RGB},
+			back, sizeof(back), &got, NULL),
 		NX_OK);
 	for (size_t i = 0; i < sizeof(back); i++)
 		assert_in_range(

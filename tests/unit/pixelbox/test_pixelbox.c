@@ -149,7 +149,8 @@ static nx_rc decode(struct nx_pixelbox *box, const char *uid, struct nx_slice fr
 {
 	struct nx_pixel_desc got;
 
-	return nx_pixelbox_decode(box, uid, &image, 0, frame, out, LEN, &got, err);
+	return nx_pixelbox_decode(box, uid,
+		&(struct nx_pixel_frame){.desc = &image, .bytes = frame}, out, LEN, &got, err);
 }
 
 static void picture(uint8_t *samples, unsigned seed)
@@ -167,8 +168,9 @@ static bool round_trip(struct nx_pixelbox *box, unsigned seed)
 
 	nx_buf_init(&stream, 4 * LEN, 0);
 	picture(before, seed);
-	return nx_pixelbox_encode(box, RLE, &image, nx_slice(before, LEN), NULL, &stream, &got,
-		       NULL) == NX_OK &&
+	return nx_pixelbox_encode(box, RLE,
+		       &(struct nx_pixel_frame){.desc = &image, .bytes = nx_slice(before, LEN)},
+		       NULL, &stream, &got, NULL) == NX_OK &&
 		decode(box, RLE, nx_buf_slice(&stream), after, NULL) == NX_OK &&
 		memcmp(before, after, LEN) == 0;
 }
@@ -290,11 +292,15 @@ static void test_bombs_never_reach_a_worker(void **state)
 
 	(void)state;
 	bomb.rows = bomb.columns = 65535;
-	assert_rc(nx_pixelbox_decode(box, RLE, &bomb, 0, nx_slice("x", 1), out, LEN, &got, NULL),
+	assert_rc(nx_pixelbox_decode(box, RLE,
+			  &(struct nx_pixel_frame){.desc = &bomb, .bytes = nx_slice("x", 1)}, out,
+			  LEN, &got, NULL),
 		NX_E_LIMIT);
 	bomb = image;
 	bomb.frames = 1u << 31;
-	assert_rc(nx_pixelbox_decode(box, RLE, &bomb, 0, nx_slice("x", 1), out, LEN, &got, NULL),
+	assert_rc(nx_pixelbox_decode(box, RLE,
+			  &(struct nx_pixel_frame){.desc = &bomb, .bytes = nx_slice("x", 1)}, out,
+			  LEN, &got, NULL),
 		NX_E_LIMIT);
 	nx_pixelbox_count(box, &counts);
 	assert_u64(counts.started, 0);
@@ -311,16 +317,22 @@ static void damage(struct nx_pixelbox *box, const char *uid, const struct nx_pix
 		const size_t at = stream->len * i / 24;
 		const uint8_t flip = (uint8_t)(1u << i % 8);
 
-		assert_int_not_equal(nx_pixelbox_decode(box, uid, desc, 0,
-					     nx_slice(stream->data, at), out, LEN, &got, NULL),
+		assert_int_not_equal(nx_pixelbox_decode(box, uid,
+					     &(struct nx_pixel_frame){.desc = desc,
+						     .bytes = nx_slice(stream->data, at)},
+					     out, LEN, &got, NULL),
 			NX_E_INTERNAL);
 		stream->data[at] ^= flip;
-		assert_int_not_equal(nx_pixelbox_decode(box, uid, desc, 0, nx_buf_slice(stream),
+		assert_int_not_equal(nx_pixelbox_decode(box, uid,
+					     &(struct nx_pixel_frame){
+						     .desc = desc, .bytes = nx_buf_slice(stream)},
 					     out, LEN, &got, NULL),
 			NX_E_INTERNAL);
 		stream->data[at] ^= flip;
 	}
-	assert_rc(nx_pixelbox_decode(box, uid, desc, 0, nx_buf_slice(stream), out, LEN, &got, NULL),
+	assert_rc(nx_pixelbox_decode(box, uid,
+			  &(struct nx_pixel_frame){.desc = desc, .bytes = nx_buf_slice(stream)},
+			  out, LEN, &got, NULL),
 		NX_OK);
 }
 
@@ -341,9 +353,10 @@ static void test_damaged_streams_do_no_harm(void **state)
 			continue;
 		if (c->bits_max < 16)
 			desc.bits_allocated = desc.bits_stored = 8;
-		assert_rc(nx_pixelbox_encode(box, c->uid, &desc,
-				  nx_slice(before, nx_pixel_frame_len(&desc)), NULL, &stream, &got,
-				  NULL),
+		assert_rc(nx_pixelbox_encode(box, c->uid,
+				  &(struct nx_pixel_frame){.desc = &desc,
+					  .bytes = nx_slice(before, nx_pixel_frame_len(&desc))},
+				  NULL, &stream, &got, NULL),
 			NX_OK);
 		damage(box, c->uid, &desc, &stream);
 	}

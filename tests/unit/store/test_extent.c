@@ -90,7 +90,8 @@ static struct nx_extent write_extent(
 	uint32_t crc = 0;
 	uint8_t *raw;
 
-	assert_ok(nx_extent_writer_new(fx->pool, PACK, off, cap, &fx->key, 3, &w, &fx->err),
+	assert_ok(nx_extent_writer_new(fx->pool, PACK, off, cap,
+			  &(struct nx_extent_seal){.blob_key = &fx->key, .index = 3}, &w, &fx->err),
 		&fx->err);
 	assert_ok(feed(w, p, n, step, &fx->err), &fx->err);
 	assert_ok(nx_extent_writer_finish(w, &e, &crc, &stored, &fx->err), &fx->err);
@@ -112,7 +113,10 @@ static void expect_range(
 	uint8_t *got = malloc(n + 1);
 
 	memset(got, 0xaa, n + 1);
-	assert_ok(nx_extent_read(fx->pool, e, &fx->key, 3, off, got, n, &fx->err), &fx->err);
+	assert_ok(nx_extent_read(fx->pool, e,
+			  &(struct nx_extent_seal){.blob_key = &fx->key, .index = 3}, off, got, n,
+			  &fx->err),
+		&fx->err);
 	assert_memory_equal(got, want + off, n);
 	assert_int_equal(got[n], 0xaa);
 	free(got);
@@ -134,7 +138,11 @@ static void test_every_edge_length_comes_back(void **state)
 			struct nx_extent e = write_extent(fx, s * 4096, p, edges[i], cap, steps[s]);
 
 			expect_range(fx, &e, p, 0, edges[i]);
-			assert_ok(nx_extent_check(fx->pool, &e, &fx->key, 3, &fx->err), &fx->err);
+			assert_ok(
+				nx_extent_check(fx->pool, &e,
+					&(struct nx_extent_seal){.blob_key = &fx->key, .index = 3},
+					&fx->err),
+				&fx->err);
 		}
 	}
 	free(p);
@@ -199,9 +207,17 @@ static void test_ranges_past_the_end_are_refused(void **state)
 	uint8_t got[16];
 	struct nx_extent e = write_extent(fx, 0, p, 1000, 1000, 1000);
 
-	assert_rc(nx_extent_read(fx->pool, &e, &fx->key, 3, 999, got, 2, &fx->err), NX_E_RANGE);
-	assert_rc(nx_extent_read(fx->pool, &e, &fx->key, 3, 1001, got, 1, &fx->err), NX_E_RANGE);
-	assert_rc(nx_extent_read(fx->pool, &e, &fx->key, 3, 4000000000u, got, 1, &fx->err),
+	assert_rc(nx_extent_read(fx->pool, &e,
+			  &(struct nx_extent_seal){.blob_key = &fx->key, .index = 3}, 999, got, 2,
+			  &fx->err),
+		NX_E_RANGE);
+	assert_rc(nx_extent_read(fx->pool, &e,
+			  &(struct nx_extent_seal){.blob_key = &fx->key, .index = 3}, 1001, got, 1,
+			  &fx->err),
+		NX_E_RANGE);
+	assert_rc(nx_extent_read(fx->pool, &e,
+			  &(struct nx_extent_seal){.blob_key = &fx->key, .index = 3}, 4000000000u,
+			  got, 1, &fx->err),
 		NX_E_RANGE);
 	free(p);
 }
@@ -227,10 +243,15 @@ static void expect_refused(struct fixture *fx, const struct nx_extent *e, const 
 	uint8_t *got = malloc(n);
 
 	memset(got, 0xaa, n);
-	assert_rc(nx_extent_read(fx->pool, e, key, index, 0, got, n, &fx->err), want);
+	assert_rc(nx_extent_read(fx->pool, e,
+			  &(struct nx_extent_seal){.blob_key = key, .index = index}, 0, got, n,
+			  &fx->err),
+		want);
 	for (size_t i = 0; i < n; i++)
 		assert_int_equal(got[i], 0);
-	assert_rc(nx_extent_check(fx->pool, e, key, index, &fx->err), want);
+	assert_rc(nx_extent_check(fx->pool, e,
+			  &(struct nx_extent_seal){.blob_key = key, .index = index}, &fx->err),
+		want);
 	free(got);
 }
 
@@ -303,7 +324,9 @@ static void test_wrong_key_index_length_and_place_are_refused(void **state)
 	bad.len = 8 * NX_MIB; /* past the end of the pack */
 	expect_refused(fx, &bad, &fx->key, 3, NX_E_CORRUPT);
 	bad.len = 0;
-	assert_rc(nx_extent_check(fx->pool, &bad, &fx->key, 3, &fx->err), NX_E_CORRUPT);
+	assert_rc(nx_extent_check(fx->pool, &bad,
+			  &(struct nx_extent_seal){.blob_key = &fx->key, .index = 3}, &fx->err),
+		NX_E_CORRUPT);
 	bad.len = NX_EXTENT_MAX + 1;
 	expect_refused(fx, &bad, &fx->key, 3, NX_E_CORRUPT);
 	bad = e;
@@ -401,10 +424,14 @@ static void test_small_extents_rest_anywhere(void **state)
 	for (size_t i = 0; i < 4; i++) {
 		uint8_t *got = malloc(sizes[i]);
 
-		assert_ok(nx_extent_read(fx->pool, &e[i], &fx->key, 0, 0, got, sizes[i], &fx->err),
+		assert_ok(nx_extent_read(fx->pool, &e[i],
+				  &(struct nx_extent_seal){.blob_key = &fx->key}, 0, got, sizes[i],
+				  &fx->err),
 			&fx->err);
 		assert_memory_equal(got, p, sizes[i]);
-		assert_ok(nx_extent_check(fx->pool, &e[i], &fx->key, 0, &fx->err), &fx->err);
+		assert_ok(nx_extent_check(fx->pool, &e[i],
+				  &(struct nx_extent_seal){.blob_key = &fx->key}, &fx->err),
+			&fx->err);
 		free(got);
 	}
 	free(p);
@@ -422,7 +449,8 @@ static void test_the_writer_keeps_its_bounds(void **state)
 	uint8_t *to;
 	size_t n;
 
-	assert_ok(nx_extent_writer_new(fx->pool, PACK, 0, NX_MIB, &fx->key, 3, &w, &fx->err),
+	assert_ok(nx_extent_writer_new(fx->pool, PACK, 0, NX_MIB,
+			  &(struct nx_extent_seal){.blob_key = &fx->key, .index = 3}, &w, &fx->err),
 		&fx->err);
 	assert_rc(nx_extent_writer_finish(w, &e, &crc, &stored, &fx->err), NX_E_INVAL);
 	assert_rc(nx_extent_writer_put(w, p, NX_MIB + 1, &fx->err), NX_E_LIMIT);
@@ -442,7 +470,8 @@ static void test_the_end_may_come_after_a_reserve(void **state)
 	uint8_t *to;
 	size_t n;
 
-	assert_ok(nx_extent_writer_new(fx->pool, PACK, 0, NX_EXTENT_MAX, &fx->key, 3, &w, &fx->err),
+	assert_ok(nx_extent_writer_new(fx->pool, PACK, 0, NX_EXTENT_MAX,
+			  &(struct nx_extent_seal){.blob_key = &fx->key, .index = 3}, &w, &fx->err),
 		&fx->err);
 	assert_ok(nx_extent_writer_put(w, p, NX_MIB, &fx->err), &fx->err);
 	assert_ok(nx_extent_writer_reserve(w, &to, &n, &fx->err), &fx->err);
@@ -463,7 +492,8 @@ static void test_a_failed_write_fails_the_writer_for_good(void **state)
 	uint64_t stored;
 	uint32_t crc;
 
-	assert_ok(nx_extent_writer_new(fx->pool, PACK, 0, NX_EXTENT_MAX, &fx->key, 3, &w, &fx->err),
+	assert_ok(nx_extent_writer_new(fx->pool, PACK, 0, NX_EXTENT_MAX,
+			  &(struct nx_extent_seal){.blob_key = &fx->key, .index = 3}, &w, &fx->err),
 		&fx->err);
 	nx_pool_fault_arm(fx->pool, &full);
 	assert_rc(nx_extent_writer_put(w, p, 2 * NX_MIB, &fx->err), NX_E_NOSPACE);
@@ -484,7 +514,10 @@ static void test_a_failed_read_gives_nothing(void **state)
 
 		nx_pool_fault_arm(fx->pool, &fault);
 		memset(p, 0xaa, n);
-		assert_rc(nx_extent_read(fx->pool, &e, &fx->key, 3, 0, p, n, &fx->err), NX_E_IO);
+		assert_rc(nx_extent_read(fx->pool, &e,
+				  &(struct nx_extent_seal){.blob_key = &fx->key, .index = 3}, 0, p,
+				  n, &fx->err),
+			NX_E_IO);
 		for (size_t i = 0; i < n; i++)
 			assert_true(p[i] == 0);
 	}
@@ -558,7 +591,9 @@ static void test_the_golden_extent_opens(void **state)
 	memset(iov.iov_base, 0, 4096);
 	memcpy(iov.iov_base, golden, sizeof(golden));
 	assert_ok(nx_pool_write(fx->pool, PACK, 0, &iov, 1, &fx->err), &fx->err);
-	assert_ok(nx_extent_read(fx->pool, &e, &key, 0, 0, got, 7, &fx->err), &fx->err);
+	assert_ok(nx_extent_read(fx->pool, &e, &(struct nx_extent_seal){.blob_key = &key}, 0, got,
+			  7, &fx->err),
+		&fx->err);
 	assert_memory_equal(got, "narthex", 7);
 	nx_aligned_put(iov.iov_base, 4096);
 }

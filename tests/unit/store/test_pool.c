@@ -211,13 +211,24 @@ static void test_a_write_commit_writes_and_syncs_the_others(void **state)
 		assert_ok(nx_pool_create(fx->pool, pack, &fx->err), &fx->err);
 	assert_ok(put(fx, 3, 0, BLOCK, 1), &fx->err);
 	assert_ok(put(fx, 7, 0, BLOCK, 2), &fx->err);
-	assert_ok(nx_pool_write_commit(fx->pool, 5, BLOCK, &iov, 1, others, 3, &fx->err), &fx->err);
+	assert_ok(nx_pool_write_commit(fx->pool,
+			  &(struct nx_pack_write){.pack = 5, .off = BLOCK, .iov = &iov, .n = 1},
+			  others, 3, &fx->err),
+		&fx->err);
 	expect(fx, 3, 0, BLOCK, 1);
 	expect(fx, 5, BLOCK, BLOCK, 5);
 	expect(fx, 7, 0, BLOCK, 2);
-	assert_ok(nx_pool_write_commit(fx->pool, 5, 0, &iov, 1, others, 3, &fx->err), &fx->err);
-	assert_ok(nx_pool_write_commit(fx->pool, 5, 0, &iov, 1, NULL, 0, &fx->err), &fx->err);
-	assert_rc(nx_pool_write_commit(fx->pool, 6, 0, &iov, 1, others, 1, NULL), NX_E_NOENT);
+	assert_ok(nx_pool_write_commit(fx->pool,
+			  &(struct nx_pack_write){.pack = 5, .iov = &iov, .n = 1}, others, 3,
+			  &fx->err),
+		&fx->err);
+	assert_ok(
+		nx_pool_write_commit(fx->pool,
+			&(struct nx_pack_write){.pack = 5, .iov = &iov, .n = 1}, NULL, 0, &fx->err),
+		&fx->err);
+	assert_rc(nx_pool_write_commit(fx->pool,
+			  &(struct nx_pack_write){.pack = 6, .iov = &iov, .n = 1}, others, 1, NULL),
+		NX_E_NOENT);
 	nx_aligned_put(block, BLOCK);
 }
 
