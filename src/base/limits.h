@@ -110,7 +110,8 @@
 #define NX_LIMIT_FORWARD_WORKERS    64u   /* destinations that are served at a time */
 
 /* Worklist. */
-#define NX_LIMIT_WORKLIST_ITEM (256u * NX_KIB) /* one data set */
+#define NX_LIMIT_WORKLIST_ITEM  (256u * NX_KIB) /* one data set */
+#define NX_LIMIT_WORKLIST_STEPS 64u             /* scheduled procedure steps of one */
 
 /* Performed procedure steps. */
 #define NX_LIMIT_PERFORMED_STEP (4u * NX_MIB) /* one data set: some 30,000 instances */

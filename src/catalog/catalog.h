@@ -93,6 +93,7 @@ enum nx_table {
 	NX_T_STEP,        /* which performed procedure steps a study has */
 	NX_T_EDIT,        /* which item took the place of one that was wrong */
 	NX_T_REJECTION,   /* items that a note says are not to be used */
+	NX_T_WORKLIST,    /* scheduled procedure steps, by what they are asked for */
 	NX_T_COUNT_
 };
 
@@ -123,6 +124,10 @@ enum nx_column {
 	NX_C_DELIVERY_STATUS = 10,
 	NX_C_DELIVERY_CODE = 11,
 	NX_C_DELIVERY_TXN = 13,
+	NX_C_WORKLIST_STATE = 4,
+	NX_C_WORKLIST_SINCE = 6,
+	NX_C_WORKLIST_PERFORMED = 15,
+	NX_C_WORKLIST_CHANGED_US = 16,
 };
 
 struct nx_op {
@@ -548,6 +553,39 @@ struct nx_step_row { /* one for every study of a step */
 	int64_t subject;
 };
 
+/* What became of a scheduled procedure step. */
+enum nx_worklist_state {
+	NX_WORKLIST_SCHEDULED = 1,
+	NX_WORKLIST_STARTED,      /* a performed procedure step of it is in progress, ... */
+	NX_WORKLIST_COMPLETED,    /* ... was completed, */
+	NX_WORKLIST_DISCONTINUED, /* ... or was not */
+	NX_WORKLIST_EXPIRED,      /* nobody did it in time */
+	NX_WORKLIST_STATES_
+};
+/* "scheduled", "started", ...; "" for another number, 0 for another word. */
+const char *nx_worklist_word(int64_t state);
+int64_t nx_worklist_parse(const char *word);
+
+struct nx_worklist_row { /* one for every step of an item of the worklist */
+	int64_t collection;
+	const char *name; /* of the object that is the item */
+	int64_t number;   /* of the step in it, from 0 */
+	int64_t subject;
+	int64_t state;     /* enum nx_worklist_state */
+	const char *day;   /* "20260131": of the step; "": without one */
+	const char *since; /* the day that its time to expire begins with */
+	const char *modality;
+	const char *stations; /* AE titles with backslashes between */
+	const char *step_id;
+	const char *patient_id;
+	const char *name_key; /* of the patient's name */
+	const char *accession;
+	const char *study_uid;
+	const char *request_id;
+	const char *performed; /* the name of the performed step that changed it last; "" */
+	int64_t changed_us;
+};
+
 /* ---- look-ups; NX_E_NOENT when there is none ---- */
 
 NX_NODISCARD nx_rc nx_cat_collection(struct nx_cat *cat, const char *name, struct nx_arena *arena,
@@ -631,6 +669,12 @@ struct nx_objects_of {
 };
 NX_NODISCARD nx_rc nx_cat_objects(struct nx_cat *cat, const struct nx_objects_of *which,
 	nx_cat_row_fn fn, void *payload, struct nx_err *err);
+/* struct nx_item of a collection by name, those objects that no row of the worklist names. */
+NX_NODISCARD nx_rc nx_cat_worklist_missing(struct nx_cat *cat, const struct nx_objects_of *which,
+	nx_cat_row_fn fn, void *payload, struct nx_err *err);
+/* struct nx_worklist_row of that state whose time began before that day. */
+NX_NODISCARD nx_rc nx_cat_worklist_overdue(struct nx_cat *cat, int64_t state, const char *day,
+	unsigned limit, nx_cat_row_fn fn, void *payload, struct nx_err *err);
 /* struct nx_item, every row there is, by id from `after_id` (scrub, fsck). */
 NX_NODISCARD nx_rc nx_cat_items_all(struct nx_cat *cat, int64_t after_id, unsigned limit,
 	nx_cat_row_fn fn, void *payload, struct nx_err *err);
@@ -740,6 +784,23 @@ NX_NODISCARD nx_rc nx_cat_query(struct nx_cat *cat, const struct nx_query *query
 	bool *ret_more, struct nx_err *err);
 bool nx_cat_query_key_known(enum nx_query_level level, uint32_t tag);
 
+/*
+ * Names of items of the worklist that have a step of these states (bits 1 << state) that may match
+ * the keys, by name, each once.  Keys and values that are none to search by (nx_cat_worklist_key())
+ * are passed over: whether an item matches, its data set says.
+ */
+struct nx_worklist_query {
+	int64_t collection;
+	unsigned states;
+	const struct nx_query_key *keys;
+	size_t n_keys;
+};
+NX_NODISCARD nx_rc nx_cat_worklist(struct nx_cat *cat, const struct nx_worklist_query *query,
+	nx_rc (*fn)(void *payload, const char *name, struct nx_err *err), void *payload,
+	struct nx_err *err);
+/* Is it one to search by, of a step or of the item itself? */
+bool nx_cat_worklist_key(uint32_t tag, bool of_step);
+
 struct nx_cat_counts {
 	uint64_t subjects;
 	uint64_t studies;
@@ -804,6 +865,8 @@ NX_NODISCARD nx_rc nx_op_put_feed(
 	const struct nx_feed_row *row, struct nx_arena *arena, struct nx_op *ret);
 NX_NODISCARD nx_rc nx_op_put_step(
 	const struct nx_step_row *row, struct nx_arena *arena, struct nx_op *ret);
+NX_NODISCARD nx_rc nx_op_put_worklist(
+	const struct nx_worklist_row *row, struct nx_arena *arena, struct nx_op *ret);
 NX_NODISCARD nx_rc nx_op_put_edit(
 	const struct nx_edit_row *row, struct nx_arena *arena, struct nx_op *ret);
 NX_NODISCARD nx_rc nx_op_put_rejection(

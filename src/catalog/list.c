@@ -173,8 +173,8 @@ nx_rc nx_cat_feed(struct nx_cat *cat, int64_t collection, int64_t after, unsigne
 	return list(cat, CAT_S_FEED, args, 3, fn, payload, err);
 }
 
-nx_rc nx_cat_objects(struct nx_cat *cat, const struct nx_objects_of *which, nx_cat_row_fn fn,
-	void *payload, struct nx_err *err)
+static nx_rc objects(struct nx_cat *cat, enum cat_stmt stmt, const struct nx_objects_of *which,
+	nx_cat_row_fn fn, void *payload, struct nx_err *err)
 {
 	size_t n = which->prefix ? strlen(which->prefix) : 0;
 	char beyond[NX_LIMIT_OBJECT_KEY + 2];
@@ -192,7 +192,27 @@ nx_rc nx_cat_objects(struct nx_cat *cat, const struct nx_objects_of *which, nx_c
 	args[2] = nx_val_text(which->prefix);
 	args[3] = nx_val_text(beyond);
 	args[4] = nx_val_int(which->limit);
-	return list(cat, CAT_S_OBJECTS, args, 5, fn, payload, err);
+	return list(cat, stmt, args, 5, fn, payload, err);
+}
+
+nx_rc nx_cat_objects(struct nx_cat *cat, const struct nx_objects_of *which, nx_cat_row_fn fn,
+	void *payload, struct nx_err *err)
+{
+	return objects(cat, CAT_S_OBJECTS, which, fn, payload, err);
+}
+
+nx_rc nx_cat_worklist_missing(struct nx_cat *cat, const struct nx_objects_of *which,
+	nx_cat_row_fn fn, void *payload, struct nx_err *err)
+{
+	return objects(cat, CAT_S_WORKLIST_MISSING, which, fn, payload, err);
+}
+
+nx_rc nx_cat_worklist_overdue(struct nx_cat *cat, int64_t state, const char *day, unsigned limit,
+	nx_cat_row_fn fn, void *payload, struct nx_err *err)
+{
+	struct nx_val args[] = {nx_val_int(state), nx_val_text(day), nx_val_int(limit)};
+
+	return list(cat, CAT_S_WORKLIST_OVERDUE, args, 3, fn, payload, err);
 }
 
 struct tag_payload {
@@ -230,13 +250,13 @@ nx_rc nx_cat_tags_in(struct nx_cat *cat, uint16_t bucket,
 static nx_rc rows_sql(const struct cat_table *table, unsigned index, size_t n_where,
 	bool descending, struct nx_buf *sql, struct nx_err *err)
 {
-	static const uint8_t key_cols[] = {0, 1, 2};
+	static const uint8_t key_cols[] = {0, 1, 2, 3, 4, 5, 6, 7};
 	const struct cat_index *idx = index ? &table->indexes[index - 1] : NULL;
 	const uint8_t *cols = idx ? idx->cols : key_cols;
 	unsigned n_cols = idx ? idx->n_cols : table->n_pk;
 	const char *dir = descending ? " DESC" : "";
 
-	if (n_where > n_cols)
+	if (n_where > n_cols || n_cols > NX_ARRAY_LEN(key_cols))
 		return nx_err_set(err, NX_E_INVAL, "%s: %zu values for %u columns", table->name,
 			n_where, n_cols);
 	nx_buf_put_str(sql, "SELECT ");

@@ -73,6 +73,13 @@ static const struct {
 		"WHERE created_us < ?1 ORDER BY created_us LIMIT ?2"},
 	[CAT_S_FEED] = {NX_T_FEED,
 		"WHERE collection = ?1 AND number > ?2 ORDER BY number LIMIT ?3"},
+	[CAT_S_WORKLIST_MISSING] = {NX_T_ITEM,
+		"WHERE collection = ?1 AND series = 0 AND name > ?2 AND name >= ?3 AND name < ?4 "
+		"AND state = 1 AND NOT EXISTS (SELECT 1 FROM worklist w WHERE "
+		"w.collection = item.collection AND w.name = item.name) ORDER BY name LIMIT ?5"},
+	[CAT_S_WORKLIST_OVERDUE] = {NX_T_WORKLIST,
+		"WHERE state = ?1 AND since < ?2 ORDER BY since, collection, name, number "
+		"LIMIT ?3"},
 };
 
 const struct cat_table *nx_cat_stmt_table(enum cat_stmt which)

@@ -5,15 +5,16 @@
 #include "base/arena.h"
 #include "base/limits.h"
 
-#define TAG_STUDY      NX_TAG(0x0020, 0x000d)
-#define TAG_SERIES     NX_TAG(0x0020, 0x000e)
-#define TAG_CLASS      NX_TAG(0x0008, 0x1150)
-#define TAG_INSTANCE   NX_TAG(0x0008, 0x1155)
-#define TAG_IMAGES     NX_TAG(0x0008, 0x1140)
-#define TAG_NON_IMAGES NX_TAG(0x0040, 0x0220)
-#define TAG_STATUS     NX_TAG(0x0040, 0x0252)
-#define TAG_SCHEDULED  NX_TAG(0x0040, 0x0270)
-#define TAG_PERFORMED  NX_TAG(0x0040, 0x0340)
+#define TAG_STUDY        NX_TAG(0x0020, 0x000d)
+#define TAG_SERIES       NX_TAG(0x0020, 0x000e)
+#define TAG_CLASS        NX_TAG(0x0008, 0x1150)
+#define TAG_INSTANCE     NX_TAG(0x0008, 0x1155)
+#define TAG_IMAGES       NX_TAG(0x0008, 0x1140)
+#define TAG_NON_IMAGES   NX_TAG(0x0040, 0x0220)
+#define TAG_SCHEDULED_ID NX_TAG(0x0040, 0x0009)
+#define TAG_STATUS       NX_TAG(0x0040, 0x0252)
+#define TAG_SCHEDULED    NX_TAG(0x0040, 0x0270)
+#define TAG_PERFORMED    NX_TAG(0x0040, 0x0340)
 
 /* What a request needs of an attribute.  The numbers are the types of PS3.5 7.4. */
 enum need {
@@ -38,9 +39,16 @@ static const struct rule rules[] = {
 	{NX_TAG(0x0010, 0x0010), 2, 4, 2}, /* Patient's Name */
 	{NX_TAG(0x0010, 0x0020), 2, 4, 2}, /* Patient ID */
 	{NX_TAG(0x0010, 0x0021), 3, 4, 3}, /* Issuer of Patient ID */
+	{NX_TAG(0x0010, 0x0024), 3, 4, 3}, /* Issuer of Patient ID Qualifiers Sequence */
 	{NX_TAG(0x0010, 0x0030), 2, 4, 2}, /* Patient's Birth Date */
 	{NX_TAG(0x0010, 0x0040), 2, 4, 2}, /* Patient's Sex */
+	{NX_TAG(0x0010, 0x1002), 3, 4, 3}, /* Other Patient IDs Sequence */
 	{NX_TAG(0x0020, 0x0010), 2, 4, 2}, /* Study ID */
+	{NX_TAG(0x0038, 0x0010), 3, 4, 3}, /* Admission ID */
+	{NX_TAG(0x0038, 0x0014), 3, 4, 3}, /* Issuer of Admission ID Sequence */
+	{NX_TAG(0x0038, 0x0060), 3, 4, 3}, /* Service Episode ID */
+	{NX_TAG(0x0038, 0x0062), 3, 4, 3}, /* Service Episode Description */
+	{NX_TAG(0x0038, 0x0064), 3, 4, 3}, /* Issuer of Service Episode ID Sequence */
 	{NX_TAG(0x0040, 0x0241), 1, 4, 1}, /* Performed Station AE Title */
 	{NX_TAG(0x0040, 0x0242), 2, 4, 2}, /* Performed Station Name */
 	{NX_TAG(0x0040, 0x0243), 2, 4, 2}, /* Performed Location */
@@ -297,14 +305,17 @@ static nx_rc studies_read(const struct nx_dataset *ds, struct nx_arena *arena, s
 	const struct nx_elem *seq = nx_dataset_find(ds, TAG_SCHEDULED);
 	size_t n = seq ? seq->n_items : 0;
 	const char **studies = nx_arena_alloc_array(arena, n + 1, sizeof(*studies));
+	struct nx_step_of *of = nx_arena_alloc_array(arena, n + 1, sizeof(*of));
 
-	if (!studies)
+	if (!studies || !of)
 		return no_memory(err);
 	for (size_t i = 0; i < n; i++) {
 		const char *uid = nx_dataset_text(seq->items[i], TAG_STUDY, arena);
 		bool known = false;
 
-		if (!uid)
+		of[i] = (struct nx_step_of){
+			uid, nx_dataset_text(seq->items[i], TAG_SCHEDULED_ID, arena)};
+		if (!uid || !of[i].scheduled)
 			return no_memory(err);
 		for (size_t k = 0; k < ret->n_studies && !known; k++)
 			known = strcmp(studies[k], uid) == 0;
@@ -312,6 +323,8 @@ static nx_rc studies_read(const struct nx_dataset *ds, struct nx_arena *arena, s
 			studies[ret->n_studies++] = uid;
 	}
 	ret->studies = studies;
+	ret->of = of;
+	ret->n_of = n;
 	return NX_OK;
 }
 

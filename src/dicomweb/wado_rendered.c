@@ -6,6 +6,7 @@
  * each frame; asked for as one still image it is the frame that stands for it.  Of a study or
  * series everything that can be shown is given; what cannot is left out, which status 206 tells.
  */
+#include <assert.h>
 #include <string.h>
 
 #include "base/arena.h"
@@ -163,6 +164,7 @@ static const struct dw_source source = {
 
 static nx_rc parts_alloc(struct body *b, size_t n, struct nx_err *err)
 {
+	assert(n > 0);
 	b->parts = calloc(n, sizeof(*b->parts));
 	return b->parts ? NX_OK : nx_err_set(err, NX_E_NOMEM, "no memory for %zu images", n);
 }

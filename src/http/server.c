@@ -307,6 +307,7 @@ static enum MHD_Result access_end(struct nx_http_req *req)
 	return nx_reply_queue(req);
 }
 
+/* NOLINTNEXTLINE(readability-function-size): the library says what it is called with */
 static enum MHD_Result on_access(void *cls, struct MHD_Connection *conn, const char *url,
 	const char *method, const char *version, const char *data, size_t *n, void **context)
 {

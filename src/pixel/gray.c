@@ -290,9 +290,10 @@ static bool segment(struct expansion *e, size_t *at, bool indirect_allowed)
 nx_rc nx_lut_expand(const uint16_t *segments, size_t n_segments, uint16_t *ret_values, uint32_t n,
 	struct nx_err *err)
 {
-	struct expansion e = {segments, n_segments, ret_values, n, 0};
+	struct expansion e = {.segments = segments, .n_segments = n_segments, .n = n};
 	size_t at = 0;
 
+	e.values = ret_values;
 	while (at < n_segments && e.have < n)
 		if (!segment(&e, &at, true))
 			return nx_err_set(
