@@ -52,6 +52,7 @@ struct job {
 	struct nx_box_request request;
 	struct nx_slice in;
 	struct nx_slice profiles[2];
+	const struct nx_image_taker *taker; /* of an image's samples; NULL: it is none */
 };
 
 /* ---- shared memory ---- */
@@ -357,6 +358,24 @@ static nx_rc answer_get(struct nx_pixelbox *box, struct worker *w, const struct 
 	return answer_check(ret, job, err);
 }
 
+/* What the worker says of the image must be what it gave, before anybody believes it. */
+static nx_rc image_give(const struct job *job, const uint8_t *out,
+	const struct nx_box_answer *answer, struct nx_err *err)
+{
+	const struct nx_pixel_desc *desc = &answer->desc;
+	nx_rc rc = nx_pixel_desc_check(desc, err);
+	uint64_t len;
+
+	if (rc)
+		return rc;
+	len = (uint64_t)nx_pixel_frame_len(desc) * desc->frames;
+	if (desc->frames > NX_LIMIT_PIXEL_FRAMES || len > answer->out_len ||
+		answer->out_len - len != desc->frames * sizeof(uint16_t))
+		return nx_err_set(err, NX_E_INTERNAL, "a worker's answer makes no sense");
+	return job->taker->take(job->taker->payload, desc, nx_slice(out, len),
+		nx_slice(out + len, answer->out_len - len), err);
+}
+
 /* `out` or `stream` takes what comes back. */
 static nx_rc job_run(struct nx_pixelbox *box, struct job *job, uint8_t *out, struct nx_buf *stream,
 	struct nx_pixel_desc *ret_desc, struct nx_err *err)
@@ -374,6 +393,8 @@ static nx_rc job_run(struct nx_pixelbox *box, struct job *job, uint8_t *out, str
 		nx_buf_put(stream, w->out.map, answer.out_len);
 		rc = nx_buf_check(stream, err);
 	}
+	if (!rc && job->taker)
+		rc = image_give(job, w->out.map, &answer, err);
 	share_clear(&w->in, job_in_len(job));
 	share_clear(&w->out, job->request.out_cap);
 	worker_give(box, w, &add);
@@ -466,6 +487,24 @@ nx_rc nx_pixelbox_convert(struct nx_pixelbox *box, struct nx_raster *raster, str
 	job.request.profiles[0] = from.n;
 	job.request.profiles[1] = to.n;
 	return job_run(box, &job, raster->pixels, NULL, &desc, err);
+}
+
+nx_rc nx_pixelbox_image(struct nx_pixelbox *box, const struct nx_image_source *source,
+	const struct nx_image_taker *taker, struct nx_err *err)
+{
+	struct job job = {.in = source->file, .taker = taker};
+	struct nx_pixel_desc desc;
+
+	if (source->file.n > NX_LIMIT_IMAGE_FILE)
+		return nx_err_set(err, NX_E_LIMIT, "image of %zu bytes", source->file.n);
+	job.request = (struct nx_box_request){.op = NX_BOX_IMAGE,
+		.flags = source->samples,
+		.form = source->form,
+		.in_len = source->file.n,
+		.out_cap = NX_LIMIT_IMAGE_FILE,
+		.memory = MEMORY_BASE + 8 * NX_LIMIT_IMAGE_FILE,
+		.seconds = (unsigned)(box->frame_us / 1000000) + 2};
+	return job_run(box, &job, NULL, NULL, &desc, err);
 }
 
 /* ---- the pool ---- */

@@ -61,6 +61,14 @@ static nx_rc convert(const struct nx_box_request *r, const uint8_t *in, uint8_t 
 	return nx_icc_convert(from, to, in, r->in_len / 3, out, err);
 }
 
+static nx_rc image(const struct nx_box_request *r, const uint8_t *in, uint8_t *out,
+	struct nx_box_answer *answer, struct nx_err *err)
+{
+	const struct nx_image_source source = {r->form, r->flags, nx_slice(in, r->in_len)};
+
+	return nx_image_read(&source, out, r->out_cap, &answer->desc, &answer->out_len, err);
+}
+
 static nx_rc frame_do(const struct nx_pixel_codec *table, const struct nx_box_request *r,
 	const uint8_t *in, uint8_t *out, struct nx_box_answer *answer, struct nx_err *err)
 {
@@ -70,6 +78,8 @@ static nx_rc frame_do(const struct nx_pixel_codec *table, const struct nx_box_re
 
 	if (r->op == NX_BOX_CONVERT)
 		return convert(r, in, out, answer, err);
+	if (r->op == NX_BOX_IMAGE)
+		return image(r, in, out, answer, err);
 	if (!codec)
 		return nx_err_set(err, NX_E_UNSUPPORTED, "no codec for this transfer syntax");
 	answer->out_len = r->out_cap;

@@ -177,6 +177,11 @@ struct nx_retrieve *nx_retrieve_free(struct nx_retrieve *retrieve)
 	return NULL;
 }
 
+struct nx_pixelbox *nx_retrieve_workers(const struct nx_retrieve *retrieve)
+{
+	return retrieve->box;
+}
+
 void nx_retrieve_stats(struct nx_retrieve *retrieve, struct nx_retrieve_stats *ret)
 {
 	struct nx_pixelbox_counts counts;

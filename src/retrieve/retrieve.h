@@ -25,12 +25,16 @@ struct nx_buf;
 struct nx_dataset;
 struct nx_item;
 struct nx_match;
+struct nx_pixelbox;
 struct nx_principal;
 struct nx_retrieve;
 
 struct nx_retrieve *nx_retrieve_new(struct nx_archive *archive); /* NULL without memory */
 struct nx_retrieve *nx_retrieve_free(struct nx_retrieve *retrieve);
 NX_DEFINE_AUTO(nx_retrieve);
+
+/* Its workers, for others who read what came from outside; as long as it is. */
+struct nx_pixelbox *nx_retrieve_workers(const struct nx_retrieve *retrieve);
 
 /* A study is complete: what is slow to give for the first time is made ready. */
 void nx_retrieve_study_ready(struct nx_retrieve *retrieve, int64_t study);
