@@ -159,9 +159,9 @@ void nx_access_token_new(char ret_token[48], uint8_t ret_hash[32])
 
 	nx_random(raw, sizeof(raw));
 	nx_base64_format(raw, sizeof(raw), text);
-	text[TOKEN_CHARS] = 0; /* the padding */
-	for (char *c = text; *c; c++)
-		*c = *c == '+' ? '-' : *c == '/' ? '_' : *c;
+	text[TOKEN_CHARS] = 0;                                       /* the padding */
+	for (char *c = strpbrk(text, "+/"); c; c = strpbrk(c, "+/")) /* RFC 4648 5 */
+		*c = (char)(*c == '+' ? '-' : '_');
 	memset(ret_token, 0, 48);
 	memcpy(ret_token, text, TOKEN_CHARS);
 	nx_sha256(text, TOKEN_CHARS, ret_hash);

@@ -15,7 +15,7 @@ enum {
 
 static struct nx_slice detail_aad(int64_t number, uint8_t aad[AAD_LEN])
 {
-	memcpy(aad, "nxaside", 7);
+	memcpy(aad, "nxaside", sizeof("nxaside")); /* its end is written over */
 	for (unsigned i = 0; i < 8; i++)
 		aad[7 + i] = (uint8_t)((uint64_t)number >> (8 * i));
 	return nx_slice(aad, AAD_LEN);

@@ -1,4 +1,5 @@
 /* Whose a put is: the subject is found or made, with its key. */
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -177,6 +178,7 @@ static nx_rc subject_load(struct nx_archive *a, struct group *g, struct target *
 
 static const char *study_uid(const struct nx_put *put)
 {
+	assert(put->step || put->study); /* the patient of an object has an id */
 	return or_empty(put->step ? put->step->studies[0] : put->study->uid);
 }
 

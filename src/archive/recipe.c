@@ -17,7 +17,7 @@ enum {
 
 static struct nx_slice recipe_aad(uint64_t item, uint8_t aad[14])
 {
-	memcpy(aad, "nxitem", 6);
+	memcpy(aad, "nxitem", sizeof("nxitem")); /* its end is written over */
 	for (int i = 0; i < 8; i++)
 		aad[6 + i] = (uint8_t)(item >> (8 * i));
 	return nx_slice(aad, 14);

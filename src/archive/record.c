@@ -32,7 +32,7 @@ static void aad_le(uint8_t *to, uint64_t v, size_t n)
 static struct nx_slice op_aad(
 	uint64_t seq, size_t number, uint8_t verb, uint8_t table, uint8_t aad[OP_AAD_LEN])
 {
-	memcpy(aad, "nxop", 4);
+	memcpy(aad, "nxop", sizeof("nxop")); /* its end is written over */
 	aad_le(aad + 4, seq, 8);
 	aad_le(aad + 12, number, 4);
 	aad[16] = verb;
@@ -43,7 +43,7 @@ static struct nx_slice op_aad(
 static struct nx_slice group_aad(
 	uint64_t pack, uint64_t off, uint64_t seq, uint8_t aad[GROUP_AAD_LEN])
 {
-	memcpy(aad, "nxgroup", 7);
+	memcpy(aad, "nxgroup", sizeof("nxgroup")); /* its end is written over */
 	aad_le(aad + 7, pack, 8);
 	aad_le(aad + 15, off, 8);
 	aad_le(aad + 23, seq, 8);

@@ -35,6 +35,10 @@
 #define NX_LIMIT_PIXEL_RENDERED  (256ull * NX_MIB) /* one rendered frame */
 #define NX_LIMIT_VIEWPORT        (32u * NX_MIB)    /* pixels that an image is made to fit into */
 #define NX_LIMIT_RENDERED_PARTS  100000u           /* images of one answer */
+#define NX_LIMIT_ICC             (4u * NX_MIB)     /* a color profile */
+#define NX_LIMIT_DRAWN           (64ull * NX_MIB) /* steps of drawing lines and text on one of them */
+#define NX_LIMIT_DRAWN_POINTS    65536u           /* of one graphic object, or shutter */
+#define NX_LIMIT_GRAPHIC_LAYERS  256u             /* of one presentation state */
 
 /* Quarantine of one collection, where the site says nothing else. */
 #define NX_LIMIT_QUARANTINE_ITEMS 10000u

@@ -126,13 +126,13 @@ enum cat_stmt {
 	CAT_S_WORKLIST_MISSING,
 	CAT_S_WORKLIST_OVERDUE,
 	CAT_S_COMMITMENTS_BEFORE,
-	CAT_S_COUNT_
+	CAT_S_COUNT
 };
 
 struct conn {
 	sqlite3 *db;
 	struct conn *next; /* in the pool's free list */
-	sqlite3_stmt *stmts[CAT_S_COUNT_];
+	sqlite3_stmt *stmts[CAT_S_COUNT];
 };
 
 enum conn_role {

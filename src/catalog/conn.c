@@ -187,7 +187,7 @@ struct conn *nx_cat_conn_free(struct conn *conn)
 
 	if (!conn)
 		return NULL;
-	for (size_t i = 0; i < CAT_S_COUNT_; i++)
+	for (size_t i = 0; i < CAT_S_COUNT; i++)
 		sqlite3_finalize(conn->stmts[i]);
 	rc = sqlite3_close(conn->db);
 	assert(rc == SQLITE_OK); /* else a statement was left behind */

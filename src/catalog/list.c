@@ -250,13 +250,13 @@ nx_rc nx_cat_tags_in(struct nx_cat *cat, uint16_t bucket,
 static nx_rc rows_sql(const struct cat_table *table, unsigned index, size_t n_where,
 	bool descending, struct nx_buf *sql, struct nx_err *err)
 {
-	static const uint8_t key_cols[] = {0, 1, 2};
+	static const uint8_t key_cols[] = {0, 1, 2, 3, 4, 5, 6, 7};
 	const struct cat_index *idx = index ? &table->indexes[index - 1] : NULL;
 	const uint8_t *cols = idx ? idx->cols : key_cols;
 	unsigned n_cols = idx ? idx->n_cols : table->n_pk;
 	const char *dir = descending ? " DESC" : "";
 
-	if (n_where > n_cols)
+	if (n_where > n_cols || n_cols > NX_ARRAY_LEN(key_cols))
 		return nx_err_set(err, NX_E_INVAL, "%s: %zu values for %u columns", table->name,
 			n_where, n_cols);
 	nx_buf_put_str(sql, "SELECT ");

@@ -6,7 +6,7 @@
 static const struct {
 	uint8_t table;
 	const char *rest;
-} stmts[CAT_S_COUNT_] = {
+} stmts[CAT_S_COUNT] = {
 	[CAT_S_KV] = {NX_T_KV, "WHERE key = ?1"},
 	[CAT_S_COLLECTION] = {NX_T_COLLECTION, "WHERE name = ?1"},
 	[CAT_S_COLLECTION_ID] = {NX_T_COLLECTION, "WHERE id = ?1"},

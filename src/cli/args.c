@@ -4,6 +4,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/env.h"
+
 #include "cli/cli_priv.h"
 
 /* Options of more than one command; the row's flags say which command takes them. */
@@ -244,7 +246,7 @@ nx_rc cli_site(const struct cli_args *args, const char **ret, struct nx_err *err
 	const char *site = cli_get(args, "site");
 
 	if (!site)
-		site = getenv("NARTHEX_SITE");
+		site = nx_env("NARTHEX_SITE");
 	if (!site || !site[0])
 		return nx_err_set(err, NX_E_INVAL, "which site?  Give --site, or set NARTHEX_SITE");
 	*ret = site;

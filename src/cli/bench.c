@@ -160,9 +160,10 @@ static nx_rc groups_write(struct bench *b, int64_t us[GROUPS], struct nx_err *er
 static nx_rc durable_median(struct bench *b, double *ret, struct nx_err *err)
 {
 	int64_t us[GROUPS];
+	const size_t middle = GROUPS / 2;
 	nx_rc rc = groups_write(b, us, err);
 
-	*ret = rc ? 0 : (double)us[GROUPS / 2];
+	*ret = rc ? 0 : (double)us[middle];
 	return rc;
 }
 

@@ -216,6 +216,6 @@ int nx_cli_main(int argc, char **argv)
 	if (rc)
 		(void)fprintf(stderr, "narthex: %s\n", nx_err_text(&err));
 	free(args);
-	words = words_free(argc, words);
+	(void)words_free(argc, words);
 	return rc && cli_interrupted() ? EXIT_INTERRUPTED : cli_exit_of(rc);
 }

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/env.h"
 #include "base/limits.h"
 #include "cli/cli_priv.h"
 #include "cli/progress.h"
@@ -55,7 +56,7 @@ static void global_init(void)
 static nx_rc token_read(const struct cli_args *args, char ret[TOKEN_LEN], struct nx_err *err)
 {
 	const char *file = cli_get(args, "token-file");
-	const char *env = getenv("NARTHEX_TOKEN");
+	const char *env = nx_env("NARTHEX_TOKEN");
 	ssize_t n;
 
 	ret[0] = '\0';

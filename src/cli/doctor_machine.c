@@ -13,6 +13,7 @@
 #include <sys/timex.h>
 #include <time.h>
 
+#include "base/cast.h"
 #include "cli/cli_priv.h"
 #include "cli/doctor_priv.h"
 #include "server/descriptors.h"
@@ -204,7 +205,7 @@ enum verdict doctor_synchronised(const struct patient *p, char say[DOCTOR_SAY])
 /* A clock that stands before what the site wrote last is wrong; so is one before its keys. */
 enum verdict doctor_time(const struct patient *p, char say[DOCTOR_SAY])
 {
-	char *roots[] = {(char *)(uintptr_t)p->dir, NULL};
+	char *roots[] = {nx_unconst(p->dir), NULL};
 	FTS *walk = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR, NULL);
 	time_t now = time(NULL), newest = 0;
 	FTSENT *e;

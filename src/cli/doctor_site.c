@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/cast.h"
 #include "cli/doctor_priv.h"
 #include "net/net.h"
 
@@ -93,7 +94,7 @@ enum verdict doctor_permissions(const struct patient *p, char say[DOCTOR_SAY])
 /* The first file that is not of `owner`; at most two levels, packs are many. */
 static bool stranger_find(const char *dir, uid_t owner, char say[DOCTOR_SAY])
 {
-	char *roots[] = {(char *)(uintptr_t)dir, NULL};
+	char *roots[] = {nx_unconst(dir), NULL};
 	FTS *walk = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR, NULL);
 	bool found = false;
 	FTSENT *e;
@@ -181,7 +182,7 @@ enum verdict doctor_catalog(const struct patient *p, char say[DOCTOR_SAY])
 	const struct dirent *e;
 	size_t packs = 0;
 
-	while (dir && (e = readdir(dir)))
+	while (dir && (e = readdir(dir))) /* NOLINT(concurrency-mt-unsafe): own stream */
 		packs += e->d_name[0] != '.';
 	if (dir)
 		(void)closedir(dir);

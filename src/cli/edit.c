@@ -50,7 +50,7 @@ static json_t *body_make(const struct cli_args *args, struct nx_err *err)
 				     cli_has(args, "coerce"), "dry_run", cli_has(args, "dry-run"))
 			   : NULL;
 
-	for (size_t i = 0; body && i < args->n_words; i++)
+	for (size_t i = 0; body && i < args->n_words && i < NX_ARRAY_LEN(uids); i++)
 		(void)json_object_set_new(
 			body, of_patient ? "patient" : uids[i], json_string(args->words[i]));
 	for (size_t i = 0; body && i < NX_ARRAY_LEN(texts); i++)

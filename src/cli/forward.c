@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/cast.h"
 #include "cli/cli_priv.h"
 #include "cli/client.h"
 
@@ -13,7 +14,7 @@ static char *conditions_text(const json_t *conditions)
 	json_t *value;
 	char *text = strdup("");
 
-	json_object_foreach((json_t *)(uintptr_t)conditions, fact, value)
+	json_object_foreach(nx_unconst(conditions), fact, value)
 	{
 		char *more = NULL;
 

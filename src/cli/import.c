@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/cast.h"
 #include "base/clock.h"
 #include "cli/cli_priv.h"
 #include "cli/client.h"
@@ -33,6 +34,7 @@ struct import {
 /* Caller holds the lock. */
 static void progress_show(struct import *im, bool end)
 {
+	const uint64_t done = im->stored + im->duplicates + im->versions + im->quarantined;
 	int64_t now = nx_mono_us();
 	char bytes[16];
 
@@ -42,8 +44,7 @@ static void progress_show(struct import *im, bool end)
 	(void)fprintf(stderr, "\r\033[K");
 	if (end)
 		return;
-	(void)fprintf(stderr, "import   %llu files, %s, %llu failed",
-		(unsigned long long)(im->stored + im->duplicates + im->versions + im->quarantined),
+	(void)fprintf(stderr, "import   %llu files, %s, %llu failed", (unsigned long long)done,
 		cli_bytes(im->bytes, bytes), (unsigned long long)im->failed);
 }
 
@@ -66,7 +67,7 @@ static char *next_file(struct import *im)
 			path = strdup(entry->fts_path);
 		else if (entry->fts_info == FTS_NS || entry->fts_info == FTS_ERR ||
 			entry->fts_info == FTS_DNR)
-			complain(im, entry->fts_path, strerror(entry->fts_errno));
+			complain(im, entry->fts_path, strerrordesc_np(entry->fts_errno));
 	}
 	(void)pthread_mutex_unlock(&im->lock);
 	return path;
@@ -242,7 +243,7 @@ nx_rc cmd_import(const struct cli_args *args, struct nx_err *err)
 	roots = calloc(args->n_words + 1, sizeof(*roots));
 	im.path = nx_client_path("/collections/%s/instances", collection ? collection : "clinical");
 	for (size_t i = 0; roots && i < args->n_words; i++)
-		roots[i] = (char *)(uintptr_t)args->words[i];
+		roots[i] = nx_unconst(args->words[i]);
 	if (roots && im.path)
 		im.walk = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR | FTS_COMFOLLOW, NULL);
 	if (!im.walk)

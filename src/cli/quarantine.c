@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/cast.h"
 #include "cli/cli_priv.h"
 #include "cli/client.h"
 
@@ -25,7 +26,7 @@ static void members_print(const json_t *json)
 	const char *key;
 	json_t *value;
 
-	json_object_foreach((json_t *)(uintptr_t)json, key, value)
+	json_object_foreach(nx_unconst(json), key, value)
 	{
 		if (json_is_object(value))
 			members_print(value);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/buf.h"
+#include "base/cast.h"
 #include "cli/cli_priv.h"
 #include "cli/client.h"
 
@@ -31,7 +32,7 @@ nx_rc cmd_step_list(const struct cli_args *args, struct nx_err *err)
 
 static void step_print(const json_t *json)
 {
-	json_t *one = json_pack("[O]", (json_t *)(uintptr_t)json), *study;
+	json_t *one = json_pack("[O]", nx_unconst(json)), *study;
 	size_t i;
 
 	cli_table(one, step_columns);

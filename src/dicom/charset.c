@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/cast.h"
 
 enum {
 	TERMS_MAX = 16,
@@ -408,7 +409,7 @@ nx_rc nx_charset_decode(struct nx_slice charset, uint16_t vr, struct nx_slice te
 	if (d.first_g1 == SET_UTF8)
 		decode_utf8(&d, text);
 	else if (d.first_g1 > SET_UTF8) /* iconv() does not write to its input */
-		convert(&d, d.first_g1, (char *)(uintptr_t)text.p, text.n);
+		convert(&d, d.first_g1, nx_unconst(text.p), text.n);
 	else
 		decode_2022(&d, text);
 	cd_close(&d);

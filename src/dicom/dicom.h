@@ -168,10 +168,10 @@ bool nx_dicom_failure(const struct nx_dicom_parser *parser, struct nx_dicom_fail
  * until the next call.  The last piece may be of the buffer fed last; what the parser did not look
  * at of that comes behind.
  */
-void nx_dicom_kept(const struct nx_dicom_parser *parser, struct nx_slice ret[2]);
-const char *nx_dicom_ts_uid(const struct nx_dicom_parser *parser); /* "" before it is known */
+void nx_dicom_kept(const struct nx_dicom_parser *ps, struct nx_slice ret[2]);
+const char *nx_dicom_ts_uid(const struct nx_dicom_parser *ps); /* "" before it is known */
 /* Where a data set is known to begin (after the meta group). */
-uint64_t nx_dicom_dataset_offset(const struct nx_dicom_parser *parser);
+uint64_t nx_dicom_dataset_offset(const struct nx_dicom_parser *ps);
 
 /* ---- a data set in memory, for headers: everything but bulk values ---- */
 

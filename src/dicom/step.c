@@ -39,9 +39,16 @@ static const struct rule rules[] = {
 	{NX_TAG(0x0010, 0x0010), 2, 4, 2}, /* Patient's Name */
 	{NX_TAG(0x0010, 0x0020), 2, 4, 2}, /* Patient ID */
 	{NX_TAG(0x0010, 0x0021), 3, 4, 3}, /* Issuer of Patient ID */
+	{NX_TAG(0x0010, 0x0024), 3, 4, 3}, /* Issuer of Patient ID Qualifiers Sequence */
 	{NX_TAG(0x0010, 0x0030), 2, 4, 2}, /* Patient's Birth Date */
 	{NX_TAG(0x0010, 0x0040), 2, 4, 2}, /* Patient's Sex */
+	{NX_TAG(0x0010, 0x1002), 3, 4, 3}, /* Other Patient IDs Sequence */
 	{NX_TAG(0x0020, 0x0010), 2, 4, 2}, /* Study ID */
+	{NX_TAG(0x0038, 0x0010), 3, 4, 3}, /* Admission ID */
+	{NX_TAG(0x0038, 0x0014), 3, 4, 3}, /* Issuer of Admission ID Sequence */
+	{NX_TAG(0x0038, 0x0060), 3, 4, 3}, /* Service Episode ID */
+	{NX_TAG(0x0038, 0x0062), 3, 4, 3}, /* Service Episode Description */
+	{NX_TAG(0x0038, 0x0064), 3, 4, 3}, /* Issuer of Service Episode ID Sequence */
 	{NX_TAG(0x0040, 0x0241), 1, 4, 1}, /* Performed Station AE Title */
 	{NX_TAG(0x0040, 0x0242), 2, 4, 2}, /* Performed Station Name */
 	{NX_TAG(0x0040, 0x0243), 2, 4, 2}, /* Performed Location */

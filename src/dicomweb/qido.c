@@ -238,14 +238,11 @@ static nx_rc answer(const struct dw_call *call, struct dw_query *query, struct n
 /* What is searched for is the last word of the path. */
 static enum nx_query_level level_of(const char *path)
 {
-	static const char *const words[] = {[NX_LEVEL_STUDY] = "/studies",
-		[NX_LEVEL_SERIES] = "/series",
-		[NX_LEVEL_INSTANCE] = "/instances"};
-	unsigned level = NX_LEVEL_STUDY;
+	const char *word = strrchr(path, '/');
 
-	while (strcmp(strrchr(path, '/'), words[level]) != 0)
-		level++;
-	return level;
+	if (strcmp(word, "/studies") == 0)
+		return NX_LEVEL_STUDY;
+	return strcmp(word, "/series") == 0 ? NX_LEVEL_SERIES : NX_LEVEL_INSTANCE;
 }
 
 nx_rc dw_find(struct nx_http_req *req, struct nx_err *err)

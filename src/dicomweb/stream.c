@@ -168,13 +168,18 @@ static nx_rc body_read(struct dw_stream *s, void *p, size_t n, size_t *ret_n, st
 	return rc;
 }
 
+static bool at_end(const struct dw_stream *s)
+{
+	return s->closed && s->head_at == s->head.len;
+}
+
 nx_rc dw_stream_read(void *payload, void *p, size_t n, size_t *ret_n, struct nx_err *err)
 {
 	struct dw_stream *s = payload;
 	size_t done = 0, got;
 	nx_rc rc = NX_OK;
 
-	while (done < n && !rc) {
+	while (done < n && !rc && !at_end(s)) {
 		got = 0;
 		if (s->head_at < s->head.len) {
 			got = s->head.len - s->head_at;
@@ -185,10 +190,8 @@ nx_rc dw_stream_read(void *payload, void *p, size_t n, size_t *ret_n, struct nx_
 			break;
 		} else if (s->off < s->end) {
 			rc = body_read(s, (uint8_t *)p + done, n - done, &got, err);
-		} else if (!s->closed) {
-			rc = step(s, err);
 		} else {
-			break;
+			rc = step(s, err);
 		}
 		done += got;
 	}

@@ -6,6 +6,7 @@
  * each frame; asked for as one still image it is the frame that stands for it.  Of a study or
  * series everything that can be shown is given; what cannot is left out, which status 206 tells.
  */
+#include <assert.h>
 #include <string.h>
 
 #include "base/arena.h"
@@ -31,8 +32,9 @@ struct part {
 };
 
 struct body {
-	struct nx_retrieve *retrieve;
+	struct nx_render_source source;
 	struct nx_instances *instances;
+	struct nx_instances *states;  /* of WADO-URI: the image is shown by it; NULL: none */
 	struct nx_renderer *renderer; /* of the instance at hand */
 	size_t at;                    /* which one that is */
 	struct nx_rendering how;
@@ -43,6 +45,8 @@ struct body {
 	size_t n;
 	struct nx_slice piece;
 	uint64_t piece_at;
+	struct nx_buf salt; /* of the ETag: what presentation states are made of */
+	bool is_partial;    /* something of it cannot be shown */
 };
 
 static struct body *body_free(struct body *b)
@@ -51,12 +55,19 @@ static struct body *body_free(struct body *b)
 		return NULL;
 	nx_renderer_free(b->renderer);
 	nx_instances_free(b->instances);
+	nx_instances_free(b->states);
+	nx_buf_done(&b->salt);
 	free(b->base_url);
 	free(b->parts);
 	free(b);
 	return NULL;
 }
 NX_DEFINE_AUTO(body);
+
+struct nx_render_source dw_render_source(const struct dw_call *call)
+{
+	return (struct nx_render_source){call->mount->retrieve, call->who, call->collection};
+}
 
 /* Takes the instances. */
 static nx_rc body_new(const struct dw_call *call, struct nx_instances *instances, struct body **ret,
@@ -71,7 +82,8 @@ static nx_rc body_new(const struct dw_call *call, struct nx_instances *instances
 		return nx_err_set(err, NX_E_NOMEM, "no memory for images");
 	}
 	b->instances = instances;
-	b->retrieve = call->mount->retrieve;
+	b->source = dw_render_source(call);
+	nx_buf_init(&b->salt, NX_LIMIT_HTTP_ARENA, 0);
 	*ret = NX_STEAL(b);
 	return NX_OK;
 }
@@ -83,9 +95,9 @@ static nx_rc instance_open(struct body *b, size_t instance, struct nx_err *err)
 	if (b->renderer && b->at == instance)
 		return NX_OK;
 	b->renderer = nx_renderer_free(b->renderer);
-	rc = nx_renderer_new(b->retrieve, b->instances, instance, &b->renderer, err);
+	rc = nx_renderer_new(&b->source, b->instances, instance, &b->renderer, err);
 	b->at = instance;
-	return rc;
+	return rc || !b->states ? rc : nx_renderer_present(b->renderer, b->states, err);
 }
 
 /* A still image is there in one piece once it has been gone to. */
@@ -152,6 +164,7 @@ static const struct dw_source source = {
 
 static nx_rc parts_alloc(struct body *b, size_t n, struct nx_err *err)
 {
+	assert(n > 0);
 	b->parts = calloc(n, sizeof(*b->parts));
 	return b->parts ? NX_OK : nx_err_set(err, NX_E_NOMEM, "no memory for %zu images", n);
 }
@@ -162,11 +175,23 @@ struct shown {
 	size_t instance;
 	uint32_t frames;
 	uint32_t representative;
+	size_t images; /* that it is made of, of sizes of their own */
+	bool is_state;
 };
 
 static bool cannot_be_shown(nx_rc rc)
 {
 	return rc == NX_E_NOENT || rc == NX_E_NOT_ACCEPTABLE || rc == NX_E_LIMIT;
+}
+
+static struct shown shown_of(struct body *b, size_t instance)
+{
+	const struct nx_renderer *r = b->renderer;
+
+	b->is_partial |= !nx_renderer_is_whole(r);
+	nx_renderer_salt(r, &b->salt);
+	return (struct shown){instance, nx_renderer_frames(r), nx_renderer_representative(r),
+		nx_renderer_images(r), nx_renderer_is_presented(r)};
 }
 
 /* From `arena`.  None at all: what the last one fails with. */
@@ -182,16 +207,15 @@ static nx_rc shown_find(struct body *b, struct nx_arena *arena, struct shown **r
 		return nx_err_set(err, NX_E_NOMEM, "no memory for %zu images", n);
 	for (size_t i = 0; i < n && (!rc || cannot_be_shown(rc)); i++) {
 		rc = instance_open(b, i, err);
-		if (rc)
-			continue;
-		list[found++] = (struct shown){i, nx_renderer_frames(b->renderer),
-			nx_renderer_representative(b->renderer)};
+		if (!rc)
+			list[found++] = shown_of(b, i);
 	}
 	if (rc && (!found || !cannot_be_shown(rc)))
 		return rc;
+	b->is_partial |= found < n;
 	*ret = list;
 	*ret_n = found;
-	return NX_OK;
+	return nx_buf_check(&b->salt, err);
 }
 
 /* ---- forms ---- */
@@ -247,10 +271,16 @@ static nx_rc negotiate(const struct dw_call *call, struct body *b, unsigned of,
 
 /* ---- parts ---- */
 
+/* Is it one file?  Pictures of several sizes are no animation. */
+static bool is_one_file(const struct shown *shown, bool animated)
+{
+	return animated && shown->images == 1;
+}
+
 static nx_rc parts_by_file(
 	struct body *b, const struct shown *shown, const struct choice *choice, struct nx_err *err)
 {
-	const bool whole = choice->form == NX_RENDER_GIF;
+	const bool whole = is_one_file(shown, choice->form == NX_RENDER_GIF);
 	nx_rc rc = parts_alloc(b, 1, err);
 
 	if (rc)
@@ -262,28 +292,35 @@ static nx_rc parts_by_file(
 }
 
 static nx_rc parts_by_list(
-	struct body *b, const struct shown *shown, size_t n, bool whole, struct nx_err *err)
+	struct body *b, const struct shown *shown, size_t n, bool animated, struct nx_err *err)
 {
 	uint64_t total = 0;
 	nx_rc rc;
 
 	for (size_t i = 0; i < n; i++)
-		total += whole ? 1 : shown[i].frames;
+		total += is_one_file(&shown[i], animated) ? 1 : shown[i].frames;
 	if (total > NX_LIMIT_RENDERED_PARTS)
 		return nx_err_set(err, NX_E_LIMIT, "more than %u images", NX_LIMIT_RENDERED_PARTS);
 	rc = parts_alloc(b, (size_t)total, err);
-	for (size_t i = 0; i < n && !rc; i++)
-		for (uint32_t k = 0; k < (whole ? 1 : shown[i].frames); k++)
-			b->parts[b->n++] = (struct part){shown[i].instance, k,
-				whole ? shown[i].frames : 1, !whole && shown[i].frames > 1};
+	for (size_t i = 0; i < n && !rc; i++) {
+		const struct shown *s = &shown[i];
+		const bool whole = is_one_file(s, animated);
+
+		for (uint32_t k = 0; k < (whole ? 1 : s->frames); k++)
+			b->parts[b->n++] = (struct part){s->instance, k, whole ? s->frames : 1,
+				!whole && !s->is_state && s->frames > 1};
+	}
 	return rc;
 }
 
 static nx_rc frames_prepare(const struct dw_call *call, struct body *b, const uint32_t *frames,
 	size_t n, const struct choice **ret_choice, struct nx_err *err)
 {
-	nx_rc rc = negotiate(call, b, n == 1 ? ONE_FRAME : MANY_FILES, ret_choice, err);
+	nx_rc rc = NX_OK;
 
+	if (nx_renderer_is_presented(b->renderer))
+		return nx_err_set(err, NX_E_NOENT, "a presentation state has no frames");
+	rc = negotiate(call, b, n == 1 ? ONE_FRAME : MANY_FILES, ret_choice, err);
 	if (!rc)
 		rc = parts_alloc(b, n, err);
 	for (size_t i = 0; i < n && !rc; i++) {
@@ -298,9 +335,15 @@ static nx_rc frames_prepare(const struct dw_call *call, struct body *b, const ui
 static nx_rc instances_prepare(const struct dw_call *call, struct body *b,
 	const struct shown *shown, size_t n, const struct choice **ret_choice, struct nx_err *err)
 {
-	const unsigned of = n > 1 ? MANY_FILES : shown->frames > 1 ? MANY_FRAMES : ONE_FRAME;
-	nx_rc rc = negotiate(call, b, of, ret_choice, err);
+	const bool files = n > 1 || shown->images > 1;
+	const unsigned of = files ? MANY_FILES : shown->frames > 1 ? MANY_FRAMES : ONE_FRAME;
+	nx_rc rc;
 
+	/* Table 8.3.5-1: neither is for presentation states. */
+	if (n == 1 && shown->is_state && (b->how.has_window || b->how.viewport.has_region))
+		return nx_err_set(err, NX_E_INVAL, "a presentation state has its own %s",
+			b->how.has_window ? "window" : "region");
+	rc = negotiate(call, b, of, ret_choice, err);
 	if (rc)
 		return rc;
 	if (!(*ret_choice)->multipart)
@@ -314,15 +357,19 @@ static nx_rc instances_prepare(const struct dw_call *call, struct body *b,
 static nx_rc reply(
 	const struct dw_call *call, struct body *b, bool multipart, int status, struct nx_err *err)
 {
-	const char *salt = nx_arena_printf(nx_http_arena(call->req), "%s %s %s %d",
-		nx_http_path(call->req), nx_http_query_string(call->req), b->media, multipart);
+	const char *salt = nx_arena_printf(nx_http_arena(call->req), "%s %s %s %d%s",
+		nx_http_path(call->req), nx_http_query_string(call->req), b->media, multipart,
+		nx_buf_cstr(&b->salt));
+	const unsigned flags = (b->salt.len ? DW_UNDATED : 0) |
+		(b->how.annotations & NX_ANNOTATE_PATIENT ? DW_NO_STORE : 0);
 	const char *media = b->media;
 	struct dw_stream *stream;
 	bool known = false;
 	char etag[72];
-	nx_rc rc = salt ? dw_validate(call, b->instances, salt, etag, &known, err)
-			: nx_err_set(err, NX_E_NOMEM, "no memory for an ETag");
+	nx_rc rc = nx_err_set(err, NX_E_NOMEM, "no memory for an ETag");
 
+	if (salt)
+		rc = dw_validate_as(call, b->instances, salt, flags, etag, &known, err);
 	if (rc || known) {
 		body_free(b);
 		return rc ? rc : dw_reply_known(call);
@@ -334,7 +381,7 @@ static nx_rc reply(
 	return rc ? rc : dw_stream_reply(call, status, stream, media);
 }
 
-static nx_rc open(const struct dw_call *call, struct body **ret, struct nx_err *err)
+static nx_rc body_open(const struct dw_call *call, struct body **ret, struct nx_err *err)
 {
 	struct nx_instances *instances = NULL;
 	struct nx_selection sel;
@@ -372,7 +419,7 @@ nx_rc dw_rendered(struct nx_http_req *req, struct nx_err *err)
 	if (!rc)
 		rc = dw_rendering_read(&call, &how, err);
 	if (!rc)
-		rc = open(&call, &b, err);
+		rc = body_open(&call, &b, err);
 	if (rc)
 		return rc;
 	b->how = how;
@@ -381,7 +428,7 @@ nx_rc dw_rendered(struct nx_http_req *req, struct nx_err *err)
 	if (!rc)
 		rc = n_frames ? frames_prepare(&call, b, frames, n_frames, &choice, err)
 			      : instances_prepare(&call, b, shown, n, &choice, err);
-	status = n < nx_instances_n(b->instances) ? 206 : 200;
+	status = b->is_partial ? 206 : 200;
 	return rc ? rc : reply(&call, NX_STEAL(b), choice->multipart, status, err);
 }
 
@@ -420,6 +467,8 @@ static nx_rc thumbnail_prepare(const struct dw_call *call, struct body *b, struc
 		rc = dw_viewport_parse(viewport, &b->how.viewport, err);
 	if (!rc)
 		rc = thumbnail_find(b, err);
+	if (!rc && n && nx_renderer_is_presented(b->renderer))
+		rc = nx_err_set(err, NX_E_NOENT, "a presentation state has no frames");
 	if (!rc)
 		rc = negotiate(call, b, THUMBNAIL, &choice, err);
 	if (!rc)
@@ -429,7 +478,8 @@ static nx_rc thumbnail_prepare(const struct dw_call *call, struct body *b, struc
 	b->n = 1;
 	*b->parts = (struct part){
 		b->at, n ? frames[0] : nx_renderer_representative(b->renderer), 1, n > 0};
-	return NX_OK;
+	nx_renderer_salt(b->renderer, &b->salt);
+	return nx_buf_check(&b->salt, err);
 }
 
 nx_rc dw_thumbnail(struct nx_http_req *req, struct nx_err *err)
@@ -439,7 +489,7 @@ nx_rc dw_thumbnail(struct nx_http_req *req, struct nx_err *err)
 	nx_rc rc = dw_call_init(req, &call, err);
 
 	if (!rc)
-		rc = open(&call, &b, err);
+		rc = body_open(&call, &b, err);
 	if (rc)
 		return rc;
 	b->last = "/thumbnail";
@@ -458,27 +508,33 @@ static const struct choice *choice_of(const char *media)
 }
 
 nx_rc dw_reply_image(const struct dw_call *call, struct nx_instances *instances,
-	const struct nx_rendering *how, const char *media, uint32_t frame, struct nx_err *err)
+	const struct dw_image *image, struct nx_err *err)
 {
-	const struct choice *choice = choice_of(media);
+	const struct choice *choice = choice_of(image->media);
 	NX_AUTO(body) *b = NULL;
-	struct shown shown = {.instance = 0};
+	struct shown shown;
 	nx_rc rc = body_new(call, instances, &b, err);
 
-	if (!rc && !choice)
-		rc = nx_err_set(err, NX_E_NOT_ACCEPTABLE, "no image is made as %s", media);
+	if (rc) {
+		nx_instances_free(image->states);
+		return rc;
+	}
+	b->states = image->states;
+	if (!choice)
+		rc = nx_err_set(err, NX_E_NOT_ACCEPTABLE, "no image is made as %s", image->media);
 	if (!rc)
 		rc = instance_open(b, 0, err);
 	if (rc)
 		return rc;
-	b->how = *how;
+	b->how = image->how;
 	b->how.form = choice->form;
 	b->media = choice->media;
 	b->last = "/rendered";
-	shown.frames = nx_renderer_frames(b->renderer);
-	shown.representative = nx_renderer_representative(b->renderer);
-	rc = parts_by_file(b, &shown, choice, err);
-	if (!rc && frame)
-		*b->parts = (struct part){0, frame - 1, 1, true};
+	shown = shown_of(b, 0);
+	rc = nx_buf_check(&b->salt, err);
+	if (!rc)
+		rc = parts_by_file(b, &shown, choice, err);
+	if (!rc && image->frame)
+		*b->parts = (struct part){0, image->frame - 1, 1, true};
 	return rc ? rc : reply(call, NX_STEAL(b), false, 200, err);
 }

@@ -16,8 +16,9 @@
 #define GIF   "image/gif"
 
 /* Parameters that change what is rendered (PS3.18 9.5.1): without a meaning for a file. */
-static const char *const rendering[] = {"annotation", "columns", "frameNumber", "imageQuality",
-	"region", "rows", "windowCenter", "windowWidth"};
+static const char *const rendering[] = {"annotation", "columns", "frameNumber", "imageAnnotation",
+	"imageQuality", "presentationSeriesUID", "presentationUID", "region", "rows",
+	"windowCenter", "windowWidth"};
 
 /* What is not applied to anything. */
 static const struct {
@@ -26,8 +27,6 @@ static const struct {
 } refused[] = {
 	{"anonymize",
 		"de-identified copies are made by a profile and have a collection of their own"},
-	{"presentationUID", "presentation states are not applied"},
-	{"presentationSeriesUID", "presentation states are not applied"},
 };
 
 static nx_rc uid_take(
@@ -85,27 +84,50 @@ static nx_rc frame_read(const struct dw_call *call, uint32_t *ret, struct nx_err
 /* ---- as an image ---- */
 
 struct target {
-	struct nx_rendering how;
-	uint32_t frame; /* from 1; 0: none is named */
+	struct dw_image image;
 	bool is_image;
 	bool one_frame; /* it has one, or one is named */
 };
 
+/* 9.5.1.2.7: a state of the same study; it has a window and a displayed area of its own. */
+static nx_rc states_open(const struct dw_call *call, const struct nx_selection *of,
+	struct target *t, struct nx_err *err)
+{
+	const char *const names[] = {"presentationUID", "presentationSeriesUID"};
+	struct nx_selection sel = {.collection = of->collection, .study = of->study};
+	nx_rc rc;
+
+	if (!nx_http_query(call->req, names[0]) && !nx_http_query(call->req, names[1]))
+		return NX_OK;
+	rc = uid_take(call, names[0], &sel.instance, err);
+	if (!rc)
+		rc = uid_take(call, names[1], &sel.series, err);
+	if (!rc && (t->image.how.has_window || t->image.how.viewport.has_region))
+		rc = nx_err_set(err, NX_E_INVAL, "presentationUID with a window or region");
+	return rc ? rc
+		  : nx_retrieve_open(call->mount->retrieve, call->who, &sel, &t->image.states, err);
+}
+
 static nx_rc target_look(const struct dw_call *call, struct nx_instances *instances,
 	struct target *ret, struct nx_err *err)
 {
+	const struct nx_render_source source = dw_render_source(call);
 	NX_AUTO(nx_renderer) *r = NULL;
-	nx_rc rc = nx_renderer_new(call->mount->retrieve, instances, 0, &r, err);
+	nx_rc rc = nx_renderer_new(&source, instances, 0, &r, err);
 
 	if (rc == NX_E_NOENT || rc == NX_E_NOT_ACCEPTABLE || rc == NX_E_LIMIT)
 		return NX_OK;
 	if (!rc)
-		rc = frame_read(call, &ret->frame, err);
+		rc = frame_read(call, &ret->image.frame, err);
 	if (!rc)
 		rc = dw_rendering_read_uri(
-			call, nx_renderer_columns(r), nx_renderer_rows(r), &ret->how, err);
+			call, nx_renderer_columns(r), nx_renderer_rows(r), &ret->image.how, err);
+	if (!rc && nx_renderer_is_presented(r) &&
+		(ret->image.how.has_window || ret->image.how.viewport.has_region))
+		rc = nx_err_set(err, NX_E_INVAL, "a presentation state has its own window");
 	ret->is_image = true;
-	ret->one_frame = ret->frame || (r && nx_renderer_frames(r) == 1);
+	ret->one_frame = ret->image.frame ||
+		(r && nx_renderer_frames(r) == 1 && !nx_renderer_is_presented(r));
 	return rc;
 }
 
@@ -165,27 +187,36 @@ static nx_rc file_check(const struct dw_call *call, struct nx_err *err)
 	return NX_OK;
 }
 
-/* Takes the instances. */
-static nx_rc reply(const struct dw_call *call, struct nx_instances *instances, struct nx_err *err)
+static nx_rc target_find(const struct dw_call *call, const struct nx_selection *sel,
+	struct nx_instances *instances, struct target *ret, const char **ret_ts_uid,
+	struct nx_err *err)
 {
-	struct target target = {.frame = 0};
-	const char *media = DICOM, *ts_uid = NULL;
-	bool file;
-	nx_rc rc = target_look(call, instances, &target, err);
+	nx_rc rc = target_look(call, instances, ret, err);
 
 	if (!rc)
-		rc = syntax_read(call, instances, &ts_uid, err);
+		rc = syntax_read(call, instances, ret_ts_uid, err);
 	if (!rc)
-		rc = negotiate(call, &target, ts_uid, &media, err);
-	file = strcmp(media, DICOM) == 0;
-	if (!rc && file)
-		rc = file_check(call, err);
+		rc = negotiate(call, ret, *ret_ts_uid, &ret->image.media, err);
+	if (!rc && strcmp(ret->image.media, DICOM) == 0)
+		return file_check(call, err);
+	return rc ? rc : states_open(call, sel, ret, err);
+}
+
+/* Takes the instances. */
+static nx_rc reply(const struct dw_call *call, const struct nx_selection *sel,
+	struct nx_instances *instances, struct nx_err *err)
+{
+	struct target target = {.image.media = DICOM};
+	const char *ts_uid = NULL;
+	nx_rc rc = target_find(call, sel, instances, &target, &ts_uid, err);
+
 	if (rc) {
 		nx_instances_free(instances);
 		return rc;
 	}
-	return file ? dw_reply_file(call, instances, ts_uid, err)
-		    : dw_reply_image(call, instances, &target.how, media, target.frame, err);
+	if (strcmp(target.image.media, DICOM) == 0)
+		return dw_reply_file(call, instances, ts_uid, err);
+	return dw_reply_image(call, instances, &target.image, err);
 }
 
 nx_rc dw_get_uri(struct nx_http_req *req, struct nx_err *err)
@@ -199,5 +230,5 @@ nx_rc dw_get_uri(struct nx_http_req *req, struct nx_err *err)
 		rc = params_read(&call, &sel, err);
 	if (!rc)
 		rc = nx_retrieve_open(call.mount->retrieve, call.who, &sel, &instances, err);
-	return rc ? rc : reply(&call, instances, err);
+	return rc ? rc : reply(&call, &sel, instances, err);
 }

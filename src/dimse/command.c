@@ -82,9 +82,9 @@ static size_t text_take(struct nx_slice value, char *ret, size_t max)
 	while (value.n > 0 && *value.p == ' ')
 		value = nx_slice(value.p + 1, value.n - 1);
 	for (; n < value.n && n < max; n++)
-		ret[n] = value.p[n] >= 0x20 && value.p[n] < 0x7f && value.p[n] != '\\'
-			? (char)value.p[n]
-			: '?';
+		ret[n] = (char)(value.p[n] >= 0x20 && value.p[n] < 0x7f && value.p[n] != '\\'
+				? value.p[n]
+				: '?');
 	ret[n] = '\0';
 	return value.n;
 }

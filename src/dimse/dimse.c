@@ -91,7 +91,8 @@ struct nx_dimse *nx_dimse_free(struct nx_dimse *dimse)
 static bool per_ae_set(struct nx_dimse *dimse, const char *calling, uintptr_t n)
 {
 	if (n > 0)
-		return nx_map_put(dimse->per_ae, nx_slice_str(calling), (void *)n, NULL);
+		return nx_map_put(dimse->per_ae, nx_slice_str(calling),
+			(void *)n /* NOLINT(performance-no-int-to-ptr): a number */, NULL);
 	(void)nx_map_del(dimse->per_ae, nx_slice_str(calling));
 	return true;
 }

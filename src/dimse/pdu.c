@@ -222,8 +222,8 @@ static nx_rc version_parse(
 	char text[IMPL_VERSION_MAX + 1] = "";
 
 	for (size_t i = 0; i < item.body.n && i < IMPL_VERSION_MAX; i++)
-		text[i] =
-			item.body.p[i] > 0x20 && item.body.p[i] < 0x7f ? (char)item.body.p[i] : ' ';
+		text[i] = (char)(item.body.p[i] > 0x20 && item.body.p[i] < 0x7f ? item.body.p[i]
+										: ' ');
 	a->implementation_version = nx_arena_str(arena, text, strlen(text));
 	return a->implementation_version ? NX_OK : no_memory(err);
 }

@@ -156,7 +156,7 @@ static nx_rc failed_list(const struct nx_subops *s, struct nx_buf *out, struct n
 		.value = nx_buf_slice(&s->failed_uids)};
 	const struct nx_dataset ds = {.elems = &elem, .n = 1};
 
-	nx_buf_init(out, 2 * UIDS_MAX, NX_BUF_WIPE);
+	nx_buf_init(out, (size_t)2 * UIDS_MAX, NX_BUF_WIPE);
 	return nx_dataset_write(&ds, nx_ts_find(s->op->context->ts[0]), out, NULL, NULL, err);
 }
 

@@ -121,6 +121,7 @@ struct nx_fiber *nx_fiber_free(struct nx_fiber *fiber)
 /* makecontext() passes ints: the pointer comes in two halves. */
 static void entry(unsigned hi, unsigned lo)
 {
+	/* NOLINTNEXTLINE(performance-no-int-to-ptr) */
 	struct nx_fiber *fiber = (struct nx_fiber *)(uintptr_t)((uint64_t)hi << 32 | lo);
 
 	arrive(NULL, &fiber->out_stack, &fiber->out_len);

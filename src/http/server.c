@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/arena.h"
+#include "base/cast.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/limits.h"
@@ -306,6 +307,7 @@ static enum MHD_Result access_end(struct nx_http_req *req)
 	return nx_reply_queue(req);
 }
 
+/* NOLINTNEXTLINE(readability-function-size): the library says what it is called with */
 static enum MHD_Result on_access(void *cls, struct MHD_Connection *conn, const char *url,
 	const char *method, const char *version, const char *data, size_t *n, void **context)
 {
@@ -407,7 +409,7 @@ static nx_rc daemon_start(struct nx_http_server *server, struct nx_err *err)
 	struct MHD_OptionItem tls[] = {
 		{MHD_OPTION_HTTPS_MEM_CERT, 0, server->cert.data},
 		{MHD_OPTION_HTTPS_MEM_KEY, 0, server->key.data},
-		{MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)nx_tls_priorities()},
+		{MHD_OPTION_HTTPS_PRIORITIES, 0, nx_unconst(nx_tls_priorities())},
 		{server->ca.len ? MHD_OPTION_HTTPS_MEM_TRUST : MHD_OPTION_END, 0, server->ca.data},
 		{MHD_OPTION_END, 0, NULL},
 	};

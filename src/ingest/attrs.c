@@ -6,7 +6,7 @@ enum {
 	ATTR_MAX = 1024
 }; /* bytes kept of a value that goes into a row */
 
-static const nx_tag tags[A_COUNT_] = {
+static const nx_tag tags[A_COUNT] = {
 	[A_META_CLASS] = NX_TAG_MEDIA_STORAGE_SOP_CLASS_UID,
 	[A_META_INSTANCE] = NX_TAG_MEDIA_STORAGE_SOP_INSTANCE_UID,
 	[A_CHARSET] = NX_TAG_SPECIFIC_CHARACTER_SET,
@@ -43,7 +43,7 @@ static const nx_tag tags[A_COUNT_] = {
 nx_rc attrs_take(struct attrs *attrs, const struct nx_dicom_elem *e, struct nx_slice value,
 	struct nx_arena *arena, struct nx_err *err)
 {
-	size_t lo = 0, hi = A_COUNT_;
+	size_t lo = 0, hi = A_COUNT;
 
 	while (lo < hi) {
 		size_t mid = (lo + hi) / 2;
@@ -53,7 +53,7 @@ nx_rc attrs_take(struct attrs *attrs, const struct nx_dicom_elem *e, struct nx_s
 		else
 			hi = mid;
 	}
-	if (lo == A_COUNT_ || tags[lo] != e->tag)
+	if (lo == A_COUNT || tags[lo] != e->tag)
 		return NX_OK;
 	value.n = value.n > ATTR_MAX ? ATTR_MAX : value.n;
 	attrs->raw[lo].p = nx_arena_copy(arena, value.p, value.n);

@@ -62,12 +62,12 @@ enum attr {
 	A_COLUMNS,
 	A_PPS_DATE,
 	A_PPS_TIME,
-	A_COUNT_
+	A_COUNT
 };
 
 struct attrs {
-	struct nx_slice raw[A_COUNT_]; /* as in the stream; from the job's arena */
-	uint16_t vr[A_COUNT_];
+	struct nx_slice raw[A_COUNT]; /* as in the stream; from the job's arena */
+	uint16_t vr[A_COUNT];
 };
 
 /* Keep the value if it is one of ours.  NX_E_NOMEM, NX_E_LIMIT. */

@@ -6,7 +6,7 @@ void nx_edge_fold(const uint8_t (*hashes)[NX_SHA256_LEN], unsigned n, uint8_t re
 
 	memcpy(row, hashes, (size_t)n * NX_SHA256_LEN);
 	for (; n > 1; n /= 2)
-		for (unsigned i = 0; i < n / 2; i++)
+		for (size_t i = 0; i < n / 2; i++)
 			nx_merkle_node(row[2 * i], row[2 * i + 1], row[i]);
 	memcpy(ret, row[0], NX_SHA256_LEN);
 }

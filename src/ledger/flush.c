@@ -218,8 +218,7 @@ static nx_rc tile_full(void *payload, unsigned level, uint64_t number,
 	char path[PATH_LEN];
 
 	nx_tile_path(level, number, 0, path);
-	return nx_fileset_write(
-		&flush->files, path, nx_slice(hashes, TILE_WIDTH * NX_SHA256_LEN), err);
+	return nx_fileset_write(&flush->files, path, nx_slice(hashes, TILE_LEN), err);
 }
 
 /* Write bundle `number` with its first `n` entries; the tree takes those it does not have. */

@@ -88,7 +88,7 @@ static nx_rc edge_load(struct nx_ledger *ledger, struct nx_err *err)
 	NX_AUTO_DONE(nx_buf) buf;
 	nx_rc rc;
 
-	nx_buf_init(&buf, TILE_WIDTH * NX_SHA256_LEN, 0);
+	nx_buf_init(&buf, TILE_LEN, 0);
 	ledger->edge->size = ledger->durable;
 	for (unsigned level = 0; level < TILE_LEVELS; level++) {
 		unsigned width = nx_edge_width(ledger->durable, level);

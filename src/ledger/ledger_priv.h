@@ -19,7 +19,8 @@
 
 enum {
 	TILE_WIDTH = 256, /* tlog-tiles: hashes of a full tile, entries of a full bundle */
-	TILE_LEVELS = 8,  /* 8 bits of a 64-bit size each */
+	TILE_LEN = TILE_WIDTH * NX_SHA256_LEN,
+	TILE_LEVELS = 8, /* 8 bits of a 64-bit size each */
 	ENTRY_VERSION = 1,
 	ENTRY_HEAD_LEN = 13, /* version, outcome, action, time, number of chains */
 	ENTRY_CHAIN_LEN = 33,

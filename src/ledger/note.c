@@ -38,8 +38,8 @@ void nx_note_key_hash(const char *name, const uint8_t pub[NX_ED25519_PUBLIC_LEN]
 	uint8_t hash[NX_SHA256_LEN];
 	size_t n = strlen(name);
 
-	assert(n <= ORIGIN_MAX); /* nx_ledger_open() refuses longer ones */
-	memcpy(msg, name, n);
+	assert(n <= ORIGIN_MAX);  /* nx_ledger_open() refuses longer ones */
+	memcpy(msg, name, n + 1); /* its end is written over */
 	msg[n] = '\n';
 	msg[n + 1] = KEY_TYPE_ED25519;
 	memcpy(msg + n + 2, pub, NX_ED25519_PUBLIC_LEN);

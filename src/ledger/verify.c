@@ -377,7 +377,7 @@ nx_rc nx_ledger_verify(struct nx_ledger *ledger, uint64_t *ret_entries, struct n
 	if (!v.edge)
 		return nx_err_set(err, NX_E_NOMEM, "no memory to verify the ledger");
 	nx_buf_init(&v.bundle, BUNDLE_MAX, 0);
-	nx_buf_init(&v.tile, TILE_WIDTH * NX_SHA256_LEN, 0);
+	nx_buf_init(&v.tile, TILE_LEN, 0);
 	v.time_us = INT64_MIN;
 	nx_ledger_durable(ledger, &size, &group);
 	rc = entries_check(&v, size, err);

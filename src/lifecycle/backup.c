@@ -86,11 +86,6 @@ static nx_rc past_check(struct backup *b, struct nx_err *err)
 	return rc;
 }
 
-static bool pack_path_parse(const char *path, uint64_t *ret_pack)
-{
-	return sscanf(path, "packs/%16" SCNx64 "-", ret_pack) == 1;
-}
-
 static nx_rc old_packs_load(struct backup *b, struct nx_slice sums, struct nx_err *err)
 {
 	struct sums_line line;
@@ -100,7 +95,7 @@ static nx_rc old_packs_load(struct backup *b, struct nx_slice sums, struct nx_er
 	while (!(rc = sums_next(&sums, &line, err))) {
 		struct old_pack *old;
 
-		if (!pack_path_parse(line.path, &pack))
+		if (!backup_pack_of(line.path, &pack))
 			continue;
 		old = nx_arena_alloc(b->arena, sizeof(*old));
 		if (!old ||

@@ -58,6 +58,8 @@ struct sums_line {
 void sums_put(struct nx_buf *sums, const uint8_t sha[NX_SHA256_LEN], const char *path);
 /* NX_E_NOENT at the end.  Paths are relative and do not climb. */
 NX_NODISCARD nx_rc sums_next(struct nx_slice *rest, struct sums_line *ret, struct nx_err *err);
+/* Of which pack the file is a copy: "packs/", 16 digits, "-". */
+bool backup_pack_of(const char *path, uint64_t *ret_pack);
 
 /* Running copy of bytes into a file. */
 struct sink {

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/cast.h"
 #include "base/json.h"
 #include "base/map.h"
 
@@ -129,7 +130,7 @@ static nx_rc study_add(
 {
 	const char *kept = copy(x, uid);
 
-	if (!kept || !nx_map_put(studies, nx_slice_str(uid), (void *)(uintptr_t)kept, NULL))
+	if (!kept || !nx_map_put(studies, nx_slice_str(uid), nx_unconst(kept), NULL))
 		return nx_err_set(err, NX_E_NOMEM, "no memory for the steps of a study");
 	return NX_OK;
 }

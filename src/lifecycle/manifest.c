@@ -160,6 +160,25 @@ static bool path_good(const char *path)
 	return path[0] && path[0] != '/' && !strstr(path, "..") && !strstr(path, "//");
 }
 
+bool backup_pack_of(const char *path, uint64_t *ret_pack)
+{
+	static const char folder[] = "packs/";
+	const char *digits = path + sizeof(folder) - 1;
+	uint64_t pack = 0;
+
+	if (strncmp(path, folder, sizeof(folder) - 1) != 0)
+		return false;
+	for (size_t i = 0; i < 16; i++) {
+		const int digit = nx_hex_digit(digits[i]);
+
+		if (digit < 0)
+			return false;
+		pack = pack << 4 | (unsigned)digit;
+	}
+	*ret_pack = pack;
+	return digits[16] == '-';
+}
+
 nx_rc sums_next(struct nx_slice *rest, struct sums_line *ret, struct nx_err *err)
 {
 	const uint8_t *end = rest->n ? memchr(rest->p, '\n', rest->n) : NULL;

@@ -160,7 +160,7 @@ static nx_rc pack_restore(struct restore *r, const struct sums_line *line, struc
 	uint64_t len = 0;
 	nx_rc rc;
 
-	if (sscanf(line->path, "packs/%16" SCNx64 "-", &to.pack) != 1 || !to.pack)
+	if (!backup_pack_of(line->path, &to.pack) || !to.pack)
 		return nx_err_set(err, NX_E_CORRUPT, "list of files: name of a pack");
 	rc = nx_pool_create(r->pool, to.pack, err);
 	if (!rc)

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/uio.h>
 
+#include "base/cast.h"
 #include "base/clock.h"
 #include "base/limits.h"
 #include "net/net_priv.h"
@@ -442,7 +443,7 @@ nx_rc nx_conn_read(struct nx_conn *conn, void *p, size_t n, struct nx_err *err)
 
 nx_rc nx_conn_write(struct nx_conn *conn, const void *p, size_t n, struct nx_err *err)
 {
-	struct iovec iov = {(void *)(uintptr_t)p, n};
+	struct iovec iov = {nx_unconst(p), n};
 
 	if (conn->tls)
 		return channel_write(conn, p, n, err);

@@ -23,15 +23,16 @@ static nx_rc bind_listen(int fd, const struct sockaddr *sa, socklen_t len, struc
 
 static nx_rc port_of(int fd, uint16_t *ret_port, struct nx_err *err)
 {
-	struct sockaddr_storage sa = {0};
+	union {
+		struct sockaddr any;
+		struct sockaddr_in v4;
+		struct sockaddr_in6 v6;
+	} sa = {.v6 = {.sin6_port = 0}};
 	socklen_t len = sizeof(sa);
 
-	if (getsockname(fd, (struct sockaddr *)&sa, &len) < 0)
+	if (getsockname(fd, &sa.any, &len) < 0)
 		return nx_err_errno(err, "getsockname");
-	if (sa.ss_family == AF_INET6)
-		*ret_port = ntohs(((const struct sockaddr_in6 *)&sa)->sin6_port);
-	else
-		*ret_port = ntohs(((const struct sockaddr_in *)&sa)->sin_port);
+	*ret_port = ntohs(sa.any.sa_family == AF_INET6 ? sa.v6.sin6_port : sa.v4.sin_port);
 	return NX_OK;
 }
 

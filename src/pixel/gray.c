@@ -47,6 +47,7 @@ static double voi(const struct nx_gray *g, double v)
 		return g->width > 1 ? (v - (g->center - 0.5)) / (g->width - 1) + 0.5
 				    : (double)(v > g->center - 0.5);
 	case NX_VOI_FRAME:
+	case NX_VOI_WHOLE:
 	case NX_VOI_LINEAR_EXACT: /* C.11.2.1.3.2 */
 		return g->width > 0 ? (v - g->center) / g->width + 0.5 : (double)(v > g->center);
 	case NX_VOI_SIGMOID: /* C.11.2.1.3.1 */
@@ -60,9 +61,12 @@ static double voi(const struct nx_gray *g, double v)
 
 static uint8_t shade(const struct nx_gray *g, bool inverse, double stored)
 {
+	const struct nx_lut *p = g->presentation;
 	double v = voi(g, modality(g, stored));
 
 	v = v > 0 ? (v < 1 ? v : 1) : 0; /* also for what is no number */
+	if (p)                           /* C.11.6.1.1: its input is all that comes out of VOI */
+		v = p->values[(uint32_t)lrint(v * (p->n - 1))] / lut_top(p);
 	return (uint8_t)lrint((inverse ? 1 - v : v) * 255);
 }
 
@@ -74,13 +78,18 @@ static int64_t stored_value(const struct nx_pixel_desc *desc, uint32_t raw)
 	return desc->is_signed ? (int32_t)(raw << up) >> up : (int64_t)(raw << up >> up);
 }
 
+static void window_between(struct nx_gray *g, double a, double b)
+{
+	g->center = (a + b) / 2;
+	g->width = fabs(b - a);
+}
+
 /* The window from the smallest to the largest value, after the modality's own. */
 static void frame_window(
 	const struct nx_pixel_desc *desc, struct nx_slice samples, struct nx_gray *g)
 {
 	const unsigned bytes = desc->bits_allocated / 8u;
 	int64_t low = INT64_MAX, high = INT64_MIN;
-	double a, b;
 
 	for (size_t i = 0; i < nx_frame_samples(desc); i++) {
 		const int64_t v = stored_value(desc, nx_sample_get(samples.p, bytes, i));
@@ -92,10 +101,18 @@ static void frame_window(
 	}
 	if (low > high)
 		low = high = 0;
-	a = modality(g, (double)low);
-	b = modality(g, (double)high);
-	g->center = (a + b) / 2;
-	g->width = fabs(b - a);
+	window_between(g, modality(g, (double)low), modality(g, (double)high));
+}
+
+/* All that the modality's values can be: what no VOI transformation means (PS3.4 N.2.1.2). */
+static void whole_window(const struct nx_pixel_desc *desc, struct nx_gray *g)
+{
+	const double range = ldexp(1, desc->bits_stored), low = desc->is_signed ? -range / 2 : 0;
+
+	if (g->modality)
+		window_between(g, 0, lut_top(g->modality));
+	else
+		window_between(g, modality(g, low), modality(g, low + range - 1));
 }
 
 static nx_rc gray_check(const struct nx_pixel_desc *desc, struct nx_slice samples,
@@ -111,6 +128,7 @@ static nx_rc gray_check(const struct nx_pixel_desc *desc, struct nx_slice sample
 	if (samples.n < nx_pixel_frame_len(desc))
 		return nx_err_set(err, NX_E_SHORT, "frame of %zu bytes", samples.n);
 	if ((g->modality && !lut_good(g->modality)) ||
+		(g->presentation && !lut_good(g->presentation)) ||
 		(g->voi == NX_VOI_LUT && (!g->voi_lut || !lut_good(g->voi_lut))))
 		return nx_err_set(err, NX_E_MALFORMED, "look-up table without entries");
 	return NX_OK;
@@ -144,7 +162,8 @@ static nx_rc by_table(const struct nx_pixel_desc *desc, struct nx_slice samples,
 nx_rc nx_render_gray(const struct nx_pixel_desc *desc, struct nx_slice samples,
 	const struct nx_gray *gray, uint8_t *out, struct nx_err *err)
 {
-	const bool inverse = gray->inverse != (desc->photometric == NX_PHOTO_MONOCHROME1);
+	const bool inverse =
+		gray->inverse != (desc->photometric == NX_PHOTO_MONOCHROME1 && !gray->is_presented);
 	struct nx_gray g = *gray;
 	nx_rc rc = gray_check(desc, samples, &g, err);
 
@@ -156,6 +175,8 @@ nx_rc nx_render_gray(const struct nx_pixel_desc *desc, struct nx_slice samples,
 	}
 	if (g.voi == NX_VOI_FRAME)
 		frame_window(desc, samples, &g);
+	if (g.voi == NX_VOI_WHOLE)
+		whole_window(desc, &g);
 	if (desc->bits_stored <= TABLE_BITS)
 		return by_table(desc, samples, &g, inverse, out, err);
 	for (size_t i = 0; i < nx_frame_samples(desc); i++)
@@ -269,9 +290,10 @@ static bool segment(struct expansion *e, size_t *at, bool indirect_allowed)
 nx_rc nx_lut_expand(const uint16_t *segments, size_t n_segments, uint16_t *ret_values, uint32_t n,
 	struct nx_err *err)
 {
-	struct expansion e = {segments, n_segments, ret_values, n, 0};
+	struct expansion e = {.segments = segments, .n_segments = n_segments, .n = n};
 	size_t at = 0;
 
+	e.values = ret_values;
 	while (at < n_segments && e.have < n)
 		if (!segment(&e, &at, true))
 			return nx_err_set(

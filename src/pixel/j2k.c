@@ -294,7 +294,7 @@ static void params_set(opj_cparameters_t *p, const struct nx_pixel_desc *desc, u
 	p->cp_disto_alloc = 1;
 	p->tcp_rates[0] = (float)ratio; /* 0: all of it */
 	p->irreversible = ratio != 0;
-	p->tcp_mct = desc->samples == 3 && desc->photometric == NX_PHOTO_RGB;
+	p->tcp_mct = (char)(desc->samples == 3 && desc->photometric == NX_PHOTO_RGB);
 	for (p->numresolution = 1; p->numresolution <= LEVELS_MAX && side >= 2 * SMALLEST_SIDE;
 		p->numresolution++)
 		side /= 2;

@@ -9,6 +9,7 @@
 #include <jpeglib.h>
 
 #include "base/buf.h"
+#include "base/cast.h"
 #include "base/limits.h"
 #include "pixel/jpeg_priv.h"
 #include "pixel/jpeg_write.h"
@@ -187,7 +188,7 @@ static nx_rc compress(struct jpeg_compress_struct *jpeg, struct failure *f,
 		jpeg_write_icc_profile(jpeg, image->icc.p, (unsigned)image->icc.n);
 	while (jpeg->next_scanline < jpeg->image_height) {
 		/* The library does not write to what it compresses. */
-		JSAMPROW row = (JSAMPROW)(uintptr_t)(image->pixels +
+		JSAMPROW row = nx_unconst(image->pixels +
 			(size_t)jpeg->next_scanline * image->columns * image->samples);
 
 		(void)jpeg_write_scanlines(jpeg, &row, 1);

@@ -87,14 +87,14 @@ static void column_transform(const int32_t *column, int64_t *ret)
 	int64_t in[8], got[8];
 
 	if (!any) {
-		for (unsigned y = 0; y < 8; y++)
+		for (size_t y = 0; y < 8; y++)
 			ret[8 * y] = (int64_t)column[0] * (1 << PASS_BITS);
 		return;
 	}
-	for (unsigned y = 0; y < 8; y++)
+	for (size_t y = 0; y < 8; y++)
 		in[y] = column[8 * y];
 	transform(in, got);
-	for (unsigned y = 0; y < 8; y++)
+	for (size_t y = 0; y < 8; y++)
 		ret[8 * y] = descale(got[y], CONST_BITS - PASS_BITS);
 }
 
@@ -139,7 +139,7 @@ static void block_transform(struct decoder *d, bool flat)
 	}
 	for (unsigned x = 0; x < 8; x++)
 		column_transform(&block[x], &d->between[x]);
-	for (unsigned y = 0; y < 8; y++)
+	for (size_t y = 0; y < 8; y++)
 		row_transform(&d->between[8 * y], &ret[8 * y]);
 }
 

@@ -206,7 +206,7 @@ static nx_rc stream_decode(
 		rc = nx_err_set(err, NX_E_MALFORMED, "JPEG of %u bits", jpeg->info.bits);
 	if (rc)
 		return rc;
-	rows.memory = calloc(2u * NX_JPEG_COMPS * desc->columns, sizeof(*rows.memory));
+	rows.memory = calloc((size_t)2 * NX_JPEG_COMPS * desc->columns, sizeof(*rows.memory));
 	if (!rows.memory)
 		return nx_err_set(err, NX_E_NOMEM, "no memory for rows");
 	for (unsigned c = 0; c < NX_JPEG_COMPS; c++) {

@@ -2,6 +2,7 @@
 #include <zlib.h>
 
 #include "base/buf.h"
+#include "base/cast.h"
 #include "pixel/color.h"
 #include "pixel/pixel_priv.h"
 
@@ -113,7 +114,7 @@ nx_rc nx_inflate_decode(const struct nx_pixel_codec *codec, const struct nx_pixe
 		return nx_err_set(err, NX_E_LIMIT, "deflated frame of %zu bytes", frame.n);
 	if (inflateInit2(&z, -MAX_WBITS) != Z_OK)
 		return nx_err_set(err, NX_E_NOMEM, "no memory to inflate a frame");
-	z.next_in = (Bytef *)(uintptr_t)frame.p;
+	z.next_in = nx_unconst(frame.p);
 	z.avail_in = (uInt)frame.n;
 	z.next_out = out;
 	z.avail_out = (uInt)need;
@@ -145,7 +146,7 @@ nx_rc nx_inflate_encode(const struct nx_pixel_codec *codec, const struct nx_pixe
 		return nx_err_set(err, NX_E_NOMEM, "no memory to deflate a frame");
 	room = deflateBound(&z, (uLong)samples.n);
 	to = nx_buf_reserve(out, room);
-	z.next_in = (Bytef *)(uintptr_t)samples.p;
+	z.next_in = nx_unconst(samples.p);
 	z.avail_in = (uInt)samples.n;
 	z.next_out = to;
 	z.avail_out = (uInt)room;

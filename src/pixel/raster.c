@@ -58,6 +58,37 @@ nx_rc nx_render_crop(const struct nx_raster *from, const struct nx_region *regio
 	return NX_OK;
 }
 
+void nx_render_cut(const struct nx_raster *from, int64_t row, int64_t column, struct nx_raster *to)
+{
+	const size_t width = (size_t)to->columns * to->samples;
+	const int64_t left = column > 0 ? column : 0;
+	const int64_t right = column + to->columns < from->columns ? column + to->columns
+								   : (int64_t)from->columns;
+
+	memset(to->pixels, 0, to->rows * width);
+	for (uint32_t y = 0; y < to->rows; y++) {
+		const int64_t from_y = row + y;
+
+		if (from_y < 0 || from_y >= from->rows || left >= right)
+			continue;
+		memcpy(to->pixels + y * width + (size_t)(left - column) * to->samples,
+			from->pixels + (size_t)(from_y * from->columns + left) * from->samples,
+			(size_t)(right - left) * from->samples);
+	}
+}
+
+void nx_render_turn(const struct nx_raster *from, struct nx_raster *to)
+{
+	const uint8_t *p = from->pixels;
+
+	for (uint32_t y = 0; y < from->rows; y++)
+		for (uint32_t x = 0; x < from->columns; x++, p += from->samples)
+			memcpy(to->pixels +
+					((size_t)x * to->columns + (from->rows - 1 - y)) *
+						from->samples,
+				p, from->samples);
+}
+
 static void pixels_swap(uint8_t *a, uint8_t *b, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {

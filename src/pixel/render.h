@@ -41,13 +41,14 @@ NX_NODISCARD nx_rc nx_lut_expand(const uint16_t *segments, size_t n_segments, ui
 
 enum nx_voi {
 	NX_VOI_FRAME, /* from the smallest to the largest value of the frame at hand */
+	NX_VOI_WHOLE, /* all values that the modality can have */
 	NX_VOI_LINEAR,
 	NX_VOI_LINEAR_EXACT,
 	NX_VOI_SIGMOID,
 	NX_VOI_LUT,
 };
 
-/* Stored values to gray: modality, then VOI (PS3.4 N.2). */
+/* Stored values to gray: modality, VOI, presentation (PS3.4 N.2). */
 struct nx_gray {
 	double slope; /* rescale; 0 means 1 */
 	double intercept;
@@ -59,7 +60,9 @@ struct nx_gray {
 	bool has_padding; /* stored values that the frame's range leaves out (C.7.5.1.1.2) */
 	int64_t padding_low;
 	int64_t padding_high;
-	bool inverse; /* a presentation LUT shape of INVERSE; MONOCHROME1 turns it around */
+	const struct nx_lut *presentation; /* its entries cover all that comes out of VOI */
+	bool inverse; /* a presentation LUT shape of INVERSE; MONOCHROME1 turns it around ... */
+	bool is_presented; /* ... but not where a presentation state says what white is */
 };
 
 /* `out` has rows and columns of `desc` and one sample.  `samples` as nx_pixel_decode() gives them.
@@ -100,8 +103,13 @@ struct nx_region {
 NX_NODISCARD nx_rc nx_render_crop(const struct nx_raster *from, const struct nx_region *region,
 	uint8_t *ret_pixels, struct nx_err *err);
 
+/* The same of a rectangle that may stick out; there it is 0. */
+void nx_render_cut(const struct nx_raster *from, int64_t row, int64_t column, struct nx_raster *to);
+
 /* Mirrored in place: left and right, top and bottom. */
 void nx_render_flip(struct nx_raster *raster, bool across, bool down);
+/* Turned by 90 degrees clockwise; `to` has as many rows as `from` has columns. */
+void nx_render_turn(const struct nx_raster *from, struct nx_raster *to);
 
 /* To another size: the mean of what falls on a pixel where it gets smaller, linear where larger. */
 NX_NODISCARD nx_rc nx_render_resize(

@@ -16,7 +16,7 @@
 
 #include <stdint.h>
 
-#include "pixel/pixel.h"
+#include "pixel/render.h"
 
 struct nx_pixelbox;
 
@@ -42,6 +42,10 @@ NX_NODISCARD nx_rc nx_pixelbox_decode(struct nx_pixelbox *box, const char *ts_ui
 NX_NODISCARD nx_rc nx_pixelbox_encode(struct nx_pixelbox *box, const char *ts_uid,
 	const struct nx_pixel_frame *samples, const struct nx_pixel_params *params,
 	struct nx_buf *out, struct nx_pixel_desc *ret_desc, struct nx_err *err);
+
+/* nx_icc_convert() in a worker, of a raster of three samples, in its place. */
+NX_NODISCARD nx_rc nx_pixelbox_convert(struct nx_pixelbox *box, struct nx_raster *raster,
+	struct nx_slice from, struct nx_slice to, struct nx_err *err);
 
 struct nx_pixelbox_counts {
 	uint64_t frames;  /* done, also with an error */

@@ -23,7 +23,8 @@ enum {
 
 enum nx_box_op {
 	NX_BOX_DECODE,
-	NX_BOX_ENCODE
+	NX_BOX_ENCODE,
+	NX_BOX_CONVERT /* colors */
 };
 
 struct nx_box_request {
@@ -33,6 +34,7 @@ struct nx_box_request {
 	struct nx_pixel_desc desc;
 	struct nx_pixel_params params;
 	uint64_t in_len;
+	uint64_t profiles[2]; /* of what follows then: color profiles, from and to */
 	uint64_t out_cap;
 	uint64_t memory;  /* address space for this frame */
 	unsigned seconds; /* after which the worker ends itself, should nobody do it */

@@ -50,7 +50,8 @@ struct nx_pixelbox {
 /* One frame: what it is, and its bytes on this side. */
 struct job {
 	struct nx_box_request request;
-	const uint8_t *in;
+	struct nx_slice in;
+	struct nx_slice profiles[2];
 };
 
 /* ---- shared memory ---- */
@@ -159,12 +160,18 @@ static int signals_set(posix_spawnattr_t *attr)
 	return rc ? rc : posix_spawnattr_setsigdefault(attr, &set);
 }
 
+#if NX_WITH_ASAN
+#define WORKER_ENVIRONMENT "ASAN_OPTIONS=detect_leaks=0:handle_segv=2"
+#else
+#define WORKER_ENVIRONMENT "PATH="
+#endif
+
 static nx_rc spawn(struct worker *w, int socket, struct nx_err *err)
 {
 	char name[] = "narthex", arg[] = NX_PIXELBOX_ARG;
-	char asan[] = "ASAN_OPTIONS=detect_leaks=0:handle_segv=2", empty[] = "PATH=";
+	char environment[] = WORKER_ENVIRONMENT;
 	char *const argv[] = {name, arg, NULL};
-	char *const envp[] = {NX_WITH_ASAN ? asan : empty, NULL};
+	char *const envp[] = {environment, NULL};
 	posix_spawn_file_actions_t files;
 	posix_spawnattr_t attr;
 	int rc = posix_spawn_file_actions_init(&files);
@@ -237,16 +244,31 @@ static void worker_give(
 
 /* ---- one frame ---- */
 
+static uint64_t job_in_len(const struct job *job)
+{
+	return job->in.n + job->profiles[0].n + job->profiles[1].n;
+}
+
+static void job_put(const struct job *job, uint8_t *to)
+{
+	const struct nx_slice parts[] = {job->in, job->profiles[0], job->profiles[1]};
+
+	for (size_t i = 0; i < NX_ARRAY_LEN(parts); i++) {
+		if (parts[i].n)
+			memcpy(to, parts[i].p, parts[i].n);
+		to += parts[i].n;
+	}
+}
+
 static nx_rc request_send(struct worker *w, const struct job *job, struct nx_err *err)
 {
-	nx_rc rc = share_grow(&w->in, job->request.in_len, err);
+	nx_rc rc = share_grow(&w->in, job_in_len(job), err);
 
 	if (!rc)
 		rc = share_grow(&w->out, job->request.out_cap, err);
 	if (rc)
 		return rc;
-	if (job->request.in_len)
-		memcpy(w->in.map, job->in, job->request.in_len);
+	job_put(job, w->in.map);
 	if (send(w->socket, &job->request, sizeof(job->request), MSG_NOSIGNAL) !=
 		sizeof(job->request))
 		return nx_err_errno(err, "speak to a worker");
@@ -304,7 +326,8 @@ static nx_rc answer_check(struct nx_box_answer *answer, const struct job *job, s
 {
 	answer->text[sizeof(answer->text) - 1] = 0;
 	for (char *c = answer->text; *c; c++)
-		*c = *c < ' ' || *c > '~' ? '?' : *c;
+		if (*c < ' ' || *c > '~')
+			*c = '?';
 	if (answer->rc >= NX_E_COUNT_ || answer->photometric > NX_PHOTO_YBR_RCT ||
 		answer->planar > 1 || answer->out_len > job->request.out_cap)
 		return nx_err_set(err, NX_E_INTERNAL, "a worker's answer makes no sense");
@@ -351,7 +374,7 @@ static nx_rc job_run(struct nx_pixelbox *box, struct job *job, uint8_t *out, str
 		nx_buf_put(stream, w->out.map, answer.out_len);
 		rc = nx_buf_check(stream, err);
 	}
-	share_clear(&w->in, job->request.in_len);
+	share_clear(&w->in, job_in_len(job));
 	share_clear(&w->out, job->request.out_cap);
 	worker_give(box, w, &add);
 	if (rc)
@@ -374,7 +397,7 @@ static nx_rc job_init(struct job *job, const struct nx_pixelbox *box, enum nx_bo
 		return rc;
 	if (n > NX_LIMIT_UID || in.n > 2 * NX_LIMIT_PIXEL_FRAME)
 		return nx_err_set(err, NX_E_LIMIT, "frame of %zu bytes", in.n);
-	*job = (struct job){.in = in.p};
+	*job = (struct job){.in = in};
 	job->request = (struct nx_box_request){
 		.op = op, .desc = *desc, .flags = frame->flags, .in_len = in.n};
 	job->request.out_cap = nx_pixel_frame_len(desc);
@@ -414,6 +437,35 @@ nx_rc nx_pixelbox_encode(struct nx_pixelbox *box, const char *ts_uid,
 	if (params)
 		job.request.params = *params;
 	return job_run(box, &job, NULL, out, ret_desc, err);
+}
+
+nx_rc nx_pixelbox_convert(struct nx_pixelbox *box, struct nx_raster *raster, struct nx_slice from,
+	struct nx_slice to, struct nx_err *err)
+{
+	struct nx_pixel_desc desc = {.rows = raster->rows,
+		.columns = raster->columns,
+		.frames = 1,
+		.samples = 3,
+		.bits_allocated = 8,
+		.bits_stored = 8,
+		.high_bit = 7,
+		.photometric = NX_PHOTO_RGB};
+	const struct nx_pixel_frame pixels = {.desc = &desc,
+		.bytes = nx_slice(raster->pixels,
+			nx_raster_len(raster->rows, raster->columns, raster->samples))};
+	struct job job;
+	nx_rc rc;
+
+	if (raster->samples != 3 || from.n > NX_LIMIT_ICC || to.n > NX_LIMIT_ICC)
+		return nx_err_set(err, NX_E_INVAL, "colors of %u samples", raster->samples);
+	rc = job_init(&job, box, NX_BOX_CONVERT, "", &pixels, err);
+	if (rc)
+		return rc;
+	job.profiles[0] = from;
+	job.profiles[1] = to;
+	job.request.profiles[0] = from.n;
+	job.request.profiles[1] = to.n;
+	return job_run(box, &job, raster->pixels, NULL, &desc, err);
 }
 
 /* ---- the pool ---- */

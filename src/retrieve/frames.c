@@ -224,15 +224,12 @@ static nx_rc native_check(
 
 static nx_rc header_look(struct nx_frame_reader *r, const struct nx_item *item, struct nx_err *err)
 {
-	struct nx_archive *archive = r->instances->archive;
-	const struct nx_recipe *recipe = nx_reader_recipe(r->instances->reader);
 	const struct nx_elem *pixels;
 	struct nx_dataset *ds;
 	nx_rc rc;
 
 	r->ts = nx_ts_find(item->ts_uid);
-	rc = is_deflated(item) ? inflated_dataset(archive, item, recipe, r->arena, &ds, err)
-			       : nx_archive_header(archive, item, recipe, r->arena, &ds, err);
+	rc = instances_header(r->instances, r->arena, &ds, err);
 	if (rc)
 		return rc;
 	pixels = pixels_find(ds);
@@ -649,6 +646,11 @@ struct frame_facts frame_reader_facts(const struct nx_frame_reader *reader)
 	};
 }
 
+const struct nx_instances *frame_reader_instances(const struct nx_frame_reader *reader)
+{
+	return reader->instances;
+}
+
 nx_rc frame_reader_whole(
 	struct nx_frame_reader *reader, uint32_t number, struct nx_buf *out, struct nx_err *err)
 {
@@ -673,21 +675,5 @@ nx_rc frame_reader_whole(
 nx_rc frame_reader_value(struct nx_frame_reader *reader, const struct nx_elem *e,
 	struct nx_arena *arena, struct nx_slice *ret, struct nx_err *err)
 {
-	const unsigned unit = nx_dicom_vr_unit(e->vr);
-	uint8_t *bytes;
-	nx_rc rc;
-
-	if (e->bulk_length > NX_LIMIT_PIXEL_RENDERED)
-		return nx_err_set(
-			err, NX_E_LIMIT, "value of %llu bytes", (unsigned long long)e->bulk_length);
-	bytes = nx_arena_alloc(arena, (size_t)e->bulk_length);
-	if (!bytes)
-		return nx_err_set(err, NX_E_NOMEM, "no memory for a value");
-	rc = stored_read(reader, e->bulk_offset, bytes, (size_t)e->bulk_length, err);
-	if (rc)
-		return rc;
-	if (reader->ts && reader->ts->big_endian)
-		nx_dicom_swap(bytes, (size_t)e->bulk_length, unit);
-	*ret = nx_slice(bytes, (size_t)e->bulk_length);
-	return NX_OK;
+	return instances_value(reader->instances, reader->ts, e, arena, ret, err);
 }

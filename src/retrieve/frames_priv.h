@@ -12,7 +12,9 @@
 #include "pixel/pixel.h"
 #include "retrieve/frames.h"
 
+struct nx_arena;
 struct nx_buf;
+struct nx_instances;
 
 struct frame_facts { /* all as long as the reader */
 	const struct nx_pixel_desc *desc;
@@ -21,6 +23,8 @@ struct frame_facts { /* all as long as the reader */
 	const char *ts_uid;          /* what frames are in: explicit little endian, if native */
 };
 struct frame_facts frame_reader_facts(const struct nx_frame_reader *reader);
+/* The selection that it reads, gone to its instance. */
+const struct nx_instances *frame_reader_instances(const struct nx_frame_reader *reader);
 
 /* Where frames begin in the value: the tag of each one's first item; ascending. */
 struct frame_starts {

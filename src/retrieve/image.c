@@ -13,13 +13,12 @@ enum {
 	DESCRIPTOR_LEN = 6,
 	OVERLAY_FIRST = 0x6000,
 	DELAY_MS = 100,
-	DELAY_MS_MAX = 10000,
-	ICC_MAX = 4 * 1024 * 1024
+	DELAY_MS_MAX = 10000
 };
 
 /* ---- values ---- */
 
-static nx_rc value_get(const struct image_source *s, const struct nx_elem *e, struct nx_slice *ret,
+nx_rc image_value(const struct image_source *s, const struct nx_elem *e, struct nx_slice *ret,
 	struct nx_err *err)
 {
 	if (e->is_bulk)
@@ -29,7 +28,7 @@ static nx_rc value_get(const struct image_source *s, const struct nx_elem *e, st
 }
 
 /* The first value of DS, as a number. */
-static bool number(const struct nx_dataset *ds, nx_tag tag, double *ret)
+bool image_number(const struct nx_dataset *ds, nx_tag tag, double *ret)
 {
 	const struct nx_elem *e = nx_dataset_find(ds, tag);
 	char text[NUMBER_MAX], *end;
@@ -55,7 +54,7 @@ static uint16_t word(struct nx_slice bytes, size_t i)
 	return (uint16_t)(bytes.p[2 * i] | bytes.p[2 * i + 1] << 8);
 }
 
-static const struct nx_dataset *item_at(const struct nx_dataset *ds, nx_tag sequence, size_t i)
+const struct nx_dataset *image_item(const struct nx_dataset *ds, nx_tag sequence, size_t i)
 {
 	const struct nx_elem *e = nx_dataset_find(ds, sequence);
 
@@ -67,12 +66,12 @@ static const struct nx_dataset *group_of(
 	const struct nx_dataset *ds, uint32_t frame, nx_tag sequence)
 {
 	const struct nx_dataset *own =
-		item_at(ds, NX_TAG_PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE, frame);
-	const struct nx_dataset *all = item_at(ds, NX_TAG_SHARED_FUNCTIONAL_GROUPS_SEQUENCE, 0);
-	const struct nx_dataset *found = own ? item_at(own, sequence, 0) : NULL;
+		image_item(ds, NX_TAG_PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE, frame);
+	const struct nx_dataset *all = image_item(ds, NX_TAG_SHARED_FUNCTIONAL_GROUPS_SEQUENCE, 0);
+	const struct nx_dataset *found = own ? image_item(own, sequence, 0) : NULL;
 
 	if (!found && all)
-		found = item_at(all, sequence, 0);
+		found = image_item(all, sequence, 0);
 	return found ? found : ds;
 }
 
@@ -129,7 +128,7 @@ static nx_rc segments_expand(const struct image_source *s, const struct nx_elem 
 {
 	struct nx_slice bytes;
 	uint16_t *segments;
-	nx_rc rc = value_get(s, e, &bytes, err);
+	nx_rc rc = image_value(s, e, &bytes, err);
 
 	if (rc)
 		return rc;
@@ -159,7 +158,7 @@ static nx_rc lut_read(const struct image_source *s, const struct nx_dataset *ds,
 	if (!values)
 		return nx_err_set(err, NX_E_NOMEM, "no memory for a look-up table");
 	if (data) {
-		rc = value_get(s, data, &bytes, err);
+		rc = image_value(s, data, &bytes, err);
 		if (!rc)
 			rc = entries_copy(&lut, bytes, values, tags->data, err);
 	} else {
@@ -171,7 +170,13 @@ static nx_rc lut_read(const struct image_source *s, const struct nx_dataset *ds,
 	return rc;
 }
 
-static const struct lut_tags item_tags = {NX_TAG_LUT_DESCRIPTOR, NX_TAG_LUT_DATA, 0};
+nx_rc image_table(const struct image_source *s, const struct nx_dataset *item, bool is_signed,
+	struct nx_lut *ret, struct nx_err *err)
+{
+	static const struct lut_tags tags = {NX_TAG_LUT_DESCRIPTOR, NX_TAG_LUT_DATA, 0};
+
+	return lut_read(s, item, &tags, is_signed, ret, err);
+}
 
 static nx_rc palette_read(
 	const struct image_source *s, bool is_signed, struct nx_palette *ret, struct nx_err *err)
@@ -196,19 +201,17 @@ static nx_rc palette_read(
 
 /* ---- modality and VOI ---- */
 
-static nx_rc modality_read(const struct image_source *s, const struct nx_pixel_desc *desc,
-	uint32_t frame, struct image *image, struct nx_err *err)
+nx_rc image_modality(const struct image_source *s, const struct nx_dataset *change,
+	const struct nx_pixel_desc *desc, struct image *image, struct nx_err *err)
 {
-	const struct nx_dataset *ds =
-		group_of(s->ds, frame, NX_TAG_PIXEL_VALUE_TRANSFORMATION_SEQUENCE);
-	const struct nx_dataset *table = item_at(s->ds, NX_TAG_MODALITY_LUT_SEQUENCE, 0);
+	const struct nx_dataset *table = image_item(s->ds, NX_TAG_MODALITY_LUT_SEQUENCE, 0);
 	nx_rc rc;
 
-	(void)number(ds, NX_TAG_RESCALE_SLOPE, &image->gray.slope);
-	(void)number(ds, NX_TAG_RESCALE_INTERCEPT, &image->gray.intercept);
+	(void)image_number(change, NX_TAG_RESCALE_SLOPE, &image->gray.slope);
+	(void)image_number(change, NX_TAG_RESCALE_INTERCEPT, &image->gray.intercept);
 	if (!table)
 		return NX_OK;
-	rc = lut_read(s, table, &item_tags, desc->is_signed, &image->modality, err);
+	rc = image_table(s, table, desc->is_signed, &image->modality, err);
 	image->gray.modality = &image->modality;
 	return rc;
 }
@@ -228,17 +231,14 @@ static enum nx_voi function_of(const struct nx_dataset *ds)
 	return NX_VOI_LINEAR;
 }
 
-/* The first window, else the first table, else the frame's own range. */
-static nx_rc voi_read(const struct image_source *s, const struct nx_pixel_desc *desc,
-	uint32_t frame, struct image *image, struct nx_err *err)
+nx_rc image_voi(const struct image_source *s, const struct nx_dataset *ds,
+	const struct nx_pixel_desc *desc, struct image *image, struct nx_err *err)
 {
-	const struct nx_dataset *ds = group_of(s->ds, frame, NX_TAG_FRAME_VOILUT_SEQUENCE);
-	const struct nx_dataset *table = item_at(ds, NX_TAG_VOILUT_SEQUENCE, 0);
+	const struct nx_dataset *table = image_item(ds, NX_TAG_VOILUT_SEQUENCE, 0);
 	struct nx_gray *g = &image->gray;
 
-	g->voi = NX_VOI_FRAME;
-	if (number(ds, NX_TAG_WINDOW_CENTER, &g->center) &&
-		number(ds, NX_TAG_WINDOW_WIDTH, &g->width) && g->width > 0) {
+	if (image_number(ds, NX_TAG_WINDOW_CENTER, &g->center) &&
+		image_number(ds, NX_TAG_WINDOW_WIDTH, &g->width) && g->width > 0) {
 		g->voi = function_of(ds);
 		return NX_OK;
 	}
@@ -246,8 +246,8 @@ static nx_rc voi_read(const struct image_source *s, const struct nx_pixel_desc *
 		return NX_OK;
 	g->voi = NX_VOI_LUT;
 	g->voi_lut = &image->voi;
-	return lut_read(s, table, &item_tags, !g->modality && (desc->is_signed || g->intercept < 0),
-		&image->voi, err);
+	return image_table(
+		s, table, !g->modality && (desc->is_signed || g->intercept < 0), &image->voi, err);
 }
 
 static void padding_read(const struct nx_dataset *ds, struct nx_gray *g)
@@ -293,7 +293,7 @@ static nx_rc bits_read(const struct image_source *s, const struct nx_elem *data,
 {
 	NX_AUTO_DONE(nx_buf) bits;
 	struct nx_slice bytes;
-	nx_rc rc = value_get(s, data, &bytes, err);
+	nx_rc rc = image_value(s, data, &bytes, err);
 
 	nx_buf_init(&bits, NX_LIMIT_PIXEL_RENDERED, NX_BUF_WIPE);
 	if (!rc)
@@ -304,13 +304,14 @@ static nx_rc bits_read(const struct image_source *s, const struct nx_elem *data,
 	return ret->p ? NX_OK : nx_err_set(err, NX_E_NOMEM, "no memory for an overlay");
 }
 
-static nx_rc overlay_read(const struct image_source *s, nx_tag group, uint32_t frame,
+nx_rc image_overlay(const struct image_source *s, nx_tag group, uint32_t frame,
 	struct nx_overlay *ret, bool *ret_there, struct nx_err *err)
 {
 	const struct nx_elem *data = nx_dataset_find(s->ds, group | 0x3000);
 	const struct nx_elem *origin = nx_dataset_find(s->ds, group | 0x0050);
 	struct nx_pixel_desc plane = {.samples = 1, .bits_allocated = 1, .bits_stored = 1};
 	uint32_t at = 0;
+	nx_rc rc;
 
 	*ret_there = data && small(s->ds, group | 0x0010, &plane.rows) &&
 		small(s->ds, group | 0x0011, &plane.columns) && plane.rows <= UINT16_MAX &&
@@ -322,7 +323,9 @@ static nx_rc overlay_read(const struct image_source *s, nx_tag group, uint32_t f
 		ret->row = (int16_t)word(origin->value, 0);
 		ret->column = (int16_t)word(origin->value, 1);
 	}
-	return bits_read(s, data, &plane, at, &ret->bits, err);
+	rc = bits_read(s, data, &plane, at, &ret->bits, err);
+	*ret_there = !rc;
+	return rc == NX_E_SHORT ? NX_OK : rc; /* what is not there cannot be shown */
 }
 
 static nx_rc overlays_read(
@@ -333,46 +336,70 @@ static nx_rc overlays_read(
 	for (uint32_t i = 0; i < IMAGE_OVERLAYS && !rc; i++) {
 		bool there = false;
 
-		rc = overlay_read(s, NX_TAG(OVERLAY_FIRST + 2 * i, 0), frame,
+		rc = image_overlay(s, NX_TAG(OVERLAY_FIRST + 2 * i, 0), frame,
 			&image->overlays[image->n_overlays], &there, err);
-		if (rc == NX_E_SHORT) /* what is not there cannot be shown */
-			rc = NX_OK;
-		else
-			image->n_overlays += there && !rc;
+		image->overlay_values[image->n_overlays] = UINT8_MAX;
+		image->n_overlays += there && !rc;
 	}
 	return rc;
 }
 
 /* ---- all of it ---- */
 
+static enum nx_color_space space_read(const struct nx_dataset *ds)
+{
+	static const struct {
+		const char *term;
+		enum nx_color_space space;
+	} terms[] = {{"ADOBERGB", NX_COLOR_ADOBE_RGB}, {"ROMMRGB", NX_COLOR_ROMM_RGB}};
+	const struct nx_elem *e = nx_dataset_find(ds, NX_TAG_COLOR_SPACE);
+
+	for (size_t i = 0; e && i < NX_ARRAY_LEN(terms); i++)
+		if (e->value.n >= strlen(terms[i].term) &&
+			memcmp(e->value.p, terms[i].term, strlen(terms[i].term)) == 0)
+			return terms[i].space;
+	return NX_COLOR_SRGB;
+}
+
 static nx_rc icc_read(const struct image_source *s, struct nx_slice *ret, struct nx_err *err)
 {
-	const struct nx_dataset *path = item_at(s->ds, NX_TAG_OPTICAL_PATH_SEQUENCE, 0);
+	const struct nx_dataset *path = image_item(s->ds, NX_TAG_OPTICAL_PATH_SEQUENCE, 0);
 	const struct nx_elem *e = nx_dataset_find(s->ds, NX_TAG_ICC_PROFILE);
 
 	if (!e && path)
 		e = nx_dataset_find(path, NX_TAG_ICC_PROFILE);
-	if (!e || (e->is_bulk ? e->bulk_length : e->value.n) > ICC_MAX)
+	if (!e || (e->is_bulk ? e->bulk_length : e->value.n) > NX_LIMIT_ICC)
 		return NX_OK;
-	return value_get(s, e, ret, err);
+	return image_value(s, e, ret, err);
 }
 
 nx_rc image_describe(const struct image_source *source, const struct nx_pixel_desc *desc,
 	uint32_t frame, struct image *ret, struct nx_err *err)
 {
+	const struct nx_dataset *ds = source->ds;
+	nx_rc rc = image_colors(source, desc, ret, err);
+
+	if (!rc && desc->samples == 1 && desc->photometric != NX_PHOTO_PALETTE) {
+		ret->gray.voi = NX_VOI_FRAME;
+		rc = image_modality(source,
+			group_of(ds, frame, NX_TAG_PIXEL_VALUE_TRANSFORMATION_SEQUENCE), desc, ret,
+			err);
+		if (!rc)
+			rc = image_voi(source, group_of(ds, frame, NX_TAG_FRAME_VOILUT_SEQUENCE),
+				desc, ret, err);
+		padding_read(ds, &ret->gray);
+	}
+	return rc ? rc : overlays_read(source, frame, ret, err);
+}
+
+nx_rc image_colors(const struct image_source *source, const struct nx_pixel_desc *desc,
+	struct image *ret, struct nx_err *err)
+{
 	nx_rc rc = NX_OK;
 
-	*ret = (struct image){.n_overlays = 0};
-	if (desc->photometric == NX_PHOTO_PALETTE) {
+	*ret = (struct image){.space = space_read(source->ds)};
+	if (desc->photometric == NX_PHOTO_PALETTE)
 		rc = palette_read(source, desc->is_signed, &ret->palette, err);
-	} else if (desc->samples == 1) {
-		rc = modality_read(source, desc, frame, ret, err);
-		if (!rc)
-			rc = voi_read(source, desc, frame, ret, err);
-		padding_read(source->ds, &ret->gray);
-	}
-	if (!rc)
-		rc = overlays_read(source, frame, ret, err);
 	return rc ? rc : icc_read(source, &ret->icc, err);
 }
 
@@ -404,9 +431,14 @@ nx_rc image_render(const struct image *image, const struct nx_pixel_desc *desc,
 	rc = shades(image, desc, samples, pixels, err);
 	if (rc)
 		return rc;
-	raster.pixels = NX_STEAL(pixels);
+	raster.pixels = pixels;
+	if (image->has_shutter)
+		rc = nx_render_shutter(&raster, &image->shutter, err);
+	if (rc)
+		return rc;
 	for (size_t i = 0; i < image->n_overlays; i++)
-		nx_render_overlay(&raster, &image->overlays[i], UINT8_MAX);
+		nx_render_overlay(&raster, &image->overlays[i], image->overlay_values[i]);
+	raster.pixels = NX_STEAL(pixels);
 	*ret = raster;
 	return NX_OK;
 }
@@ -424,10 +456,10 @@ unsigned image_delay_ms(const struct nx_dataset *ds)
 {
 	double v, ms = DELAY_MS;
 
-	if (number(ds, NX_TAG_FRAME_TIME, &v) && v > 0)
+	if (image_number(ds, NX_TAG_FRAME_TIME, &v) && v > 0)
 		ms = v;
-	else if ((number(ds, NX_TAG_RECOMMENDED_DISPLAY_FRAME_RATE, &v) ||
-			 number(ds, NX_TAG_CINE_RATE, &v)) &&
+	else if ((image_number(ds, NX_TAG_RECOMMENDED_DISPLAY_FRAME_RATE, &v) ||
+			 image_number(ds, NX_TAG_CINE_RATE, &v)) &&
 		v > 0)
 		ms = 1000 / v;
 	return ms < DELAY_MS_MAX ? (unsigned)ms : DELAY_MS_MAX;

@@ -9,11 +9,11 @@
 #ifndef NX_RETRIEVE_IMAGE_PRIV_H
 #define NX_RETRIEVE_IMAGE_PRIV_H
 
-#include "pixel/render.h"
+#include "dicom/dicom.h"
+#include "pixel/draw.h"
+#include "pixel/icc.h"
 
 struct nx_arena;
-struct nx_dataset;
-struct nx_elem;
 
 enum {
 	IMAGE_OVERLAYS = 16 /* groups 6000 to 601E */
@@ -33,14 +33,42 @@ struct image {
 	struct nx_lut modality;
 	struct nx_lut voi;
 	struct nx_palette palette; /* of PALETTE COLOR */
+	struct nx_lut presentation;
+	struct nx_shutter shutter;
+	bool has_shutter;
 	struct nx_overlay overlays[IMAGE_OVERLAYS];
+	uint8_t overlay_values[IMAGE_OVERLAYS];
 	size_t n_overlays;
-	struct nx_slice icc; /* n 0: none */
+	struct nx_slice icc;       /* n 0: none */
+	enum nx_color_space space; /* of colors, where there is no profile */
 };
 
 /* Of frame `frame`, from 0.  NX_E_MALFORMED, NX_E_SHORT: a table that has to be there is none. */
 NX_NODISCARD nx_rc image_describe(const struct image_source *source,
 	const struct nx_pixel_desc *desc, uint32_t frame, struct image *ret, struct nx_err *err);
+
+/* Palette and profile alone, as a first step. */
+NX_NODISCARD nx_rc image_colors(const struct image_source *source, const struct nx_pixel_desc *desc,
+	struct image *ret, struct nx_err *err);
+/* Rescale of `change`, or the table of the data set. */
+NX_NODISCARD nx_rc image_modality(const struct image_source *source,
+	const struct nx_dataset *change, const struct nx_pixel_desc *desc, struct image *image,
+	struct nx_err *err);
+/* The first window of `ds`, else its first table, else what it was before. */
+NX_NODISCARD nx_rc image_voi(const struct image_source *source, const struct nx_dataset *ds,
+	const struct nx_pixel_desc *desc, struct image *image, struct nx_err *err);
+/* A look-up table in an item. */
+NX_NODISCARD nx_rc image_table(const struct image_source *source, const struct nx_dataset *item,
+	bool is_signed, struct nx_lut *ret, struct nx_err *err);
+/* The overlay of a group, (60xx,0000); *ret_there false: the frame has none. */
+NX_NODISCARD nx_rc image_overlay(const struct image_source *source, nx_tag group, uint32_t frame,
+	struct nx_overlay *ret, bool *ret_there, struct nx_err *err);
+NX_NODISCARD nx_rc image_value(const struct image_source *source, const struct nx_elem *e,
+	struct nx_slice *ret, struct nx_err *err);
+/* The first value of DS. */
+bool image_number(const struct nx_dataset *ds, nx_tag tag, double *ret);
+/* The i-th item of a sequence; NULL: there is none. */
+const struct nx_dataset *image_item(const struct nx_dataset *ds, nx_tag sequence, size_t i);
 
 /* Samples as nx_pixel_decode() gives them, with NX_PIXEL_RGB, to gray or RGB with its overlays;
  * `ret->pixels` is heap memory of the caller. */

@@ -4,8 +4,10 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "archive/rewrite.h"
 #include "base/enc.h"
 #include "crypto/crypto.h"
+#include "dicom/dicom.h"
 #include "retrieve/instances_priv.h"
 
 enum {
@@ -338,6 +340,41 @@ nx_rc nx_instances_read(struct nx_instances *instances, uint64_t off, void *p, s
 	size_t *ret_n, struct nx_err *err)
 {
 	return nx_reader_read(instances->reader, off, p, n, ret_n, err);
+}
+
+nx_rc instances_header(
+	struct nx_instances *x, struct nx_arena *arena, struct nx_dataset **ret, struct nx_err *err)
+{
+	const struct nx_item *item = &x->items[x->at];
+	const struct nx_recipe *recipe = nx_reader_recipe(x->reader);
+
+	return is_deflated(item) ? inflated_dataset(x->archive, item, recipe, arena, ret, err)
+				 : nx_archive_header(x->archive, item, recipe, arena, ret, err);
+}
+
+nx_rc instances_value(struct nx_instances *x, const struct nx_ts *ts, const struct nx_elem *e,
+	struct nx_arena *arena, struct nx_slice *ret, struct nx_err *err)
+{
+	const size_t len = (size_t)e->bulk_length;
+	size_t got = 0;
+	uint8_t *bytes;
+	nx_rc rc;
+
+	if (e->bulk_length > NX_LIMIT_PIXEL_RENDERED)
+		return nx_err_set(
+			err, NX_E_LIMIT, "value of %llu bytes", (unsigned long long)e->bulk_length);
+	bytes = nx_arena_alloc(arena, len);
+	if (!bytes)
+		return nx_err_set(err, NX_E_NOMEM, "no memory for a value");
+	rc = nx_instances_read(x, e->bulk_offset, bytes, len, &got, err);
+	if (!rc && got != len)
+		rc = nx_err_set(err, NX_E_SHORT, "the instance ends within a value");
+	if (rc)
+		return rc;
+	if (ts && ts->big_endian)
+		nx_dicom_swap(bytes, len, nx_dicom_vr_unit(e->vr));
+	*ret = nx_slice(bytes, len);
+	return NX_OK;
 }
 
 void nx_instances_etag(const struct nx_instances *instances, char ret[72])

@@ -12,6 +12,8 @@
 #include "retrieve/retrieve_priv.h"
 
 struct nx_dataset;
+struct nx_elem;
+struct nx_ts;
 struct pixel_flow;
 
 enum {
@@ -112,6 +114,13 @@ bool is_deflated(const struct nx_item *item);
 NX_NODISCARD nx_rc inflated_dataset(struct nx_archive *archive, const struct nx_item *item,
 	const struct nx_recipe *recipe, struct nx_arena *arena, struct nx_dataset **ret,
 	struct nx_err *err);
+/* The data set of the current one, its bulk values as references; in `arena`. */
+NX_NODISCARD nx_rc instances_header(struct nx_instances *x, struct nx_arena *arena,
+	struct nx_dataset **ret, struct nx_err *err);
+/* A bulk value of it, in little endian, of at most NX_LIMIT_PIXEL_RENDERED bytes.  `ts`: what it is
+ * stored in; NULL: unknown. */
+NX_NODISCARD nx_rc instances_value(struct nx_instances *x, const struct nx_ts *ts,
+	const struct nx_elem *e, struct nx_arena *arena, struct nx_slice *ret, struct nx_err *err);
 /* An item opened for reading; decided and recorded by the caller. */
 NX_NODISCARD nx_rc object_of_item(struct nx_retrieve *r, const struct nx_item *item,
 	struct nx_object **ret, struct nx_err *err);

@@ -35,12 +35,12 @@ NX_NODISCARD nx_rc nx_auth_http(struct nx_auth *auth, struct nx_http_req *req,
 	const struct nx_route *route, const char *collection, struct nx_err *err);
 
 /* For struct nx_dimse_opts, with the struct nx_auth as context. */
-nx_rc nx_auth_dimse(void *auth, const struct nx_dimse_peer *peer, struct nx_dimse_guest *ret,
+nx_rc nx_auth_dimse(void *context, const struct nx_dimse_peer *peer, struct nx_dimse_guest *ret,
 	struct nx_err *err);
-void nx_auth_dimse_free(void *auth, struct nx_principal *who);
-nx_rc nx_auth_dimse_check(void *auth, const struct nx_principal *who, const char *permission,
+void nx_auth_dimse_free(void *context, struct nx_principal *who);
+nx_rc nx_auth_dimse_check(void *context, const struct nx_principal *who, const char *permission,
 	const char *action, const char *collection, struct nx_err *err);
-void nx_auth_dimse_refused(void *auth, const char *calling, const char *called, const char *peer,
+void nx_auth_dimse_refused(void *context, const char *calling, const char *called, const char *peer,
 	const struct nx_err *why);
 
 /* Since the start: failures, and those of them that the ledger got only as a count. */

@@ -10,6 +10,7 @@
 #include <cyaml/cyaml.h>
 
 #include "base/buf.h"
+#include "base/env.h"
 #include "base/json.h"
 #include "base/slice.h"
 
@@ -74,6 +75,21 @@ static const cyaml_schema_field_t fields[] = {
 
 static const cyaml_schema_value_t schema = {
 	CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct raw, fields)};
+
+struct section {
+	const char *name;
+	const char *text;
+};
+
+static const struct section sections[] = {
+#define NX_SECTION(section, text) {#section, text},
+#define NX_KEY(id, section, key, type, def, least, most, help)
+#define NX_END(section)
+#include "server/config.def"
+#undef NX_SECTION
+#undef NX_KEY
+#undef NX_END
+};
 
 struct row {
 	const char *section;
@@ -354,7 +370,7 @@ static nx_rc environment_take(struct nx_config *config, struct nx_err *err)
 				(int)strcspn(*v, "="), *v);
 	for (unsigned i = 0; i < NX_CFG_COUNT_ && !rc; i++) {
 		(void)environment_name(rows[i].section, rows[i].key, name);
-		text = getenv(name);
+		text = nx_env(name);
 		if (text)
 			rc = nx_config_set(config, i, text, err);
 	}
@@ -424,17 +440,16 @@ void nx_config_reference(struct nx_buf *out)
 	static const char *const types[] = {"text", "number", "yes/no", "address:port", "word"};
 
 	nx_buf_put_str(out, "# Configuration\n\n");
-#define NX_SECTION(section, text)                                                          \
-	nx_buf_printf(out,                                                                 \
-		"## %s\n\n%s.\n\n| key | type | default | meaning |\n|---|---|---|---|\n", \
-		#section, text);
-#define NX_KEY(id, section, key, type, def, least, most, help) \
-	nx_buf_printf(out, "| `%s` | %s | `%s` | %s |\n", #key, types[type], def, help);
-#define NX_END(section) nx_buf_put_str(out, "\n");
-#include "server/config.def"
-#undef NX_SECTION
-#undef NX_KEY
-#undef NX_END
+	for (const struct section *s = sections; s < sections + NX_ARRAY_LEN(sections); s++) {
+		nx_buf_printf(out,
+			"## %s\n\n%s.\n\n| key | type | default | meaning |\n|---|---|---|---|\n",
+			s->name, s->text);
+		for (const struct row *r = rows; r < rows + NX_CFG_COUNT_; r++)
+			if (strcmp(r->section, s->name) == 0)
+				nx_buf_printf(out, "| `%s` | %s | `%s` | %s |\n", r->key,
+					types[r->type], r->def, r->help);
+		nx_buf_put_str(out, "\n");
+	}
 	nx_buf_put_str(
 		out, "An environment variable NARTHEX_<SECTION>_<KEY> goes before the file.\n");
 }

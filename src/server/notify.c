@@ -4,6 +4,8 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "base/env.h"
+
 #include "server/serve_priv.h"
 
 enum {
@@ -13,7 +15,7 @@ enum {
 
 void nx_notify(const char *state)
 {
-	const char *path = getenv("NOTIFY_SOCKET");
+	const char *path = nx_env("NOTIFY_SOCKET");
 	struct sockaddr_un to = {.sun_family = AF_UNIX};
 	NX_AUTO_FD fd = -1;
 	size_t n = path ? strlen(path) : 0;
@@ -32,7 +34,7 @@ void nx_notify(const char *state)
 /* Twice in the time after which the manager would give us up; of another process it is not ours. */
 int64_t nx_notify_interval_us(void)
 {
-	const char *text = getenv("WATCHDOG_USEC"), *of = getenv("WATCHDOG_PID");
+	const char *text = nx_env("WATCHDOG_USEC"), *of = nx_env("WATCHDOG_PID");
 	long long us = text ? strtoll(text, NULL, 10) : 0;
 
 	if (us <= 0 || (of && strtoll(of, NULL, 10) != getpid()))

@@ -11,6 +11,7 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "base/env.h"
 #include "base/log.h"
 
 enum {
@@ -149,8 +150,8 @@ static nx_rc number_fd_read(const char *text, struct nx_secret **ret, struct nx_
 static nx_rc source_read(
 	const struct nx_passphrase_source *source, struct nx_secret **ret, struct nx_err *err)
 {
-	const char *folder = getenv("CREDENTIALS_DIRECTORY");
-	char *text = getenv("NARTHEX_PASSPHRASE");
+	const char *folder = nx_env("CREDENTIALS_DIRECTORY");
+	char *text = nx_env("NARTHEX_PASSPHRASE");
 	char path[PATH_LEN];
 	nx_rc rc;
 

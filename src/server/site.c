@@ -274,11 +274,11 @@ static nx_rc site_new(const char *dir, struct nx_site **ret, struct nx_err *err)
 }
 
 /* Whoever reads that something is damaged reads what helps. */
-static const char *const KEYS_HELP =
+static const char *const keys_help =
 	"the key store is damaged: put back the folder of one place from a copy, or restore a backup";
-static const char *const CATALOG_HELP =
+static const char *const catalog_help =
 	"the catalog is damaged: narthex fsck --rebuild makes it again from packs and keys";
-static const char *const ARCHIVE_HELP =
+static const char *const archive_help =
 	"packs or ledger are damaged: narthex restore makes a site from a backup and a key place";
 
 static nx_rc advise(nx_rc rc, const char *help, struct nx_err *err)
@@ -288,7 +288,7 @@ static nx_rc advise(nx_rc rc, const char *help, struct nx_err *err)
 
 static nx_rc state_open(struct nx_site *site, bool rebuild, struct nx_err *err)
 {
-	nx_rc rc = advise(catalog_open(site, err), CATALOG_HELP, err);
+	nx_rc rc = advise(catalog_open(site, err), catalog_help, err);
 	const char *help;
 
 	if (!rc)
@@ -296,7 +296,7 @@ static nx_rc state_open(struct nx_site *site, bool rebuild, struct nx_err *err)
 	if (rc)
 		return rc;
 	rc = archive_open(site, rebuild, err);
-	help = rc && err && strstr(nx_err_text(err), "catalog:") ? CATALOG_HELP : ARCHIVE_HELP;
+	help = rc && err && strstr(nx_err_text(err), "catalog:") ? catalog_help : archive_help;
 	return advise(rc, help, err);
 }
 
@@ -315,7 +315,7 @@ nx_rc nx_site_open(const char *dir, const struct nx_secret *passphrase, bool reb
 	if (!rc)
 		rc = lock_take(site, err);
 	if (!rc)
-		rc = advise(keys_open(site, passphrase, err), KEYS_HELP, err);
+		rc = advise(keys_open(site, passphrase, err), keys_help, err);
 	if (!rc && rebuild)
 		rc = catalog_aside(site, err);
 	if (!rc)

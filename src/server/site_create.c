@@ -211,13 +211,13 @@ nx_rc nx_site_absent(const char *dir, struct nx_err *err)
 
 /* There from before the first key until the first changes are durable.  Nothing can be stored
  * meanwhile, and what it stands beside was not there before: see vacant(). */
-static const char MARK[] = "init.unfinished";
+static const char mark_file[] = "init.unfinished";
 
 nx_rc nx_site_finished(const char *dir, struct nx_err *err)
 {
 	char path[NX_SITE_PATH];
 	struct stat st;
-	nx_rc rc = nx_site_path(dir, MARK, path, err);
+	nx_rc rc = nx_site_path(dir, mark_file, path, err);
 
 	if (!rc && lstat(path, &st) == 0)
 		rc = nx_err_set(err, NX_E_EXISTS,
@@ -235,7 +235,7 @@ static nx_rc vacant(const char *path, const char *what, struct nx_err *err)
 
 	if (!dir)
 		return errno == ENOENT ? NX_OK : nx_err_errno(err, "look into %s", what);
-	while (!rc && (entry = readdir(dir)))
+	while (!rc && (entry = readdir(dir))) /* NOLINT(concurrency-mt-unsafe): own stream */
 		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
 			strcmp(entry->d_name, "lost+found") != 0)
 			rc = nx_err_set(err, NX_E_EXISTS,
@@ -271,8 +271,8 @@ static nx_rc mark(const char *dir, bool unfinished, struct nx_err *err)
 	if (fd < 0)
 		return nx_err_errno(err, "folder of the site");
 	if (unfinished)
-		return nx_file_replace(fd, MARK, nx_slice_str(""), 0600, err);
-	if (unlinkat(fd, MARK, 0) < 0 || fsync(fd) < 0)
+		return nx_file_replace(fd, mark_file, nx_slice_str(""), 0600, err);
+	if (unlinkat(fd, mark_file, 0) < 0 || fsync(fd) < 0)
 		return nx_err_errno(err, "mark the site as finished");
 	return NX_OK;
 }

@@ -3,6 +3,7 @@
 #include <sched.h>
 #include <sys/uio.h>
 
+#include "base/cast.h"
 #include "base/limits.h"
 #include "store/dir_priv.h"
 
@@ -125,7 +126,7 @@ static void failed(struct dir_stream *s, nx_rc rc, const struct nx_err *err)
 /* What the ring has left of it. */
 static void rest_write(struct dir_stream *s, const struct flight *f, size_t done)
 {
-	struct iovec iov = {(void *)(uintptr_t)(f->p + done), f->n - done};
+	struct iovec iov = {nx_unconst(f->p + done), f->n - done};
 	struct nx_err err;
 	nx_rc rc = nx_dir_file_write(s->file, f->off + done, &iov, 1, &err);
 

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/uio.h>
 
+#include "base/cast.h"
 #include "base/limits.h"
 #include "store/pool_drv.h"
 
@@ -150,7 +151,7 @@ nx_rc nx_pool_stream_new(struct nx_pool *pool, nx_pack_id pack, struct nx_pool_s
 nx_rc nx_pool_stream_write(
 	struct nx_pool_stream *stream, uint64_t off, const void *p, size_t n, struct nx_err *err)
 {
-	struct iovec iov = {(void *)(uintptr_t)p, n};
+	struct iovec iov = {nx_unconst(p), n};
 
 	if (!stream->drv)
 		return nx_pool_write(stream->pool, stream->pack, off, &iov, 1, err);

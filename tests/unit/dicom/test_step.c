@@ -272,6 +272,9 @@ static void test_what_the_creation_said_can_be_said_again_and_not_changed(void *
 	assert_ok(nx_step_set(there, &fx->ends.ds, fx->arena, &ds, &fx->fault, &fx->err), &fx->err);
 	(void)put(&fx->ends, NAME, "PN", "MEYER^A");
 	set_fails(fx, there, NX_STEP_NOT_ALLOWED, NAME);
+	cut(&fx->ends, NAME);
+	(void)put(&fx->ends, NX_TAG(0x0038, 0x0010), "LO", "A7"); /* Admission ID, of type 3 */
+	set_fails(fx, there, NX_STEP_NOT_ALLOWED, NX_TAG(0x0038, 0x0010));
 }
 
 static void test_a_step_says_which_instances_it_made(void **state)
