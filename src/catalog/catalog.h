@@ -475,6 +475,7 @@ enum nx_conflict_kind {
 	NX_CONFLICT_VERSION = 0,      /* a second object under a name that was taken */
 	NX_CONFLICT_PATIENTS = 2,     /* an instance of another patient than its study */
 	NX_CONFLICT_DEMOGRAPHICS = 3, /* a patient whose name, birth date or sex is another */
+	NX_CONFLICT_SERIES = 4,       /* a series that another study has, too */
 };
 
 struct nx_conflict_row {
@@ -488,8 +489,10 @@ struct nx_conflict_row {
 	int64_t kind;  /* enum nx_conflict_kind; what follows is 0 for versions */
 	int64_t study;
 	int64_t subject; /* of the instance */
-	int64_t mark;    /* patients: the subject of the study; demographics: the marks that came */
-	int64_t known;   /* demographics: the marks that were known */
+	/* patients: the subject of the study; demographics: the marks that came; series: the other
+	 * study */
+	int64_t mark;
+	int64_t known; /* demographics: the marks that were known */
 };
 
 /* `item` says what `replaced` should have said. */
@@ -612,6 +615,9 @@ NX_NODISCARD nx_rc nx_cat_study_by_id(struct nx_cat *cat, int64_t id, struct nx_
 	struct nx_study *ret, struct nx_err *err);
 NX_NODISCARD nx_rc nx_cat_series(struct nx_cat *cat, int64_t study, const char *uid,
 	struct nx_arena *arena, struct nx_series *ret, struct nx_err *err);
+/* One with instances of that UID, of another study of the collection. */
+NX_NODISCARD nx_rc nx_cat_series_elsewhere(struct nx_cat *cat, const struct nx_study *study,
+	const char *uid, struct nx_arena *arena, struct nx_series *ret, struct nx_err *err);
 NX_NODISCARD nx_rc nx_cat_series_by_id(struct nx_cat *cat, int64_t id, struct nx_arena *arena,
 	struct nx_series *ret, struct nx_err *err);
 /* The live object of a name, whoever it belongs to. */

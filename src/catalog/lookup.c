@@ -14,6 +14,9 @@ static const struct {
 	[CAT_S_STUDY] = {NX_T_STUDY, "WHERE collection = ?1 AND uid = ?2"},
 	[CAT_S_STUDY_ID] = {NX_T_STUDY, "WHERE id = ?1"},
 	[CAT_S_SERIES] = {NX_T_SERIES, "WHERE study = ?1 AND uid = ?2"},
+	[CAT_S_SERIES_ELSEWHERE] = {NX_T_SERIES,
+		"WHERE uid = ?1 AND study <> ?2 AND n_instances > 0 AND EXISTS (SELECT 1 FROM "
+		"study st WHERE st.id = series.study AND st.collection = ?3) ORDER BY id LIMIT 1"},
 	[CAT_S_SERIES_ID] = {NX_T_SERIES, "WHERE id = ?1"},
 	[CAT_S_ITEM_LATEST] = {NX_T_ITEM,
 		"WHERE subject = ?2 AND collection = ?1 AND nx_hash(name) = nx_hash(?3) "
@@ -229,6 +232,13 @@ nx_rc nx_cat_series(struct nx_cat *cat, int64_t study, const char *uid, struct n
 	struct nx_series *ret, struct nx_err *err)
 {
 	return LOOKUP(CAT_S_SERIES, ret, nx_val_int(study), nx_val_text(uid));
+}
+
+nx_rc nx_cat_series_elsewhere(struct nx_cat *cat, const struct nx_study *study, const char *uid,
+	struct nx_arena *arena, struct nx_series *ret, struct nx_err *err)
+{
+	return LOOKUP(CAT_S_SERIES_ELSEWHERE, ret, nx_val_text(uid), nx_val_int(study->id),
+		nx_val_int(study->collection));
 }
 
 nx_rc nx_cat_series_by_id(struct nx_cat *cat, int64_t id, struct nx_arena *arena,

@@ -50,12 +50,15 @@ static bool is_searched(const struct searched *s, struct nx_slice value)
 }
 
 /* A value begins with what it is told apart by, and so an index finds it. */
-static bool leads(const struct searched *s, struct nx_slice value)
+static bool leads(const struct nx_query_key *qk)
 {
-	return s->few && value.p[0] != '*' && value.p[0] != '?';
+	const struct searched *s = key_find(qk->tag);
+	struct nx_slice value = nx_query_trim(nx_slice_str(qk->value));
+
+	return s && s->few && is_searched(s, value) && value.p[0] != '*' && value.p[0] != '?';
 }
 
-static nx_rc put_key(struct query_build *b, const struct nx_query_key *qk, bool *leading)
+static nx_rc put_key(struct query_build *b, const struct nx_query_key *qk)
 {
 	static const struct nx_query plain = {.n_keys = 0};
 	const struct searched *s = key_find(qk->tag);
@@ -68,7 +71,6 @@ static nx_rc put_key(struct query_build *b, const struct nx_query_key *qk, bool 
 	nx_buf_put_str(&b->sql, " AND (");
 	rc = nx_query_put_match(b, &plain, &s->key, value);
 	nx_buf_put_str(&b->sql, ")");
-	*leading |= !rc && leads(s, value);
 	if (rc != NX_E_INVAL)
 		return rc;
 	b->sql.len =
@@ -77,13 +79,27 @@ static nx_rc put_key(struct query_build *b, const struct nx_query_key *qk, bool 
 	return NX_OK;
 }
 
-/* A unary plus keeps a column from being the way in. */
-static nx_rc put_where(struct query_build *b, const struct nx_worklist_query *query, bool leading)
+static bool has_day(const struct nx_query_key *qk)
 {
-	const char *plus = leading ? "+" : "";
+	return qk->tag == 0x00400002 && !nx_query_universal(nx_query_trim(nx_slice_str(qk->value)));
+}
+
+/* Where no key leads, the day does: the order of names, which the primary key has, would look at
+ * every row.  A unary plus keeps a column from being the way in. */
+static nx_rc put_where(struct query_build *b, const struct nx_worklist_query *query)
+{
+	bool leading = false, day = false;
+	const char *plus;
 	nx_rc rc;
 
-	nx_buf_printf(&b->sql, " AND %swl.collection = ", plus);
+	for (size_t i = 0; i < query->n_keys; i++) {
+		leading |= leads(&query->keys[i]);
+		day |= has_day(&query->keys[i]);
+	}
+	plus = leading ? "+" : "";
+	nx_buf_printf(&b->sql,
+		"SELECT DISTINCT wl.name FROM worklist wl%s WHERE %swl.collection = ",
+		day && !leading ? " INDEXED BY worklist_day" : "", plus);
 	rc = nx_query_put_arg(b, nx_val_int(query->collection));
 	nx_buf_printf(&b->sql, " AND %swl.state IN (0", plus);
 	for (int64_t state = 1; state < NX_WORKLIST_STATES_ && !rc; state++) {
@@ -92,22 +108,22 @@ static nx_rc put_where(struct query_build *b, const struct nx_worklist_query *qu
 		nx_buf_put_str(&b->sql, ", ");
 		rc = nx_query_put_arg(b, nx_val_int(state));
 	}
-	nx_buf_put_str(&b->sql, ") ORDER BY wl.name");
+	nx_buf_put_str(&b->sql, ")");
 	return rc;
 }
 
 static nx_rc build(struct query_build *b, const struct nx_worklist_query *query)
 {
-	bool leading = false;
-	nx_rc rc = NX_OK;
+	nx_rc rc;
 
 	b->args = nx_arena_alloc_array(b->arena, NX_LIMIT_QUERY_VALUES, sizeof(*b->args));
 	if (!b->args)
 		return nx_err_set(b->err, NX_E_NOMEM, "no memory for a query");
-	nx_buf_put_str(&b->sql, "SELECT DISTINCT wl.name FROM worklist wl WHERE 1");
+	rc = put_where(b, query);
 	for (size_t i = 0; i < query->n_keys && !rc; i++)
-		rc = put_key(b, &query->keys[i], &leading);
-	return rc ? rc : put_where(b, query, leading);
+		rc = put_key(b, &query->keys[i]);
+	nx_buf_put_str(&b->sql, " ORDER BY wl.name");
+	return rc;
 }
 
 static nx_rc names_each(sqlite3_stmt *stmt,

@@ -17,6 +17,8 @@ const char *conflict_kind(const struct nx_conflict_row *row)
 		return "patients";
 	case NX_CONFLICT_DEMOGRAPHICS:
 		return "demographics";
+	case NX_CONFLICT_SERIES:
+		return "series";
 	}
 	return "versions";
 }

@@ -117,7 +117,9 @@ static void marks_put(const struct conflict *c, struct nx_json *json)
 	if (c->row.kind == NX_CONFLICT_DEMOGRAPHICS)
 		nx_archive_marks_differ(c->row.known, c->row.mark, differ);
 	else
-		tag_put(json, NX_TAG_PATIENT_ID);
+		tag_put(json,
+			c->row.kind == NX_CONFLICT_SERIES ? NX_TAG_STUDY_INSTANCE_UID
+							  : NX_TAG_PATIENT_ID);
 	for (size_t i = 0; i < NX_ARRAY_LEN(tags); i++)
 		if (differ[i])
 			tag_put(json, tags[i]);

@@ -94,6 +94,19 @@ static void version_json(const struct conflict *c, const struct version *v, stru
 	nx_json_object_end(json);
 }
 
+/* The study that has the series, too; null where it was erased. */
+static nx_rc other_json(const struct conflict *c, struct nx_json *json, struct nx_err *err)
+{
+	struct nx_study other;
+	nx_rc rc = nx_cat_study_by_id(
+		nx_archive_cat(c->r->archive), c->row.mark, c->arena, &other, err);
+
+	if (rc && rc != NX_E_NOENT)
+		return rc;
+	nx_json_kv_str(json, "other_study", rc ? NULL : other.uid);
+	return NX_OK;
+}
+
 static nx_rc uids_json(
 	const struct conflict *c, struct nx_json *json, const char **ret_study, struct nx_err *err)
 {
@@ -111,7 +124,7 @@ static nx_rc uids_json(
 	nx_json_kv_str(json, "instance", c->old.name);
 	nx_json_kv_str(json, "sop_class", c->old.type);
 	*ret_study = study.uid;
-	return NX_OK;
+	return c->row.kind == NX_CONFLICT_SERIES ? other_json(c, json, err) : NX_OK;
 }
 
 static nx_rc conflict_json(

@@ -331,8 +331,8 @@ NX_NODISCARD nx_rc nx_retrieve_worklist_remove(struct nx_retrieve *retrieve,
 	const struct nx_principal *who, const char *collection, const char *item,
 	struct nx_err *err);
 
-/* ---- conflicts: other bytes under a SOP Instance UID, two patients in a study, another name ----
- */
+/* ---- conflicts: other bytes under a SOP Instance UID, two patients in a study, another name, a
+ * series of two studies ---- */
 
 /* {"conflicts":[{"number","time","collection","kind","state","old_version","new_version"}],"next":...}:
  * by number; versions of an erased patient are null.  `collection` NULL: all that `who` may query.
@@ -340,13 +340,14 @@ NX_NODISCARD nx_rc nx_retrieve_worklist_remove(struct nx_retrieve *retrieve,
 NX_NODISCARD nx_rc nx_retrieve_conflicts(struct nx_retrieve *retrieve,
 	const struct nx_principal *who, const char *collection, int64_t after, unsigned limit,
 	struct nx_buf *out, struct nx_err *err);
-/* One: UIDs, every version with time, size and source, and the tags whose values differ. */
+/* One: UIDs ("other_study", too, of a series of two), every version with time, size and source, and
+ * the tags whose values differ. */
 NX_NODISCARD nx_rc nx_retrieve_conflict(struct nx_retrieve *retrieve,
 	const struct nx_principal *who, int64_t number, struct nx_buf *out, struct nx_err *err);
 /*
  * Settle it: the version that counts becomes the newest, as a new version with the same bytes,
- * where it is not; all others stay readable; `version` is 0 for two patients or demographics, of
- * which both are kept.  For who may look after what is wrong
+ * where it is not; all others stay readable; `version` is 0 for the other kinds, of which both are
+ * kept.  For who may look after what is wrong
  * (NX_PERM_QUARANTINE). NX_E_PRECONDITION: a newer version came while it was looked at;
  * NX_E_CONFLICT: it is settled.
  */
