@@ -105,6 +105,7 @@ nx_rc api_forward_drop(struct nx_http_req *req, struct nx_err *err);
 
 nx_rc api_worklist_list(struct nx_http_req *req, struct nx_err *err);
 nx_rc api_worklist_put(struct nx_http_req *req, struct nx_err *err);
+nx_rc api_worklist_state(struct nx_http_req *req, struct nx_err *err);
 nx_rc api_worklist_remove(struct nx_http_req *req, struct nx_err *err);
 
 nx_rc api_steps_list(struct nx_http_req *req, struct nx_err *err);

@@ -49,6 +49,8 @@ const struct nx_route nx_api_routes[] = {
 		"List what is scheduled"},
 	{"PUT", COLLECTION "/worklist/{item}", NX_PERM_STORE, NX_ACTION_OBJECT_PUT,
 		api_worklist_put, "Schedule a procedure, or change it"},
+	{"PUT", COLLECTION "/worklist/{item}/state", NX_PERM_STORE, NX_ACTION_WORKLIST_SET,
+		api_worklist_state, "Say what became of it"},
 	{"DELETE", COLLECTION "/worklist/{item}", NX_PERM_DELETE, NX_ACTION_OBJECT_DELETE,
 		api_worklist_remove, "It is scheduled no longer"},
 

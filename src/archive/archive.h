@@ -34,7 +34,9 @@ struct nx_op;
 struct nx_pool;
 struct nx_progress;
 struct nx_quarantine_row;
+struct nx_scheduled;
 struct nx_series;
+struct nx_step_of;
 struct nx_study;
 
 /* ---- open ---- */
@@ -222,7 +224,13 @@ struct nx_put_step {
 		*studies; /* UIDs; one or more.  Of the first, where no patient is named */
 	size_t n_studies;
 	bool ends; /* what it says is final: its studies are open again, to be looked at anew */
+	const struct nx_step_of *of; /* what was scheduled: it becomes what `state` says */
+	size_t n_of;
+	unsigned state; /* enum nx_step_state */
 };
+
+/* What is scheduled: an object of such a name, by rows of which it is found. */
+#define NX_WORKLIST_PREFIX "worklist/"
 
 /* One item.  Everything is borrowed until nx_change_wait() has returned, except blobs, which the
  * change takes. */
@@ -243,6 +251,8 @@ struct nx_put {
 	bool derived;
 	/* An object that is a performed procedure step; NULL: it is none. */
 	const struct nx_put_step *step;
+	/* An object that is an item of the worklist; NULL: it is none. */
+	const struct nx_scheduled *scheduled;
 	const struct nx_item *item; /* name, type, ts_uid, number, rows, columns, frames, size */
 	/* A person said that this is the version that counts: it is no conflict with the one that
 	 * is there, and no collection rejects it. */
@@ -287,6 +297,10 @@ NX_NODISCARD nx_rc nx_change_put(struct nx_change *change, struct nx_put *put, s
 /* A row operation; values are copied.  PHI rows name their subject and domain. */
 NX_NODISCARD nx_rc nx_change_op(
 	struct nx_change *change, const struct nx_op *op, struct nx_err *err);
+/* Rows by which the item of the worklist is found, for one that has none: it was put before there
+ * were any. */
+NX_NODISCARD nx_rc nx_change_scheduled(struct nx_change *change, const struct nx_item *item,
+	const struct nx_scheduled *scheduled, struct nx_err *err);
 /*
  * What the rows of a study and of some of its series say: texts that are not NULL go over what is
  * there.  With another patient id or issuer the study becomes that patient's, found or made; its

@@ -1,6 +1,6 @@
 /*
  * What contradicts what was there is kept, made queryable and announced: other bytes under a name,
- * another patient under a study's UID.
+ * another patient under a study's UID, another study under a series' UID.
  */
 #include "archive/prepare_priv.h"
 
@@ -47,7 +47,8 @@ nx_rc conflict_row(struct nx_archive *a, struct group *g, const struct nx_put *p
 	return group_op(g, &op, err);
 }
 
-/* ---- two patients in one study, a patient who is called otherwise ---- */
+/* ---- two patients in one study, a patient who is called otherwise, a series of two studies ----
+ */
 
 static nx_rc told_once(struct nx_archive *a, struct group *g, const struct target *t,
 	const struct nx_conflict_row *row, const char *event, struct nx_err *err)
@@ -111,6 +112,29 @@ static nx_rc demographics_note(
 	return rc;
 }
 
+enum {
+	SERIES_LOOKS = 2 /* two studies may get it in one group, and see it in the next */
+};
+
+/* A series is of one study (PS3.3 7.3.1.4): one of them was given the wrong UID. */
+static nx_rc series_note(
+	struct nx_archive *a, struct group *g, const struct target *t, struct nx_err *err)
+{
+	const struct nx_study study = {.id = t->study->id, .collection = t->put->collection->id};
+	struct nx_conflict_row row = {
+		.kind = NX_CONFLICT_SERIES, .study = t->study->id, .subject = (int64_t)t->subject};
+	struct nx_series other;
+	nx_rc rc;
+
+	if (t->series->n_instances >= SERIES_LOOKS)
+		return NX_OK;
+	rc = nx_cat_series_elsewhere(a->cat, &study, t->put->series->uid, g->arena, &other, err);
+	if (rc)
+		return rc == NX_E_NOENT ? NX_OK : rc;
+	row.mark = other.study;
+	return told_once(a, g, t, &row, "series.study-conflict", err);
+}
+
 /* A replaced object is business as usual; an instance that changes is not. */
 nx_rc conflicts_note(
 	struct nx_archive *a, struct group *g, const struct target *t, struct nx_err *err)
@@ -134,5 +158,7 @@ nx_rc conflicts_note(
 	}
 	if (!rc)
 		rc = patients_note(a, g, t, err);
+	if (!rc && t->put->outcome == NX_PUT_STORED)
+		rc = series_note(a, g, t, err);
 	return rc ? rc : demographics_note(a, g, t, err);
 }

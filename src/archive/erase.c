@@ -240,8 +240,8 @@ static nx_rc forget_row(struct erasure *e, struct nx_err *err)
 static nx_rc rows_delete(struct erasure *e, struct nx_err *err)
 {
 	static const enum nx_table tables[] = {NX_T_ITEM, NX_T_STUDY, NX_T_SUBJECT, NX_T_EVENT,
-		NX_T_QUARANTINE, NX_T_DELIVERY, NX_T_STEP, NX_T_CONFLICT, NX_T_EDIT,
-		NX_T_REJECTION};
+		NX_T_QUARANTINE, NX_T_DELIVERY, NX_T_STEP, NX_T_CONFLICT, NX_T_EDIT, NX_T_REJECTION,
+		NX_T_WORKLIST};
 	struct blob_walk walk = {.e = e, .err = err};
 	nx_rc rc;
 

@@ -381,6 +381,10 @@ nx_rc item_store(struct nx_archive *a, struct group *g, struct target *t, struct
 		rc = old_leave(g, t, err);
 	if (!rc && t->put->step)
 		rc = step_rows(a, g, t, err);
+	if (!rc && t->put->step)
+		rc = scheduled_perform(a, g, t, err);
+	if (!rc && t->put->scheduled)
+		rc = scheduled_rows(a, g, t, err);
 	if (!rc)
 		rc = conflicts_note(a, g, t, err);
 	if (!rc && t->put->outcome == NX_PUT_VERSION)

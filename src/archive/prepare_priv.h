@@ -107,4 +107,13 @@ NX_NODISCARD nx_rc item_store(struct nx_archive *a, struct group *g, struct targ
 NX_NODISCARD nx_rc step_rows(
 	struct nx_archive *a, struct group *g, const struct target *t, struct nx_err *err);
 
+/* ---- worklist.c ---- */
+
+/* Of an item of the worklist. */
+NX_NODISCARD nx_rc scheduled_rows(
+	struct nx_archive *a, struct group *g, const struct target *t, struct nx_err *err);
+/* What was scheduled becomes what the performed step says of it. */
+NX_NODISCARD nx_rc scheduled_perform(
+	struct nx_archive *a, struct group *g, const struct target *t, struct nx_err *err);
+
 #endif

@@ -36,3 +36,12 @@ void nx_time_format(int64_t us, char ret[NX_TIME_TEXT])
 	n = strftime(ret, NX_TIME_TEXT, "%Y-%m-%dT%H:%M:%S", &tm);
 	(void)snprintf(ret + n, NX_TIME_TEXT - n, ".%06dZ", rest);
 }
+
+void nx_day_format(int64_t us, char ret[NX_DAY_TEXT])
+{
+	time_t s = (time_t)(us / 1000000);
+	struct tm tm;
+
+	(void)gmtime_r(&s, &tm);
+	(void)strftime(ret, NX_DAY_TEXT, "%Y%m%d", &tm);
+}

@@ -19,4 +19,11 @@ enum {
 /* "2026-01-31T08:15:30.123456Z" (RFC 3339). */
 void nx_time_format(int64_t us, char ret[NX_TIME_TEXT]);
 
+enum {
+	NX_DAY_TEXT = 9
+};
+
+/* "20260131": the day in UTC, as DICOM writes one. */
+void nx_day_format(int64_t us, char ret[NX_DAY_TEXT]);
+
 #endif

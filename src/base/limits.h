@@ -35,6 +35,8 @@
 #define NX_LIMIT_PIXEL_RENDERED  (256ull * NX_MIB) /* one rendered frame */
 #define NX_LIMIT_VIEWPORT        (32u * NX_MIB)    /* pixels that an image is made to fit into */
 #define NX_LIMIT_RENDERED_PARTS  100000u           /* images of one answer */
+#define NX_LIMIT_IMAGE_FILE      (128ull * NX_MIB) /* samples of a PNG or GIF that is stored */
+#define NX_LIMIT_ICC             (4u * NX_MIB)     /* a color profile */
 #define NX_LIMIT_DRAWN           (64ull * NX_MIB) /* steps of drawing lines and text on one of them */
 #define NX_LIMIT_DRAWN_POINTS    65536u           /* of one graphic object, or shutter */
 #define NX_LIMIT_GRAPHIC_LAYERS  256u             /* of one presentation state */
@@ -108,7 +110,8 @@
 #define NX_LIMIT_FORWARD_WORKERS    64u   /* destinations that are served at a time */
 
 /* Worklist. */
-#define NX_LIMIT_WORKLIST_ITEM (256u * NX_KIB) /* one data set */
+#define NX_LIMIT_WORKLIST_ITEM  (256u * NX_KIB) /* one data set */
+#define NX_LIMIT_WORKLIST_STEPS 64u             /* scheduled procedure steps of one */
 
 /* Performed procedure steps. */
 #define NX_LIMIT_PERFORMED_STEP (4u * NX_MIB) /* one data set: some 30,000 instances */

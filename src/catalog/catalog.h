@@ -93,6 +93,7 @@ enum nx_table {
 	NX_T_STEP,        /* which performed procedure steps a study has */
 	NX_T_EDIT,        /* which item took the place of one that was wrong */
 	NX_T_REJECTION,   /* items that a note says are not to be used */
+	NX_T_WORKLIST,    /* scheduled procedure steps, by what they are asked for */
 	NX_T_COUNT_
 };
 
@@ -123,6 +124,10 @@ enum nx_column {
 	NX_C_DELIVERY_STATUS = 10,
 	NX_C_DELIVERY_CODE = 11,
 	NX_C_DELIVERY_TXN = 13,
+	NX_C_WORKLIST_STATE = 4,
+	NX_C_WORKLIST_SINCE = 6,
+	NX_C_WORKLIST_PERFORMED = 15,
+	NX_C_WORKLIST_CHANGED_US = 16,
 };
 
 struct nx_op {
@@ -470,6 +475,7 @@ enum nx_conflict_kind {
 	NX_CONFLICT_VERSION = 0,      /* a second object under a name that was taken */
 	NX_CONFLICT_PATIENTS = 2,     /* an instance of another patient than its study */
 	NX_CONFLICT_DEMOGRAPHICS = 3, /* a patient whose name, birth date or sex is another */
+	NX_CONFLICT_SERIES = 4,       /* a series that another study has, too */
 };
 
 struct nx_conflict_row {
@@ -483,8 +489,10 @@ struct nx_conflict_row {
 	int64_t kind;  /* enum nx_conflict_kind; what follows is 0 for versions */
 	int64_t study;
 	int64_t subject; /* of the instance */
-	int64_t mark;    /* patients: the subject of the study; demographics: the marks that came */
-	int64_t known;   /* demographics: the marks that were known */
+	/* patients: the subject of the study; demographics: the marks that came; series: the other
+	 * study */
+	int64_t mark;
+	int64_t known; /* demographics: the marks that were known */
 };
 
 /* `item` says what `replaced` should have said. */
@@ -548,6 +556,39 @@ struct nx_step_row { /* one for every study of a step */
 	int64_t subject;
 };
 
+/* What became of a scheduled procedure step. */
+enum nx_worklist_state {
+	NX_WORKLIST_SCHEDULED = 1,
+	NX_WORKLIST_STARTED,      /* a performed procedure step of it is in progress, ... */
+	NX_WORKLIST_COMPLETED,    /* ... was completed, */
+	NX_WORKLIST_DISCONTINUED, /* ... or was not */
+	NX_WORKLIST_EXPIRED,      /* nobody did it in time */
+	NX_WORKLIST_STATES_
+};
+/* "scheduled", "started", ...; "" for another number, 0 for another word. */
+const char *nx_worklist_word(int64_t state);
+int64_t nx_worklist_parse(const char *word);
+
+struct nx_worklist_row { /* one for every step of an item of the worklist */
+	int64_t collection;
+	const char *name; /* of the object that is the item */
+	int64_t number;   /* of the step in it, from 0 */
+	int64_t subject;
+	int64_t state;     /* enum nx_worklist_state */
+	const char *day;   /* "20260131": of the step; "": without one */
+	const char *since; /* the day that its time to expire begins with */
+	const char *modality;
+	const char *stations; /* AE titles with backslashes between */
+	const char *step_id;
+	const char *patient_id;
+	const char *name_key; /* of the patient's name */
+	const char *accession;
+	const char *study_uid;
+	const char *request_id;
+	const char *performed; /* the name of the performed step that changed it last; "" */
+	int64_t changed_us;
+};
+
 /* ---- look-ups; NX_E_NOENT when there is none ---- */
 
 NX_NODISCARD nx_rc nx_cat_collection(struct nx_cat *cat, const char *name, struct nx_arena *arena,
@@ -574,6 +615,9 @@ NX_NODISCARD nx_rc nx_cat_study_by_id(struct nx_cat *cat, int64_t id, struct nx_
 	struct nx_study *ret, struct nx_err *err);
 NX_NODISCARD nx_rc nx_cat_series(struct nx_cat *cat, int64_t study, const char *uid,
 	struct nx_arena *arena, struct nx_series *ret, struct nx_err *err);
+/* One with instances of that UID, of another study of the collection. */
+NX_NODISCARD nx_rc nx_cat_series_elsewhere(struct nx_cat *cat, const struct nx_study *study,
+	const char *uid, struct nx_arena *arena, struct nx_series *ret, struct nx_err *err);
 NX_NODISCARD nx_rc nx_cat_series_by_id(struct nx_cat *cat, int64_t id, struct nx_arena *arena,
 	struct nx_series *ret, struct nx_err *err);
 /* The live object of a name, whoever it belongs to. */
@@ -634,6 +678,12 @@ struct nx_objects_of {
 };
 NX_NODISCARD nx_rc nx_cat_objects(struct nx_cat *cat, const struct nx_objects_of *which,
 	nx_cat_row_fn fn, void *payload, struct nx_err *err);
+/* struct nx_item of a collection by name, those objects that no row of the worklist names. */
+NX_NODISCARD nx_rc nx_cat_worklist_missing(struct nx_cat *cat, const struct nx_objects_of *which,
+	nx_cat_row_fn fn, void *payload, struct nx_err *err);
+/* struct nx_worklist_row of that state whose time began before that day. */
+NX_NODISCARD nx_rc nx_cat_worklist_overdue(struct nx_cat *cat, int64_t state, const char *day,
+	unsigned limit, nx_cat_row_fn fn, void *payload, struct nx_err *err);
 /* struct nx_item, every row there is, by id from `after_id` (scrub, fsck). */
 NX_NODISCARD nx_rc nx_cat_items_all(struct nx_cat *cat, int64_t after_id, unsigned limit,
 	nx_cat_row_fn fn, void *payload, struct nx_err *err);
@@ -743,6 +793,23 @@ NX_NODISCARD nx_rc nx_cat_query(struct nx_cat *cat, const struct nx_query *query
 	bool *ret_more, struct nx_err *err);
 bool nx_cat_query_key_known(enum nx_query_level level, uint32_t tag);
 
+/*
+ * Names of items of the worklist that have a step of these states (bits 1 << state) that may match
+ * the keys, by name, each once.  Keys and values that are none to search by (nx_cat_worklist_key())
+ * are passed over: whether an item matches, its data set says.
+ */
+struct nx_worklist_query {
+	int64_t collection;
+	unsigned states;
+	const struct nx_query_key *keys;
+	size_t n_keys;
+};
+NX_NODISCARD nx_rc nx_cat_worklist(struct nx_cat *cat, const struct nx_worklist_query *query,
+	nx_rc (*fn)(void *payload, const char *name, struct nx_err *err), void *payload,
+	struct nx_err *err);
+/* Is it one to search by, of a step or of the item itself? */
+bool nx_cat_worklist_key(uint32_t tag, bool of_step);
+
 struct nx_cat_counts {
 	uint64_t subjects;
 	uint64_t studies;
@@ -807,6 +874,8 @@ NX_NODISCARD nx_rc nx_op_put_feed(
 	const struct nx_feed_row *row, struct nx_arena *arena, struct nx_op *ret);
 NX_NODISCARD nx_rc nx_op_put_step(
 	const struct nx_step_row *row, struct nx_arena *arena, struct nx_op *ret);
+NX_NODISCARD nx_rc nx_op_put_worklist(
+	const struct nx_worklist_row *row, struct nx_arena *arena, struct nx_op *ret);
 NX_NODISCARD nx_rc nx_op_put_edit(
 	const struct nx_edit_row *row, struct nx_arena *arena, struct nx_op *ret);
 NX_NODISCARD nx_rc nx_op_put_rejection(

@@ -18,7 +18,7 @@
 struct cat_vfs;
 
 enum {
-	CAT_SCHEMA = 8, /* version this program writes: the highest `since` below */
+	CAT_SCHEMA = 9, /* version this program writes: the highest `since` below */
 	CAT_PAGE = 4096,
 	CAT_RESERVE = 32, /* bytes of a page that are not SQLite's: nonce, tag, epoch */
 	CAT_INDEX_COLS = 4,
@@ -92,6 +92,7 @@ enum cat_stmt {
 	CAT_S_STUDY_ID,
 	CAT_S_SERIES,
 	CAT_S_SERIES_ID,
+	CAT_S_SERIES_ELSEWHERE,
 	CAT_S_ITEM_LATEST,
 	CAT_S_OBJECT,
 	CAT_S_ITEM_ID,
@@ -123,6 +124,8 @@ enum cat_stmt {
 	CAT_S_DELIVERIES,
 	CAT_S_DELIVERIES_FIRST,
 	CAT_S_FEED,
+	CAT_S_WORKLIST_MISSING,
+	CAT_S_WORKLIST_OVERDUE,
 	CAT_S_COMMITMENTS_BEFORE,
 	CAT_S_COUNT
 };

@@ -181,8 +181,8 @@ nx_rc nx_cat_feed(struct nx_cat *cat, int64_t collection, int64_t after, unsigne
 	return list(cat, CAT_S_FEED, args, 3, fn, payload, err);
 }
 
-nx_rc nx_cat_objects(struct nx_cat *cat, const struct nx_objects_of *which, nx_cat_row_fn fn,
-	void *payload, struct nx_err *err)
+static nx_rc objects(struct nx_cat *cat, enum cat_stmt stmt, const struct nx_objects_of *which,
+	nx_cat_row_fn fn, void *payload, struct nx_err *err)
 {
 	size_t n = which->prefix ? strlen(which->prefix) : 0;
 	char beyond[NX_LIMIT_OBJECT_KEY + 2];
@@ -200,7 +200,27 @@ nx_rc nx_cat_objects(struct nx_cat *cat, const struct nx_objects_of *which, nx_c
 	args[2] = nx_val_text(which->prefix);
 	args[3] = nx_val_text(beyond);
 	args[4] = nx_val_int(which->limit);
-	return list(cat, CAT_S_OBJECTS, args, 5, fn, payload, err);
+	return list(cat, stmt, args, 5, fn, payload, err);
+}
+
+nx_rc nx_cat_objects(struct nx_cat *cat, const struct nx_objects_of *which, nx_cat_row_fn fn,
+	void *payload, struct nx_err *err)
+{
+	return objects(cat, CAT_S_OBJECTS, which, fn, payload, err);
+}
+
+nx_rc nx_cat_worklist_missing(struct nx_cat *cat, const struct nx_objects_of *which,
+	nx_cat_row_fn fn, void *payload, struct nx_err *err)
+{
+	return objects(cat, CAT_S_WORKLIST_MISSING, which, fn, payload, err);
+}
+
+nx_rc nx_cat_worklist_overdue(struct nx_cat *cat, int64_t state, const char *day, unsigned limit,
+	nx_cat_row_fn fn, void *payload, struct nx_err *err)
+{
+	struct nx_val args[] = {nx_val_int(state), nx_val_text(day), nx_val_int(limit)};
+
+	return list(cat, CAT_S_WORKLIST_OVERDUE, args, 3, fn, payload, err);
 }
 
 struct tag_payload {

@@ -14,6 +14,9 @@ static const struct {
 	[CAT_S_STUDY] = {NX_T_STUDY, "WHERE collection = ?1 AND uid = ?2"},
 	[CAT_S_STUDY_ID] = {NX_T_STUDY, "WHERE id = ?1"},
 	[CAT_S_SERIES] = {NX_T_SERIES, "WHERE study = ?1 AND uid = ?2"},
+	[CAT_S_SERIES_ELSEWHERE] = {NX_T_SERIES,
+		"WHERE uid = ?1 AND study <> ?2 AND n_instances > 0 AND EXISTS (SELECT 1 FROM "
+		"study st WHERE st.id = series.study AND st.collection = ?3) ORDER BY id LIMIT 1"},
 	[CAT_S_SERIES_ID] = {NX_T_SERIES, "WHERE id = ?1"},
 	[CAT_S_ITEM_LATEST] = {NX_T_ITEM,
 		"WHERE subject = ?2 AND collection = ?1 AND nx_hash(name) = nx_hash(?3) "
@@ -75,6 +78,13 @@ static const struct {
 		"WHERE created_us < ?1 ORDER BY created_us LIMIT ?2"},
 	[CAT_S_FEED] = {NX_T_FEED,
 		"WHERE collection = ?1 AND number > ?2 ORDER BY number LIMIT ?3"},
+	[CAT_S_WORKLIST_MISSING] = {NX_T_ITEM,
+		"WHERE collection = ?1 AND series = 0 AND name > ?2 AND name >= ?3 AND name < ?4 "
+		"AND state = 1 AND NOT EXISTS (SELECT 1 FROM worklist w WHERE "
+		"w.collection = item.collection AND w.name = item.name) ORDER BY name LIMIT ?5"},
+	[CAT_S_WORKLIST_OVERDUE] = {NX_T_WORKLIST,
+		"WHERE state = ?1 AND since < ?2 ORDER BY since, collection, name, number "
+		"LIMIT ?3"},
 };
 
 const struct cat_table *nx_cat_stmt_table(enum cat_stmt which)
@@ -224,6 +234,13 @@ nx_rc nx_cat_series(struct nx_cat *cat, int64_t study, const char *uid, struct n
 	struct nx_series *ret, struct nx_err *err)
 {
 	return LOOKUP(CAT_S_SERIES, ret, nx_val_int(study), nx_val_text(uid));
+}
+
+nx_rc nx_cat_series_elsewhere(struct nx_cat *cat, const struct nx_study *study, const char *uid,
+	struct nx_arena *arena, struct nx_series *ret, struct nx_err *err)
+{
+	return LOOKUP(CAT_S_SERIES_ELSEWHERE, ret, nx_val_text(uid), nx_val_int(study->id),
+		nx_val_int(study->collection));
 }
 
 nx_rc nx_cat_series_by_id(struct nx_cat *cat, int64_t id, struct nx_arena *arena,

@@ -410,6 +410,35 @@ static const struct cat_index rejection_idx[] = {
 	{.name = "rejection_subject", .cols = {2}, .n_cols = 1, .since = 8},
 };
 
+static const struct cat_column worklist_cols[] = {
+	INT(nx_worklist_row, collection),
+	TEXT(nx_worklist_row, name),
+	INT(nx_worklist_row, number),
+	INT(nx_worklist_row, subject),
+	INT(nx_worklist_row, state),
+	TEXT(nx_worklist_row, day),
+	TEXT(nx_worklist_row, since),
+	TEXT(nx_worklist_row, modality),
+	TEXT(nx_worklist_row, stations),
+	TEXT(nx_worklist_row, step_id),
+	TEXT(nx_worklist_row, patient_id),
+	TEXT(nx_worklist_row, name_key),
+	TEXT(nx_worklist_row, accession),
+	TEXT(nx_worklist_row, study_uid),
+	TEXT(nx_worklist_row, request_id),
+	TEXT(nx_worklist_row, performed),
+	INT(nx_worklist_row, changed_us),
+};
+static const struct cat_index worklist_idx[] = {
+	{.name = "worklist_step", .cols = {13, 9}, .n_cols = 2, .since = 9},
+	{.name = "worklist_day", .cols = {0, 4, 5}, .n_cols = 3, .since = 9},
+	{.name = "worklist_since", .cols = {4, 6}, .n_cols = 2, .since = 9},
+	{.name = "worklist_patient", .cols = {10}, .n_cols = 1, .since = 9},
+	{.name = "worklist_name", .cols = {11}, .n_cols = 1, .since = 9},
+	{.name = "worklist_accession", .cols = {12}, .n_cols = 1, .since = 9},
+	{.name = "worklist_subject", .cols = {3}, .n_cols = 1, .since = 9},
+};
+
 /* `word` names the table, its columns and its struct. */
 #define TABLE(word, row, pk, cluster) TABLE_SINCE(word, row, pk, cluster, 1)
 #define TABLE_SINCE(word, row, pk, cluster, version)                             \
@@ -449,6 +478,7 @@ static const struct cat_table tables[NX_T_COUNT_] = {
 	[NX_T_EDIT] = {TABLE_SINCE(edit, nx_edit_row, 1, false, 8), INDEXED(edit)},
 	[NX_T_REJECTION] = {TABLE_SINCE(rejection, nx_rejection_row, 1, false, 8),
 		INDEXED(rejection)},
+	[NX_T_WORKLIST] = {TABLE_SINCE(worklist, nx_worklist_row, 3, true, 9), INDEXED(worklist)},
 };
 
 /* Running totals of live items, so that nx_cat_counts() never scans. */

@@ -15,10 +15,33 @@ const char *nx_rejection_word(int64_t reason)
 	return reason > 0 && reason < (int64_t)NX_ARRAY_LEN(rejections) ? rejections[reason] : "";
 }
 
-int64_t nx_rejection_parse(const char *word)
+static int64_t number_of(const char *const *words, size_t n, const char *word)
 {
-	for (size_t i = NX_REJECTION_QUALITY; i < NX_ARRAY_LEN(rejections); i++)
-		if (strcmp(rejections[i], word) == 0)
+	for (size_t i = 1; i < n; i++)
+		if (strcmp(words[i], word) == 0)
 			return (int64_t)i;
 	return 0;
+}
+
+int64_t nx_rejection_parse(const char *word)
+{
+	return number_of(rejections, NX_ARRAY_LEN(rejections), word);
+}
+
+static const char *const worklist[] = {
+	[NX_WORKLIST_SCHEDULED] = "scheduled",
+	[NX_WORKLIST_STARTED] = "started",
+	[NX_WORKLIST_COMPLETED] = "completed",
+	[NX_WORKLIST_DISCONTINUED] = "discontinued",
+	[NX_WORKLIST_EXPIRED] = "expired",
+};
+
+const char *nx_worklist_word(int64_t state)
+{
+	return state > 0 && state < NX_WORKLIST_STATES_ ? worklist[state] : "";
+}
+
+int64_t nx_worklist_parse(const char *word)
+{
+	return number_of(worklist, NX_ARRAY_LEN(worklist), word);
 }

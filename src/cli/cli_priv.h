@@ -180,6 +180,7 @@ nx_rc cmd_forward_retry(const struct cli_args *args, struct nx_err *err);
 nx_rc cmd_forward_drop(const struct cli_args *args, struct nx_err *err);
 nx_rc cmd_worklist_list(const struct cli_args *args, struct nx_err *err);
 nx_rc cmd_worklist_add(const struct cli_args *args, struct nx_err *err);
+nx_rc cmd_worklist_set(const struct cli_args *args, struct nx_err *err);
 nx_rc cmd_worklist_remove(const struct cli_args *args, struct nx_err *err);
 nx_rc cmd_step_list(const struct cli_args *args, struct nx_err *err);
 nx_rc cmd_step_show(const struct cli_args *args, struct nx_err *err);

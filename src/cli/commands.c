@@ -292,6 +292,12 @@ static const struct cli_opt worklist_opts[] = {
 	{0},
 };
 
+static const struct cli_opt worklist_list_opts[] = {
+	{"collection", "NAME", "Of which collection; else clinical"},
+	{"state", "STATE", "Only what is scheduled, started, completed, discontinued or expired"},
+	{0},
+};
+
 static const struct cli_opt worklist_add_opts[] = {
 	{"collection", "NAME", "Of which collection; else clinical"},
 	{"file", "FILE", "A data set in the DICOM JSON Model"},
@@ -467,13 +473,19 @@ const struct cli_cmd cli_cmds[] = {
 		NULL, forward_retry_opts, 0, 1, CLI_SERVER, cmd_forward_retry},
 	{"forward", "drop", "[NUMBER]", "Forget it, or all dead letters", NULL, forward_drop_opts,
 		0, 1, CLI_SERVER, cmd_forward_drop},
-	{"worklist", "list", "", "List what modalities are told is scheduled", NULL, worklist_opts,
-		0, 0, CLI_SERVER, cmd_worklist_list},
+	{"worklist", "list", "", "List what is scheduled, and what became of it",
+		"What performed procedure steps say of it: scheduled, started, completed, "
+		"discontinued; or expired, as\nnobody did it in time.",
+		worklist_list_opts, 0, 0, CLI_SERVER, cmd_worklist_list},
 	{"worklist", "add", "ITEM [KEY=VALUE...]", "Schedule a procedure, or change it",
 		"ITEM is a name of yours, such as the accession number.  KEY is an attribute's "
 		"keyword; those of the\nscheduled procedure step go into its sequence.  PatientID, "
 		"StudyInstanceUID and a step are needed.",
 		worklist_add_opts, 1, -1, CLI_SERVER, cmd_worklist_add},
+	{"worklist", "set", "ITEM STATE", "Say what became of it",
+		"STATE is scheduled, started, completed, discontinued or expired.  What is "
+		"scheduled again has new time\nto expire.",
+		worklist_opts, 2, 2, CLI_SERVER, cmd_worklist_set},
 	{"worklist", "remove", "ITEM", "It is scheduled no longer", NULL, worklist_opts, 1, 1,
 		CLI_SERVER, cmd_worklist_remove},
 	{"step", "list", "", "List what modalities say that they did",

@@ -23,13 +23,14 @@ static void conflict_print(const json_t *json)
 		{"STATE", "state", 6}, {"RECEIVED", "received", 27}, {"BYTES", "size", 12},
 		{"SOURCE", "source", 20}, {"DOOR", "door", 10}, {0}};
 	static const char *const keys[] = {
-		"collection", "kind", "state", "study", "series", "instance"};
+		"collection", "kind", "state", "study", "other_study", "series", "instance"};
 	const json_t *tag;
 	size_t i;
 
 	for (size_t k = 0; k < NX_ARRAY_LEN(keys); k++)
-		(void)printf(
-			"%-11s %s\n", keys[k], json_string_value(json_object_get(json, keys[k])));
+		if (json_is_string(json_object_get(json, keys[k])))
+			(void)printf("%-11s %s\n", keys[k],
+				json_string_value(json_object_get(json, keys[k])));
 	cli_table(json_object_get(json, "versions"), columns);
 	(void)printf("differ:");
 	json_array_foreach(json_object_get(json, "differ"), i, tag)(void)

@@ -12,6 +12,7 @@ static uint64_t number(const json_t *json, const char *section, const char *key)
 
 static void status_print(const json_t *s)
 {
+	const char *unready = json_string_value(json_object_get(s, "unready"));
 	char held[16], room[16], memory[16], aside[16];
 
 	(void)printf("%s (%s), narthex %s, since %s: %s\n",
@@ -20,6 +21,8 @@ static void status_print(const json_t *s)
 		json_string_value(json_object_get(s, "version")),
 		json_string_value(json_object_get(s, "started")),
 		json_is_true(json_object_get(s, "ready")) ? "ready" : "NOT READY");
+	if (unready)
+		(void)printf("not ready: %s\n", unready);
 	(void)printf("holds      %llu subjects, %llu studies, %llu series, %llu items, %s\n",
 		(unsigned long long)number(s, "holds", "subjects"),
 		(unsigned long long)number(s, "holds", "studies"),

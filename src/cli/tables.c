@@ -176,7 +176,8 @@ static void settings(struct nx_buf *out)
 #undef NX_END
 #undef NX_KEY
 	};
-	static const char *const sections[] = {"listen", "dimse", "http", "tls", "studies"};
+	static const char *const sections[] = {
+		"listen", "dimse", "http", "tls", "studies", "worklist"};
 
 	begin(out, "settings", "| setting | default | what it says |");
 	for (size_t k = 0; k < NX_ARRAY_LEN(sections); k++)

@@ -21,9 +21,9 @@ static void text_set(json_t *row, const char *key, const json_t *value)
 
 static void worklist_print(const json_t *json)
 {
-	static const struct cli_column columns[] = {{"ITEM", "item", 16}, {"DATE", "date", 8},
-		{"TIME", "time", 6}, {"MODALITY", "modality", 8}, {"STATION", "station", 16},
-		{"PATIENT", "patient", 16}, {"NAME", "name", 24}, {0}};
+	static const struct cli_column columns[] = {{"ITEM", "item", 16}, {"STATE", "state", 12},
+		{"DATE", "date", 8}, {"TIME", "time", 6}, {"MODALITY", "modality", 8},
+		{"STATION", "station", 16}, {"PATIENT", "patient", 16}, {"NAME", "name", 24}, {0}};
 	const json_t *rows = json_object_get(json, "worklist");
 	json_t *row;
 	size_t i;
@@ -43,15 +43,40 @@ static void worklist_print(const json_t *json)
 	cli_table(rows, columns);
 }
 
+/* Page by page, into one answer. */
+static nx_rc pages_ask(const struct cli_args *args, json_t *all, struct nx_err *err)
+{
+	const char *state = cli_get(args, "state");
+	const char *after = "";
+	json_t *page = NULL;
+	nx_rc rc;
+
+	do {
+		json_t *before = page;
+
+		rc = cli_ask(args, "GET",
+			nx_client_path("/collections/%s/worklist?after=%s&state=%s",
+				cli_collection(args, "clinical"), after, state ? state : ""),
+			NULL, &page, err);
+		json_decref(before);
+		if (rc)
+			return rc;
+		(void)json_array_extend(all, json_object_get(page, "worklist"));
+		after = json_string_value(json_object_get(page, "next"));
+	} while (after);
+	json_decref(page);
+	return NX_OK;
+}
+
 nx_rc cmd_worklist_list(const struct cli_args *args, struct nx_err *err)
 {
-	json_t *json = NULL;
-	nx_rc rc = cli_ask(args, "GET",
-		nx_client_path("/collections/%s/worklist", cli_collection(args, "clinical")), NULL,
-		&json, err);
+	json_t *all = json_array();
+	nx_rc rc = pages_ask(args, all, err);
 
-	if (!rc)
-		cli_answer(args, json, worklist_print);
+	if (rc)
+		json_decref(all);
+	else
+		cli_answer(args, json_pack("{s:o}", "worklist", all), worklist_print);
 	return rc;
 }
 
@@ -81,6 +106,18 @@ nx_rc cmd_worklist_add(const struct cli_args *args, struct nx_err *err)
 			    nx_client_path("/collections/%s/worklist/%s",
 				    cli_collection(args, "clinical"), args->words[0]),
 			    body, NULL, err);
+}
+
+nx_rc cmd_worklist_set(const struct cli_args *args, struct nx_err *err)
+{
+	json_t *body = json_pack("{s:s}", "state", args->words[1]);
+
+	if (!body)
+		return nx_err_set(err, NX_E_INVAL, "the state is not UTF-8");
+	return cli_ask(args, "PUT",
+		nx_client_path("/collections/%s/worklist/%s/state",
+			cli_collection(args, "clinical"), args->words[0]),
+		body, NULL, err);
 }
 
 nx_rc cmd_worklist_remove(const struct cli_args *args, struct nx_err *err)

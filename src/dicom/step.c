@@ -5,15 +5,16 @@
 #include "base/arena.h"
 #include "base/limits.h"
 
-#define TAG_STUDY      NX_TAG(0x0020, 0x000d)
-#define TAG_SERIES     NX_TAG(0x0020, 0x000e)
-#define TAG_CLASS      NX_TAG(0x0008, 0x1150)
-#define TAG_INSTANCE   NX_TAG(0x0008, 0x1155)
-#define TAG_IMAGES     NX_TAG(0x0008, 0x1140)
-#define TAG_NON_IMAGES NX_TAG(0x0040, 0x0220)
-#define TAG_STATUS     NX_TAG(0x0040, 0x0252)
-#define TAG_SCHEDULED  NX_TAG(0x0040, 0x0270)
-#define TAG_PERFORMED  NX_TAG(0x0040, 0x0340)
+#define TAG_STUDY        NX_TAG(0x0020, 0x000d)
+#define TAG_SERIES       NX_TAG(0x0020, 0x000e)
+#define TAG_CLASS        NX_TAG(0x0008, 0x1150)
+#define TAG_INSTANCE     NX_TAG(0x0008, 0x1155)
+#define TAG_IMAGES       NX_TAG(0x0008, 0x1140)
+#define TAG_NON_IMAGES   NX_TAG(0x0040, 0x0220)
+#define TAG_SCHEDULED_ID NX_TAG(0x0040, 0x0009)
+#define TAG_STATUS       NX_TAG(0x0040, 0x0252)
+#define TAG_SCHEDULED    NX_TAG(0x0040, 0x0270)
+#define TAG_PERFORMED    NX_TAG(0x0040, 0x0340)
 
 /* What a request needs of an attribute.  The numbers are the types of PS3.5 7.4. */
 enum need {
@@ -307,14 +308,17 @@ static nx_rc studies_read(const struct nx_dataset *ds, struct nx_arena *arena, s
 	const struct nx_elem *seq = nx_dataset_find(ds, TAG_SCHEDULED);
 	size_t n = seq ? seq->n_items : 0;
 	const char **studies = nx_arena_alloc_array(arena, n + 1, sizeof(*studies));
+	struct nx_step_of *of = nx_arena_alloc_array(arena, n + 1, sizeof(*of));
 
-	if (!studies)
+	if (!studies || !of)
 		return no_memory(err);
 	for (size_t i = 0; i < n; i++) {
 		const char *uid = nx_dataset_text(seq->items[i], TAG_STUDY, arena);
 		bool known = false;
 
-		if (!uid)
+		of[i] = (struct nx_step_of){
+			uid, nx_dataset_text(seq->items[i], TAG_SCHEDULED_ID, arena)};
+		if (!uid || !of[i].scheduled)
 			return no_memory(err);
 		for (size_t k = 0; k < ret->n_studies && !known; k++)
 			known = strcmp(studies[k], uid) == 0;
@@ -322,6 +326,8 @@ static nx_rc studies_read(const struct nx_dataset *ds, struct nx_arena *arena, s
 			studies[ret->n_studies++] = uid;
 	}
 	ret->studies = studies;
+	ret->of = of;
+	ret->n_of = n;
 	return NX_OK;
 }
 

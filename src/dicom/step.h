@@ -48,8 +48,16 @@ struct nx_step_ref {
 	const char *sop_instance;
 };
 
+/* What was scheduled, of which the step is. */
+struct nx_step_of {
+	const char *study;
+	const char *scheduled; /* Scheduled Procedure Step ID; "" */
+};
+
 struct nx_step {
 	enum nx_step_state state;
+	const struct nx_step_of *of;
+	size_t n_of;
 	const char *const *studies; /* of what was scheduled, each once */
 	size_t n_studies;
 	size_t n_series;

@@ -148,37 +148,31 @@ static bool is_known(const struct dw_call *call, const char *etag, bool dated, i
 		us / 1000000 <= since_us / 1000000;
 }
 
-static nx_rc validate(const struct dw_call *call, const struct nx_instances *instances,
-	const char *salt, const int64_t *us, char etag[72], bool *ret_known, struct nx_err *err)
+nx_rc dw_validate_as(const struct dw_call *call, const struct nx_instances *instances,
+	const char *salt, unsigned flags, char etag[72], bool *ret_known, struct nx_err *err)
 {
 	char date[NX_HTTP_DATE];
+	int64_t us = 0;
+	const bool dated = !(flags & DW_UNDATED) && modified_us(instances, &us);
 	nx_rc rc = nx_instances_set_etag(instances, salt, etag, err);
 
 	if (rc)
 		return rc;
 	nx_http_set_header(call->req, "ETag", etag);
-	nx_http_set_header(call->req, "Cache-Control", "private, no-cache");
-	if (us) {
-		nx_http_date_format(*us, date);
+	nx_http_set_header(call->req, "Cache-Control",
+		flags & DW_NO_STORE ? "private, no-store" : "private, no-cache");
+	if (dated) {
+		nx_http_date_format(us, date);
 		nx_http_set_header(call->req, "Last-Modified", date);
 	}
-	*ret_known = is_known(call, etag, us, us ? *us : 0);
+	*ret_known = is_known(call, etag, dated, us);
 	return NX_OK;
 }
 
 nx_rc dw_validate(const struct dw_call *call, const struct nx_instances *instances,
 	const char *salt, char etag[72], bool *ret_known, struct nx_err *err)
 {
-	int64_t us = 0;
-	const bool dated = modified_us(instances, &us);
-
-	return validate(call, instances, salt, dated ? &us : NULL, etag, ret_known, err);
-}
-
-nx_rc dw_validate_undated(const struct dw_call *call, const struct nx_instances *instances,
-	const char *salt, char etag[72], bool *ret_known, struct nx_err *err)
-{
-	return validate(call, instances, salt, NULL, etag, ret_known, err);
+	return dw_validate_as(call, instances, salt, 0, etag, ret_known, err);
 }
 
 nx_rc dw_reply_known(const struct dw_call *call)

@@ -57,10 +57,12 @@ NX_NODISCARD nx_rc dw_accept(const struct dw_call *call, const char *const *offe
  */
 NX_NODISCARD nx_rc dw_validate(const struct dw_call *call, const struct nx_instances *instances,
 	const char *salt, char etag[72], bool *ret_known, struct nx_err *err);
-/* The same of what other instances are part of: it has no date. */
-NX_NODISCARD nx_rc dw_validate_undated(const struct dw_call *call,
-	const struct nx_instances *instances, const char *salt, char etag[72], bool *ret_known,
-	struct nx_err *err);
+enum dw_validate_flags {
+	DW_UNDATED = 1,  /* other instances are part of it too */
+	DW_NO_STORE = 2, /* it names a patient where data do not have to: no cache keeps it */
+};
+NX_NODISCARD nx_rc dw_validate_as(const struct dw_call *call, const struct nx_instances *instances,
+	const char *salt, unsigned flags, char etag[72], bool *ret_known, struct nx_err *err);
 nx_rc dw_reply_known(const struct dw_call *call);
 /* The range asked for, unless If-Range names another ETag.  *ret_status 200 or 206; sets
  * Content-Range. */
@@ -210,6 +212,8 @@ const char *dw_frame_media(const char *ts_uid, size_t i);
  * NX_E_INVAL. */
 NX_NODISCARD nx_rc dw_window_parse(const char *text, struct nx_rendering *ret, struct nx_err *err);
 NX_NODISCARD nx_rc dw_viewport_parse(const char *text, struct nx_viewport *ret, struct nx_err *err);
+/* "patient,technique"; false: there was something else too. */
+bool dw_annotation_parse(const char *text, struct nx_rendering *ret);
 /* The same as WADO-URI has it (9.5.1.2): `columns` and `rows` of the image, which `region` is part
  * of. */
 NX_NODISCARD nx_rc dw_rendering_read_uri(const struct dw_call *call, uint32_t columns,

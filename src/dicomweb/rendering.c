@@ -126,36 +126,50 @@ static nx_rc quality_parse(const char *text, struct nx_rendering *ret, struct nx
 	return NX_OK;
 }
 
-/* Colors are given in the profile of the instance; nothing is converted. */
 static nx_rc icc_parse(const char *text, struct nx_rendering *ret, struct nx_err *err)
 {
-	static const char *const others[] = {"srgb", "adobergb", "rommrgb"};
+	static const struct {
+		const char *word;
+		enum nx_render_icc icc;
+	} words[] = {{"no", NX_ICC_NONE}, {"yes", NX_ICC_OWN}, {"srgb", NX_ICC_SRGB},
+		{"adobergb", NX_ICC_ADOBE_RGB}, {"rommrgb", NX_ICC_ROMM_RGB}};
 
-	ret->with_icc = strcasecmp(text, "yes") == 0;
-	if (ret->with_icc || strcasecmp(text, "no") == 0)
-		return NX_OK;
-	for (size_t i = 0; i < NX_ARRAY_LEN(others); i++)
-		if (strcasecmp(text, others[i]) == 0)
-			return nx_err_set(err, NX_E_NOT_ACCEPTABLE,
-				"iccprofile: colors are not converted to another profile");
+	for (size_t i = 0; i < NX_ARRAY_LEN(words); i++)
+		if (strcasecmp(text, words[i].word) == 0) {
+			ret->icc = words[i].icc;
+			return NX_OK;
+		}
 	return nx_err_set(err, NX_E_INVAL, "iccprofile is not no, yes, srgb, adobergb or rommrgb");
 }
 
-/* Nothing is written into images.  8.3.5.1.1: values that are not supported are told of. */
-static void annotation_warn(const struct dw_call *call, const char *text)
+bool dw_annotation_parse(const char *text, struct nx_rendering *ret)
 {
-	static const char *const known[] = {"patient", "technique"};
+	static const struct {
+		const char *word;
+		unsigned annotation;
+	} words[] = {{"patient", NX_ANNOTATE_PATIENT}, {"technique", NX_ANNOTATE_TECHNIQUE}};
 	struct fields f = {.n = 0};
-	NX_AUTO_DONE(nx_buf) names;
+	bool all = fields_split(text, &f);
 
-	nx_buf_init(&names, NX_LIMIT_URL, 0);
-	(void)fields_split(text, &f);
-	for (size_t i = 0; i < NX_ARRAY_LEN(known); i++)
-		for (size_t k = 0; k < f.n; k++)
-			if (strcmp(f.text[k], known[i]) == 0)
-				nx_buf_printf(&names, "%s%s", names.len ? ", " : "", known[i]);
-	dw_warn(call, "The following annotation values are not supported: ",
-		names.len ? nx_buf_cstr(&names) : "all of them");
+	for (size_t k = 0; k < f.n; k++) {
+		size_t i = 0;
+
+		while (i < NX_ARRAY_LEN(words) && strcmp(f.text[k], words[i].word) != 0)
+			i++;
+		if (i < NX_ARRAY_LEN(words))
+			ret->annotations |= words[i].annotation;
+		else
+			all = false;
+	}
+	return all;
+}
+
+/* 8.3.5.1.1: values that are not supported are told of; what they are the client knows. */
+static void annotation_read(const struct dw_call *call, const char *text, struct nx_rendering *ret)
+{
+	if (!dw_annotation_parse(text, ret))
+		dw_warn(call, "The following annotation values are not supported: ",
+			"others than patient and technique");
 }
 
 nx_rc dw_rendering_read(const struct dw_call *call, struct nx_rendering *ret, struct nx_err *err)
@@ -176,7 +190,7 @@ nx_rc dw_rendering_read(const struct dw_call *call, struct nx_rendering *ret, st
 	if (!rc && icc)
 		rc = icc_parse(icc, ret, err);
 	if (!rc && annotation)
-		annotation_warn(call, annotation);
+		annotation_read(call, annotation, ret);
 	return rc;
 }
 
@@ -249,6 +263,8 @@ nx_rc dw_rendering_read_uri(const struct dw_call *call, uint32_t columns, uint32
 	const char *annotation = nx_http_query(call->req, "annotation");
 	nx_rc rc = window_pair(call, ret, err);
 
+	if (!annotation) /* Table 9.5.1-1 */
+		annotation = nx_http_query(call->req, "imageAnnotation");
 	if (!rc)
 		rc = sides_read(call, &ret->viewport, err);
 	if (!rc && region)
@@ -256,6 +272,6 @@ nx_rc dw_rendering_read_uri(const struct dw_call *call, uint32_t columns, uint32
 	if (!rc && quality)
 		rc = quality_parse(quality, ret, err);
 	if (!rc && annotation)
-		annotation_warn(call, annotation);
+		annotation_read(call, annotation, ret);
 	return rc;
 }

@@ -333,6 +333,33 @@ static nx_rc value_pad(const struct ref *ref, struct nx_err *err)
 	return nx_ingest_value_put(ref->value, strstr(binary, vr) ? "" : " ", 1, err);
 }
 
+static bool is_of(const struct nx_dataset *ds, const struct nx_elem *elem)
+{
+	return elem >= ds->elems && elem < ds->elems + ds->n;
+}
+
+/* The data set is another one then: values that are elsewhere are of its elements. */
+static nx_rc image_settle(struct stow_models *m, struct ref *ref, struct nx_err *err)
+{
+	struct waiting *w = ref->of;
+	const struct nx_dataset *before = w->model->ds;
+	nx_rc rc;
+
+	if (!is_of(before, ref->elem))
+		return nx_err_set(err, NX_E_UNSUPPORTED, "an image file within a sequence");
+	ref->elem->vr = m->pixels.desc.bits_allocated > 8 ? NX_VR('O', 'W') : NX_VR('O', 'B');
+	rc = stow_image_describe(w->model, &m->pixels, err);
+	for (size_t i = 0; w->model->ds != before && i < w->n_refs; i++) {
+		const struct nx_elem *elem = w->refs[i].elem;
+
+		if (is_of(before, elem))
+			w->refs[i].elem =
+				&w->model->ds->elems[nx_dataset_find(w->model->ds, elem->tag) -
+					w->model->ds->elems];
+	}
+	return rc;
+}
+
 static nx_rc value_settle(struct stow_models *m, struct ref *ref, struct nx_err *err)
 {
 	struct waiting *w = ref->of;
@@ -344,10 +371,12 @@ static nx_rc value_settle(struct stow_models *m, struct ref *ref, struct nx_err 
 		return rc;
 	ref->elem->bulk_length = nx_ingest_value_size(ref->value);
 	ref->elem->is_encapsulated = m->pixels.began;
-	if (!m->pixels.began)
+	if (!m->pixels.began && !m->pixels.is_image)
 		return NX_OK;
 	if (!is_pixel_data(ref))
 		return nx_err_set(err, NX_E_UNSUPPORTED, "frames that are no pixel data");
+	if (m->pixels.is_image)
+		return image_settle(m, ref, err);
 	ref->elem->vr = NX_VR('O', 'B');
 	(void)snprintf(w->ts_uid, sizeof(w->ts_uid), "%s", m->pixels.ts_uid);
 	return NX_OK;
@@ -376,16 +405,18 @@ static nx_rc value_end(struct store *s, struct nx_err *err)
 static nx_rc value_begin(struct store *s, struct ref *ref, struct nx_err *err)
 {
 	struct stow_models *m = s->models;
-	int64_t frames = 1;
+	struct stow_pixels_opts opts = {.hold = &m->hold,
+		.box = nx_retrieve_workers(s->call.mount->retrieve),
+		.ds = ref->of->model->ds};
 	nx_rc rc = ref->of->job ? NX_OK : stow_begin(s, &ref->of->job, err);
 
 	if (!rc)
 		rc = nx_ingest_value_new(ref->of->job, &m->hold, &ref->value, err);
 	if (rc)
 		return rc;
-	(void)nx_dataset_int(ref->of->model->ds, NX_TAG_NUMBER_OF_FRAMES, &frames);
 	(void)nx_map_del(m->refs, uri_of(ref));
-	stow_pixels_init(&m->pixels, ref->value, &m->hold, frames <= 1);
+	opts.value = ref->value;
+	stow_pixels_init(&m->pixels, &opts);
 	m->now = ref;
 	return NX_OK;
 }

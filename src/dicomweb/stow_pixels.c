@@ -3,6 +3,7 @@
  * data (PS3.5 A.4): a part is a frame; frames of one value follow each other under one location.
  */
 #include <string.h>
+#include <strings.h>
 
 #include "dicomweb/stow_priv.h"
 
@@ -35,11 +36,21 @@ static const struct {
 	{"video/H265", "1.2.840.10008.1.2.4.107", true},
 };
 
-void stow_pixels_init(struct stow_pixels *p, struct nx_ingest_value *value,
-	struct nx_ingest_hold *hold, bool one_frame)
+/* Table 10.5.2-1: what is transformed. */
+static const char *const images[NX_IMAGE_FORMS] = {
+	[NX_IMAGE_PNG] = "image/png", [NX_IMAGE_GIF] = "image/gif"};
+
+void stow_pixels_init(struct stow_pixels *p, const struct stow_pixels_opts *opts)
 {
-	*p = (struct stow_pixels){.value = value, .hold = hold, .whole = !one_frame};
+	int64_t frames = 1, samples = 0;
+
+	(void)nx_dataset_int(opts->ds, NX_TAG_NUMBER_OF_FRAMES, &frames);
+	(void)nx_dataset_int(opts->ds, NX_TAG_SAMPLES_PER_PIXEL, &samples);
+	*p = (struct stow_pixels){
+		.value = opts->value, .hold = opts->hold, .box = opts->box, .whole = frames > 1};
+	p->samples = (unsigned)samples;
 	nx_buf_init(&p->fragment, NX_LIMIT_DICOM_HEADER, NX_BUF_WIPE);
+	nx_buf_init(&p->delays, 2ull * NX_LIMIT_PIXEL_FRAMES, 0);
 }
 
 /* Giving back never fails. */
@@ -54,6 +65,7 @@ void stow_pixels_done(struct stow_pixels *p)
 	if (p->hold)
 		fragment_drop(p);
 	nx_buf_done(&p->fragment);
+	nx_buf_done(&p->delays);
 }
 
 /* ---- what a part is ---- */
@@ -67,12 +79,33 @@ static nx_rc syntax_agree(struct stow_pixels *p, const char *ts_uid, struct nx_e
 	return NX_OK;
 }
 
+/* What no table has is no native samples either. */
+static bool is_visual(const char *content_type)
+{
+	return strncasecmp(content_type, "image/", 6) == 0 ||
+		strncasecmp(content_type, "video/", 6) == 0;
+}
+
+static nx_rc image_part(struct stow_pixels *p, enum nx_image_form form, struct nx_err *err)
+{
+	if (p->began || (p->is_image ? p->form != form : nx_ingest_value_size(p->value) > 0))
+		return nx_err_set(err, NX_E_CONFLICT, "frames of several kinds");
+	p->is_image = true;
+	p->form = form;
+	return NX_OK;
+}
+
 nx_rc stow_pixels_part(struct stow_pixels *p, const char *content_type, struct nx_err *err)
 {
 	char said[NX_LIMIT_UID + 1] = "";
 	const struct nx_ts *ts;
-	size_t i = 0;
+	size_t i;
 
+	for (i = 0; i < NX_IMAGE_FORMS; i++)
+		if (dw_media_is(content_type, images[i]))
+			return image_part(p, (enum nx_image_form)i, err);
+	if (p->is_image)
+		return nx_err_set(err, NX_E_CONFLICT, "frames of several kinds");
 	(void)nx_http_media_param(content_type, "transfer-syntax", said, sizeof(said));
 	ts = nx_ts_find(said);
 	if (ts && ts->big_endian)
@@ -81,10 +114,16 @@ nx_rc stow_pixels_part(struct stow_pixels *p, const char *content_type, struct n
 		p->began = true;
 		return syntax_agree(p, said, err);
 	}
+	i = 0;
 	while (i < NX_ARRAY_LEN(medias) && !dw_media_is(content_type, medias[i].media))
 		i++;
+	if (i == NX_ARRAY_LEN(medias) && p->began)
+		return nx_err_set(err, NX_E_CONFLICT, "frames of several kinds");
+	if (i == NX_ARRAY_LEN(medias) && is_visual(content_type))
+		return nx_err_set(
+			err, NX_E_UNSUPPORTED, "an image of a media type that is not taken");
 	if (i == NX_ARRAY_LEN(medias))
-		return p->began ? nx_err_set(err, NX_E_CONFLICT, "frames of several kinds") : NX_OK;
+		return NX_OK;
 	if (said[0])
 		return nx_err_set(
 			err, NX_E_UNSUPPORTED, "a transfer syntax that is not of its media type");
@@ -156,7 +195,7 @@ nx_rc stow_pixels_put(struct stow_pixels *p, struct nx_slice data, struct nx_err
 {
 	nx_rc rc = NX_OK;
 
-	if (!p->began)
+	if (!p->began && !p->is_image)
 		return nx_ingest_value_put(p->value, data.p, data.n, err);
 	while (data.n && !rc) {
 		size_t room = FRAGMENT - p->fragment.len % FRAGMENT;
@@ -167,7 +206,7 @@ nx_rc stow_pixels_put(struct stow_pixels *p, struct nx_slice data, struct nx_err
 			break;
 		nx_buf_put(&p->fragment, data.p, n);
 		rc = nx_buf_check(&p->fragment, err);
-		if (!rc && !p->whole && p->fragment.len == FRAGMENT)
+		if (!rc && !p->whole && !p->is_image && p->fragment.len == FRAGMENT)
 			rc = fragment_end(p, err);
 		data = nx_slice(data.p + n, data.n - n);
 	}
@@ -176,6 +215,13 @@ nx_rc stow_pixels_put(struct stow_pixels *p, struct nx_slice data, struct nx_err
 
 nx_rc stow_pixels_part_end(struct stow_pixels *p, struct nx_err *err)
 {
+	nx_rc rc;
+
+	if (p->is_image) {
+		rc = stow_image_end(p, err);
+		fragment_drop(p);
+		return rc;
+	}
 	return p->began && p->fragment.len ? fragment_end(p, err) : NX_OK;
 }
 

@@ -8,13 +8,16 @@
 #ifndef NX_DICOMWEB_STOW_PRIV_H
 #define NX_DICOMWEB_STOW_PRIV_H
 
+#include "dicom/model.h"
 #include "dicomweb/dicomweb_priv.h"
+#include "pixel/image_file.h"
 
 enum {
 	STOW_WINDOW = 64,    /* jobs submitted and not yet answered */
 	STOW_PARTS = 100000, /* instances of one request */
 };
 
+struct nx_pixelbox;
 struct stow_models; /* of instances that come as metadata and bulk data */
 
 struct store {
@@ -57,7 +60,7 @@ NX_NODISCARD nx_rc stow_model_finish(struct store *s, struct nx_err *err);
 void stow_model_fail(struct store *s, nx_rc rc);
 void stow_model_done(struct store *s);
 
-/* ---- stow_pixels.c: bulk parts that are compressed frames ---- */
+/* ---- stow_pixels.c: bulk parts that are frames ---- */
 
 struct stow_pixels {
 	struct nx_ingest_value *value;
@@ -65,11 +68,23 @@ struct stow_pixels {
 	struct nx_buf fragment;        /* that is being received */
 	char ts_uid[NX_LIMIT_UID + 1]; /* "": uncompressed */
 	bool whole;                    /* a part is one fragment, however long */
-	bool began;
+	bool began;                    /* with compressed frames ... */
+
+	bool is_image; /* ... or with files of this form */
+	enum nx_image_form form;
+	unsigned samples; /* that metadata say there are; 0: they do not */
+	struct nx_pixelbox *box;
+	struct nx_pixel_desc desc; /* of all that came; frames 0: nothing yet */
+	struct nx_buf delays;      /* of each frame, as nx_image_read() has them */
 };
 
-void stow_pixels_init(struct stow_pixels *p, struct nx_ingest_value *value,
-	struct nx_ingest_hold *hold, bool one_frame);
+struct stow_pixels_opts {
+	struct nx_ingest_value *value;
+	struct nx_ingest_hold *hold;
+	struct nx_pixelbox *box;
+	const struct nx_dataset *ds;
+};
+void stow_pixels_init(struct stow_pixels *p, const struct stow_pixels_opts *opts);
 void stow_pixels_done(struct stow_pixels *p);
 /* The transfer syntax is that of all parts of the value: NX_E_CONFLICT. */
 NX_NODISCARD nx_rc stow_pixels_part(
@@ -77,5 +92,14 @@ NX_NODISCARD nx_rc stow_pixels_part(
 NX_NODISCARD nx_rc stow_pixels_put(struct stow_pixels *p, struct nx_slice data, struct nx_err *err);
 NX_NODISCARD nx_rc stow_pixels_part_end(struct stow_pixels *p, struct nx_err *err);
 NX_NODISCARD nx_rc stow_pixels_end(struct stow_pixels *p, struct nx_err *err);
+
+/* ---- stow_image.c: bulk parts that are PNG or GIF files ---- */
+
+/* A file is there, in p->fragment: its frames go to the value. */
+NX_NODISCARD nx_rc stow_image_end(struct stow_pixels *p, struct nx_err *err);
+/* The data set says what the image is, or it does not agree: NX_E_MALFORMED.  model->ds becomes
+ * another one. */
+NX_NODISCARD nx_rc stow_image_describe(
+	struct nx_model *model, const struct stow_pixels *p, struct nx_err *err);
 
 #endif

@@ -360,6 +360,8 @@ static nx_rc reply(
 	const char *salt = nx_arena_printf(nx_http_arena(call->req), "%s %s %s %d%s",
 		nx_http_path(call->req), nx_http_query_string(call->req), b->media, multipart,
 		nx_buf_cstr(&b->salt));
+	const unsigned flags = (b->salt.len ? DW_UNDATED : 0) |
+		(b->how.annotations & NX_ANNOTATE_PATIENT ? DW_NO_STORE : 0);
 	const char *media = b->media;
 	struct dw_stream *stream;
 	bool known = false;
@@ -367,8 +369,7 @@ static nx_rc reply(
 	nx_rc rc = nx_err_set(err, NX_E_NOMEM, "no memory for an ETag");
 
 	if (salt)
-		rc = b->salt.len ? dw_validate_undated(call, b->instances, salt, etag, &known, err)
-				 : dw_validate(call, b->instances, salt, etag, &known, err);
+		rc = dw_validate_as(call, b->instances, salt, flags, etag, &known, err);
 	if (rc || known) {
 		body_free(b);
 		return rc ? rc : dw_reply_known(call);

@@ -16,9 +16,9 @@
 #define GIF   "image/gif"
 
 /* Parameters that change what is rendered (PS3.18 9.5.1): without a meaning for a file. */
-static const char *const rendering[] = {"annotation", "columns", "frameNumber", "imageQuality",
-	"presentationSeriesUID", "presentationUID", "region", "rows", "windowCenter",
-	"windowWidth"};
+static const char *const rendering[] = {"annotation", "columns", "frameNumber", "imageAnnotation",
+	"imageQuality", "presentationSeriesUID", "presentationUID", "region", "rows",
+	"windowCenter", "windowWidth"};
 
 /* What is not applied to anything. */
 static const struct {

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "dicom/match.h"
 #include "dimse/identifier_priv.h"
@@ -23,7 +24,8 @@ struct search {
 	struct nx_arena *arena; /* of one item */
 	struct nx_buf out;
 	size_t n;
-	nx_rc link; /* the association failed, not the query */
+	int64_t until; /* the peer takes its answers by then: the catalog is held meanwhile */
+	nx_rc link;    /* the association failed, not the query */
 	struct nx_err link_err;
 };
 
@@ -56,24 +58,25 @@ static nx_rc answer_make(struct search *s, const struct nx_dataset *item, struct
 }
 
 /* A failure stops the query. */
-static nx_rc item_look(void *payload, const char *name, struct nx_slice bytes, struct nx_err *err)
+static nx_rc go_on(void *payload, struct nx_err *err)
 {
 	struct search *s = payload;
-	struct nx_dataset *item;
-	bool matches = false;
-	nx_rc rc;
 
-	(void)name;
 	s->link = nx_assoc_poll(s->assoc, &s->link_err);
 	if (s->link || s->op->cancelled)
 		return nx_err_set(err, NX_E_CLOSED, "the peer wants no more");
+	if (nx_mono_us() > s->until)
+		return nx_err_set(err, NX_E_TIMEOUT,
+			"the query is too long, or its answers are taken too slowly");
+	return NX_OK;
+}
+
+static nx_rc item_answer(void *payload, const struct nx_dataset *item, struct nx_err *err)
+{
+	struct search *s = payload;
+	nx_rc rc;
+
 	nx_arena_reset(s->arena);
-	rc = nx_dataset_parse(bytes, NX_UID_EXPLICIT_VR_LITTLE_ENDIAN, NX_LIMIT_WORKLIST_ITEM + 1,
-		s->arena, &item, err);
-	if (!rc)
-		rc = nx_match_dataset(s->keys, item, s->arena, &matches, err);
-	if (rc || !matches)
-		return rc;
 	if (++s->n > NX_LIMIT_QUERY_ROWS)
 		return nx_err_set(err, NX_E_LIMIT, "more than %u matches", NX_LIMIT_QUERY_ROWS);
 	rc = answer_make(s, item, err);
@@ -87,14 +90,18 @@ static nx_rc item_look(void *payload, const char *name, struct nx_slice bytes, s
 static nx_rc search_run(struct search *s, struct nx_arena *arena, struct nx_err *err)
 {
 	const struct nx_assoc *assoc = s->assoc;
+	struct nx_worklist_find find = {.collection = assoc->guest.collection,
+		.fn = item_answer,
+		.go_on = go_on,
+		.payload = s};
 	struct nx_dataset *keys;
 	nx_rc rc = nx_dataset_parse(nx_identifier_bytes(s->op), s->op->context->ts[0],
 		NX_LIMIT_IDENTIFIER + 1, arena, &keys, err);
 
-	s->keys = keys;
-	return rc ? rc
-		  : nx_retrieve_worklist(assoc->opts->retrieve, assoc->guest.who,
-			    assoc->guest.collection, item_look, s, err);
+	if (rc)
+		return rc;
+	s->keys = find.keys = keys;
+	return nx_retrieve_worklist_find(assoc->opts->retrieve, assoc->guest.who, &find, err);
 }
 
 static void search_do(struct search *s)
@@ -118,7 +125,7 @@ static void search_do(struct search *s)
 
 nx_rc nx_worklist_finish(struct nx_assoc *assoc, struct nx_dimse_op *op, struct nx_err *err)
 {
-	struct search s = {.assoc = assoc, .op = op};
+	struct search s = {.assoc = assoc, .op = op, .until = nx_mono_us() + assoc->opts->idle_us};
 
 	if (!nx_op_failed(op))
 		search_do(&s);

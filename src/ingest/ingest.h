@@ -156,6 +156,21 @@ NX_NODISCARD nx_rc nx_ingest_object(struct nx_ingest *ingest, const struct nx_ob
 	struct nx_ingest_job **ret_job, struct nx_err *err);
 
 /*
+ * What is scheduled: an item of the modality worklist (PS3.4 K.6.1.2), of the patient that it
+ * names.  It takes the place of the one of its name; what became of its steps stays.
+ */
+struct nx_dataset;
+struct nx_worklist_item {
+	const struct nx_principal *who;
+	const char *collection;
+	const char *name;
+	const struct nx_dataset *dataset; /* UTF-8 */
+};
+/* Durable on NX_OK.  NX_E_INVAL: what it cannot do without is missing. */
+NX_NODISCARD nx_rc nx_ingest_worklist(
+	struct nx_ingest *ingest, const struct nx_worklist_item *item, struct nx_err *err);
+
+/*
  * A performed procedure step (PS3.4 F.7.2): an object that only these make.  For who may use the
  * worklist; the data set is in explicit or implicit VR little endian.
  */

@@ -17,6 +17,7 @@
 #include "base/buf.h"
 #include "catalog/catalog.h"
 #include "dicom/dicom.h"
+#include "dicom/scheduled.h"
 #include "ingest/ingest.h"
 #include "ledger/ledger.h"
 
@@ -138,6 +139,7 @@ struct nx_ingest_job {
 	bool is_object;
 	unsigned refusal; /* enum nx_action of what is refused */
 	struct nx_put_step step;
+	struct nx_scheduled scheduled;
 	int64_t rejects;            /* a rejection note: enum nx_rejection_reason; 0: it is none */
 	const struct nx_elem *note; /* its evidence, in note_arena */
 	struct nx_arena *note_arena;
@@ -164,6 +166,7 @@ struct nx_ingest_job {
 };
 
 NX_NODISCARD nx_rc dicom_submit(struct nx_ingest_job *job, struct nx_err *err);
+NX_NODISCARD nx_rc object_key_check(const char *key, struct nx_err *err);
 /* The job of an object; its bytes are fed, then object_commit(). */
 NX_NODISCARD nx_rc object_begin(
 	struct nx_ingest_job *job, const struct nx_object_opts *opts, struct nx_err *err);

@@ -5,7 +5,7 @@
 
 /* S3's bounds: 1-1024 bytes of UTF-8; control characters would break logs and listings, and what is
  * no UTF-8 cannot be said in JSON: a listing would name another key, and go on after that. */
-static nx_rc key_check(const char *key, struct nx_err *err)
+nx_rc object_key_check(const char *key, struct nx_err *err)
 {
 	size_t n = strlen(key);
 
@@ -16,12 +16,20 @@ static nx_rc key_check(const char *key, struct nx_err *err)
 		if ((unsigned char)key[i] < 0x20 || key[i] == 0x7f)
 			return nx_err_set(err, NX_E_INVAL,
 				"control character at byte %zu of the object key", i);
-	if (strncmp(key, NX_STEP_PREFIX, strlen(NX_STEP_PREFIX)) == 0)
-		return nx_err_set(err, NX_E_DENIED,
-			"objects under %s are performed procedure steps, which modalities make",
-			NX_STEP_PREFIX);
 	return nx_utf8_valid(key, n) ? NX_OK
 				     : nx_err_set(err, NX_E_INVAL, "the object key is not UTF-8");
+}
+
+/* What has doors of its own, and rows that lead to it. */
+static nx_rc free_check(const char *key, struct nx_err *err)
+{
+	static const char *const prefixes[] = {NX_STEP_PREFIX, NX_WORKLIST_PREFIX};
+
+	for (size_t i = 0; i < NX_ARRAY_LEN(prefixes); i++)
+		if (strncmp(key, prefixes[i], strlen(prefixes[i])) == 0)
+			return nx_err_set(err, NX_E_DENIED,
+				"objects under %s are not put as objects", prefixes[i]);
+	return NX_OK;
 }
 
 /* VR LO (PS3.5 6.2), as patient ids that come in DICOM are: found again only when they are alike.
@@ -87,8 +95,10 @@ nx_rc nx_ingest_object(struct nx_ingest *ingest, const struct nx_object_opts *op
 	struct nx_ingest_job **ret_job, struct nx_err *err)
 {
 	NX_AUTO(nx_ingest_job) *job = NULL;
-	nx_rc rc = key_check(opts->key, err);
+	nx_rc rc = object_key_check(opts->key, err);
 
+	if (!rc)
+		rc = free_check(opts->key, err);
 	if (!rc)
 		rc = job_new(
 			ingest, opts->who, NX_PERM_STORE, opts->collection, "object", &job, err);

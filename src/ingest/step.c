@@ -77,8 +77,12 @@ static nx_rc step_commit(struct making *m, const struct nx_dataset *ds, struct n
 		rc = step_write(m, ds, err);
 	if (rc)
 		return rc;
-	m->job->step = (struct nx_put_step){
-		step.studies, step.n_studies, step.state != NX_STEP_IN_PROGRESS};
+	m->job->step = (struct nx_put_step){.studies = step.studies,
+		.n_studies = step.n_studies,
+		.ends = step.state != NX_STEP_IN_PROGRESS,
+		.of = step.of,
+		.n_of = step.n_of,
+		.state = step.state};
 	m->job->put.step = &m->job->step;
 	return object_commit(m->job, m->action, err);
 }

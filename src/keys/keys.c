@@ -479,6 +479,7 @@ void nx_keys_status(struct nx_keys *keys, struct nx_keys_status *ret)
 		.n_erased = keys->set.n_erased,
 		.log_bytes = keys->log_len,
 		.n_places = keys->places.n,
+		.closed = keys->failed != NX_OK,
 	};
 	(void)pthread_mutex_unlock(&keys->lock);
 }

@@ -106,6 +106,7 @@ struct nx_keys_status {
 	uint64_t n_erased;
 	uint64_t log_bytes;
 	size_t n_places;
+	bool closed; /* takes no new keys, and no other change, until it is opened again */
 };
 void nx_keys_status(struct nx_keys *keys, struct nx_keys_status *ret);
 /* Domain by index 0..n_domains-1. */

@@ -16,7 +16,8 @@
 
 #include <stdint.h>
 
-#include "pixel/pixel.h"
+#include "pixel/image_file.h"
+#include "pixel/render.h"
 
 struct nx_pixelbox;
 
@@ -42,6 +43,22 @@ NX_NODISCARD nx_rc nx_pixelbox_decode(struct nx_pixelbox *box, const char *ts_ui
 NX_NODISCARD nx_rc nx_pixelbox_encode(struct nx_pixelbox *box, const char *ts_uid,
 	const struct nx_pixel_frame *samples, const struct nx_pixel_params *params,
 	struct nx_buf *out, struct nx_pixel_desc *ret_desc, struct nx_err *err);
+
+/* nx_icc_convert() in a worker, of a raster of three samples, in its place. */
+NX_NODISCARD nx_rc nx_pixelbox_convert(struct nx_pixelbox *box, struct nx_raster *raster,
+	struct nx_slice from, struct nx_slice to, struct nx_err *err);
+
+/*
+ * nx_image_read() in a worker, of at most NX_LIMIT_IMAGE_FILE bytes.  `take` gets all frames and
+ * behind them the milliseconds of each, which are gone when it returns; it is called at most once.
+ */
+struct nx_image_taker {
+	nx_rc (*take)(void *payload, const struct nx_pixel_desc *desc, struct nx_slice samples,
+		struct nx_slice delays, struct nx_err *err);
+	void *payload;
+};
+NX_NODISCARD nx_rc nx_pixelbox_image(struct nx_pixelbox *box, const struct nx_image_source *source,
+	const struct nx_image_taker *taker, struct nx_err *err);
 
 struct nx_pixelbox_counts {
 	uint64_t frames;  /* done, also with an error */

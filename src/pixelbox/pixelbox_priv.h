@@ -23,7 +23,9 @@ enum {
 
 enum nx_box_op {
 	NX_BOX_DECODE,
-	NX_BOX_ENCODE
+	NX_BOX_ENCODE,
+	NX_BOX_CONVERT, /* colors */
+	NX_BOX_IMAGE    /* a file of one; `flags`: samples that are wanted */
 };
 
 struct nx_box_request {
@@ -32,7 +34,9 @@ struct nx_box_request {
 	char uid[NX_LIMIT_UID + 1];
 	struct nx_pixel_desc desc;
 	struct nx_pixel_params params;
+	enum nx_image_form form;
 	uint64_t in_len;
+	uint64_t profiles[2]; /* of what follows then: color profiles, from and to */
 	uint64_t out_cap;
 	uint64_t memory;  /* address space for this frame */
 	unsigned seconds; /* after which the worker ends itself, should nobody do it */
@@ -43,6 +47,7 @@ struct nx_box_answer {
 	uint32_t photometric;
 	uint32_t planar;
 	uint64_t out_len;
+	struct nx_pixel_desc desc; /* of NX_BOX_IMAGE */
 	char text[NX_LIMIT_ERR_TEXT];
 };
 

@@ -50,7 +50,9 @@ struct nx_pixelbox {
 /* One frame: what it is, and its bytes on this side. */
 struct job {
 	struct nx_box_request request;
-	const uint8_t *in;
+	struct nx_slice in;
+	struct nx_slice profiles[2];
+	const struct nx_image_taker *taker; /* of an image's samples; NULL: it is none */
 };
 
 /* ---- shared memory ---- */
@@ -243,16 +245,31 @@ static void worker_give(
 
 /* ---- one frame ---- */
 
+static uint64_t job_in_len(const struct job *job)
+{
+	return job->in.n + job->profiles[0].n + job->profiles[1].n;
+}
+
+static void job_put(const struct job *job, uint8_t *to)
+{
+	const struct nx_slice parts[] = {job->in, job->profiles[0], job->profiles[1]};
+
+	for (size_t i = 0; i < NX_ARRAY_LEN(parts); i++) {
+		if (parts[i].n)
+			memcpy(to, parts[i].p, parts[i].n);
+		to += parts[i].n;
+	}
+}
+
 static nx_rc request_send(struct worker *w, const struct job *job, struct nx_err *err)
 {
-	nx_rc rc = share_grow(&w->in, job->request.in_len, err);
+	nx_rc rc = share_grow(&w->in, job_in_len(job), err);
 
 	if (!rc)
 		rc = share_grow(&w->out, job->request.out_cap, err);
 	if (rc)
 		return rc;
-	if (job->request.in_len)
-		memcpy(w->in.map, job->in, job->request.in_len);
+	job_put(job, w->in.map);
 	if (send(w->socket, &job->request, sizeof(job->request), MSG_NOSIGNAL) !=
 		sizeof(job->request))
 		return nx_err_errno(err, "speak to a worker");
@@ -341,6 +358,24 @@ static nx_rc answer_get(struct nx_pixelbox *box, struct worker *w, const struct 
 	return answer_check(ret, job, err);
 }
 
+/* What the worker says of the image must be what it gave, before anybody believes it. */
+static nx_rc image_give(const struct job *job, const uint8_t *out,
+	const struct nx_box_answer *answer, struct nx_err *err)
+{
+	const struct nx_pixel_desc *desc = &answer->desc;
+	nx_rc rc = nx_pixel_desc_check(desc, err);
+	uint64_t len;
+
+	if (rc)
+		return rc;
+	len = (uint64_t)nx_pixel_frame_len(desc) * desc->frames;
+	if (desc->frames > NX_LIMIT_PIXEL_FRAMES || len > answer->out_len ||
+		answer->out_len - len != desc->frames * sizeof(uint16_t))
+		return nx_err_set(err, NX_E_INTERNAL, "a worker's answer makes no sense");
+	return job->taker->take(job->taker->payload, desc, nx_slice(out, len),
+		nx_slice(out + len, answer->out_len - len), err);
+}
+
 /* `out` or `stream` takes what comes back. */
 static nx_rc job_run(struct nx_pixelbox *box, struct job *job, uint8_t *out, struct nx_buf *stream,
 	struct nx_pixel_desc *ret_desc, struct nx_err *err)
@@ -358,7 +393,9 @@ static nx_rc job_run(struct nx_pixelbox *box, struct job *job, uint8_t *out, str
 		nx_buf_put(stream, w->out.map, answer.out_len);
 		rc = nx_buf_check(stream, err);
 	}
-	share_clear(&w->in, job->request.in_len);
+	if (!rc && job->taker)
+		rc = image_give(job, w->out.map, &answer, err);
+	share_clear(&w->in, job_in_len(job));
 	share_clear(&w->out, job->request.out_cap);
 	worker_give(box, w, &add);
 	if (rc)
@@ -381,7 +418,7 @@ static nx_rc job_init(struct job *job, const struct nx_pixelbox *box, enum nx_bo
 		return rc;
 	if (n > NX_LIMIT_UID || in.n > 2 * NX_LIMIT_PIXEL_FRAME)
 		return nx_err_set(err, NX_E_LIMIT, "frame of %zu bytes", in.n);
-	*job = (struct job){.in = in.p};
+	*job = (struct job){.in = in};
 	job->request = (struct nx_box_request){
 		.op = op, .desc = *desc, .flags = frame->flags, .in_len = in.n};
 	job->request.out_cap = nx_pixel_frame_len(desc);
@@ -421,6 +458,53 @@ nx_rc nx_pixelbox_encode(struct nx_pixelbox *box, const char *ts_uid,
 	if (params)
 		job.request.params = *params;
 	return job_run(box, &job, NULL, out, ret_desc, err);
+}
+
+nx_rc nx_pixelbox_convert(struct nx_pixelbox *box, struct nx_raster *raster, struct nx_slice from,
+	struct nx_slice to, struct nx_err *err)
+{
+	struct nx_pixel_desc desc = {.rows = raster->rows,
+		.columns = raster->columns,
+		.frames = 1,
+		.samples = 3,
+		.bits_allocated = 8,
+		.bits_stored = 8,
+		.high_bit = 7,
+		.photometric = NX_PHOTO_RGB};
+	const struct nx_pixel_frame pixels = {.desc = &desc,
+		.bytes = nx_slice(raster->pixels,
+			nx_raster_len(raster->rows, raster->columns, raster->samples))};
+	struct job job;
+	nx_rc rc;
+
+	if (raster->samples != 3 || from.n > NX_LIMIT_ICC || to.n > NX_LIMIT_ICC)
+		return nx_err_set(err, NX_E_INVAL, "colors of %u samples", raster->samples);
+	rc = job_init(&job, box, NX_BOX_CONVERT, "", &pixels, err);
+	if (rc)
+		return rc;
+	job.profiles[0] = from;
+	job.profiles[1] = to;
+	job.request.profiles[0] = from.n;
+	job.request.profiles[1] = to.n;
+	return job_run(box, &job, raster->pixels, NULL, &desc, err);
+}
+
+nx_rc nx_pixelbox_image(struct nx_pixelbox *box, const struct nx_image_source *source,
+	const struct nx_image_taker *taker, struct nx_err *err)
+{
+	struct job job = {.in = source->file, .taker = taker};
+	struct nx_pixel_desc desc;
+
+	if (source->file.n > NX_LIMIT_IMAGE_FILE)
+		return nx_err_set(err, NX_E_LIMIT, "image of %zu bytes", source->file.n);
+	job.request = (struct nx_box_request){.op = NX_BOX_IMAGE,
+		.flags = source->samples,
+		.form = source->form,
+		.in_len = source->file.n,
+		.out_cap = NX_LIMIT_IMAGE_FILE,
+		.memory = MEMORY_BASE + 8 * NX_LIMIT_IMAGE_FILE,
+		.seconds = (unsigned)(box->frame_us / 1000000) + 2};
+	return job_run(box, &job, NULL, NULL, &desc, err);
 }
 
 /* ---- the pool ---- */

@@ -1,9 +1,11 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include "base/buf.h"
 #include "base/sanitize.h"
+#include "pixel/icc.h"
 #include "pixelbox/pixelbox_priv.h"
 
 bool nx_pixelbox_is_worker(int argc, char *const *argv)
@@ -47,6 +49,26 @@ static nx_rc encode(const struct nx_pixel_codec *codec, const struct nx_box_requ
 	return NX_OK;
 }
 
+/* Pixels, and behind them both profiles. */
+static nx_rc convert(const struct nx_box_request *r, const uint8_t *in, uint8_t *out,
+	struct nx_box_answer *answer, struct nx_err *err)
+{
+	const struct nx_slice from = nx_slice(in + r->in_len, r->profiles[0]);
+	const struct nx_slice to = nx_slice(from.p + from.n, r->profiles[1]);
+
+	answer->photometric = r->desc.photometric;
+	answer->out_len = r->out_cap;
+	return nx_icc_convert(from, to, in, r->in_len / 3, out, err);
+}
+
+static nx_rc image(const struct nx_box_request *r, const uint8_t *in, uint8_t *out,
+	struct nx_box_answer *answer, struct nx_err *err)
+{
+	const struct nx_image_source source = {r->form, r->flags, nx_slice(in, r->in_len)};
+
+	return nx_image_read(&source, out, r->out_cap, &answer->desc, &answer->out_len, err);
+}
+
 static nx_rc frame_do(const struct nx_pixel_codec *table, const struct nx_box_request *r,
 	const uint8_t *in, uint8_t *out, struct nx_box_answer *answer, struct nx_err *err)
 {
@@ -54,6 +76,10 @@ static nx_rc frame_do(const struct nx_pixel_codec *table, const struct nx_box_re
 	struct nx_pixel_desc got = r->desc;
 	nx_rc rc;
 
+	if (r->op == NX_BOX_CONVERT)
+		return convert(r, in, out, answer, err);
+	if (r->op == NX_BOX_IMAGE)
+		return image(r, in, out, answer, err);
 	if (!codec)
 		return nx_err_set(err, NX_E_UNSUPPORTED, "no codec for this transfer syntax");
 	answer->out_len = r->out_cap;
@@ -74,11 +100,12 @@ static nx_rc frame_do(const struct nx_pixel_codec *table, const struct nx_box_re
 static void request_answer(const struct nx_pixel_codec *table, const struct nx_box_request *r,
 	struct nx_box_answer *answer)
 {
+	const uint64_t in_len = r->in_len + r->profiles[0] + r->profiles[1];
 	struct nx_err err = {0};
 	uint8_t *in, *out;
 
 	(void)alarm(r->seconds);
-	in = mmap(NULL, r->in_len + 1, PROT_READ, MAP_SHARED, NX_BOX_INPUT, 0);
+	in = mmap(NULL, in_len + 1, PROT_READ, MAP_SHARED, NX_BOX_INPUT, 0);
 	out = mmap(NULL, r->out_cap + 1, PROT_READ | PROT_WRITE, MAP_SHARED, NX_BOX_OUTPUT, 0);
 	memory_limit(r->memory);
 	if (in == MAP_FAILED || out == MAP_FAILED)
@@ -88,7 +115,7 @@ static void request_answer(const struct nx_pixel_codec *table, const struct nx_b
 	(void)snprintf(answer->text, sizeof(answer->text), "%s", err.text);
 	memory_limit(UINT64_MAX);
 	if (in != MAP_FAILED)
-		(void)munmap(in, r->in_len + 1);
+		(void)munmap(in, in_len + 1);
 	if (out != MAP_FAILED)
 		(void)munmap(out, r->out_cap + 1);
 	(void)alarm(0);
@@ -98,6 +125,7 @@ int nx_pixelbox_worker(const struct nx_pixel_codec *table)
 {
 	struct nx_box_request request;
 
+	tzset(); /* Little CMS asks for the date; the time zone's file is read once, and here */
 	if (!nx_sandbox_enter())
 		_exit(1);
 	while (recv(NX_BOX_SOCKET, &request, sizeof(request), 0) == sizeof(request)) {

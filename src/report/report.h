@@ -32,8 +32,8 @@ NX_NODISCARD nx_rc nx_report_status(struct nx_report *report, const struct nx_pr
 /* Prometheus text format 0.0.4; needs NX_PERM_MONITOR. */
 NX_NODISCARD nx_rc nx_report_metrics(struct nx_report *report, const struct nx_principal *who,
 	struct nx_buf *out, struct nx_err *err);
-/* Can it take and give data now?  For /readyz. */
-bool nx_report_ready(struct nx_report *report);
+/* Why it cannot take or give data now; NULL: it can.  For /readyz. */
+const char *nx_report_unready(struct nx_report *report);
 
 /* One metric with its HELP and TYPE lines ("counter", "gauge"); `labels` is "" or
  * "{listener=\"data\"}", and with `first` false only the sample is written. */

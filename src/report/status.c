@@ -91,6 +91,7 @@ nx_rc nx_report_status(struct nx_report *report, const struct nx_principal *who,
 	struct facts f;
 	struct nx_json json;
 	char started[NX_TIME_TEXT];
+	const char *unready = nx_report_unready(report);
 	nx_rc rc = report_guard(report, who, NX_PERM_MONITOR, "status", err);
 
 	if (!rc)
@@ -104,7 +105,9 @@ nx_rc nx_report_status(struct nx_report *report, const struct nx_principal *who,
 	nx_json_kv_str(&json, "environment", report->environment);
 	nx_json_kv_str(&json, "version", NX_VERSION);
 	nx_json_kv_str(&json, "started", started);
-	nx_json_kv_bool(&json, "ready", nx_report_ready(report));
+	nx_json_kv_bool(&json, "ready", !unready);
+	if (unready)
+		nx_json_kv_str(&json, "unready", unready);
 	holdings_json(&f, &json);
 	ingest_json(&f, &json);
 	nx_json_key(&json, "resources");
@@ -116,14 +119,19 @@ nx_rc nx_report_status(struct nx_report *report, const struct nx_principal *who,
 	return nx_buf_check(out, err);
 }
 
-bool nx_report_ready(struct nx_report *report)
+const char *nx_report_unready(struct nx_report *report)
 {
+	struct nx_keys_status keys;
 	uint64_t left = 0;
 	struct nx_err err;
 
+	if (nx_pool_free_bytes(nx_archive_pool(report->archive), &left, &err))
+		return "the pool cannot be looked at";
 	/* Room for one more pack group at least: with less, every store would fail. */
-	return nx_pool_free_bytes(nx_archive_pool(report->archive), &left, &err) == NX_OK &&
-		left > NX_LIMIT_GROUP_RECORD;
+	if (left <= NX_LIMIT_GROUP_RECORD)
+		return "the pool has no room";
+	nx_keys_status(nx_archive_keys(report->archive), &keys);
+	return keys.closed ? "a key place failed: start the site again" : NULL;
 }
 
 /* ---- metrics ---- */

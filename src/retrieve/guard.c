@@ -149,6 +149,8 @@ struct nx_retrieve *nx_retrieve_new(struct nx_archive *archive)
 		return NULL;
 	r->archive = archive;
 	r->opened = nx_map_new();
+	r->worklist_offered = 1u << NX_WORKLIST_SCHEDULED | 1u << NX_WORKLIST_STARTED |
+		1u << NX_WORKLIST_DISCONTINUED;
 	r->records = series_records_new();
 	r->rendering_max = processors > 0 ? (unsigned)processors : 1;
 	(void)pthread_mutex_init(&r->lock, NULL);
@@ -173,6 +175,11 @@ struct nx_retrieve *nx_retrieve_free(struct nx_retrieve *retrieve)
 	(void)pthread_mutex_destroy(&retrieve->commit_lock);
 	free(retrieve);
 	return NULL;
+}
+
+struct nx_pixelbox *nx_retrieve_workers(const struct nx_retrieve *retrieve)
+{
+	return retrieve->box;
 }
 
 void nx_retrieve_stats(struct nx_retrieve *retrieve, struct nx_retrieve_stats *ret)

@@ -13,8 +13,7 @@ enum {
 	DESCRIPTOR_LEN = 6,
 	OVERLAY_FIRST = 0x6000,
 	DELAY_MS = 100,
-	DELAY_MS_MAX = 10000,
-	ICC_MAX = 4 * 1024 * 1024
+	DELAY_MS_MAX = 10000
 };
 
 /* ---- values ---- */
@@ -347,6 +346,21 @@ static nx_rc overlays_read(
 
 /* ---- all of it ---- */
 
+static enum nx_color_space space_read(const struct nx_dataset *ds)
+{
+	static const struct {
+		const char *term;
+		enum nx_color_space space;
+	} terms[] = {{"ADOBERGB", NX_COLOR_ADOBE_RGB}, {"ROMMRGB", NX_COLOR_ROMM_RGB}};
+	const struct nx_elem *e = nx_dataset_find(ds, NX_TAG_COLOR_SPACE);
+
+	for (size_t i = 0; e && i < NX_ARRAY_LEN(terms); i++)
+		if (e->value.n >= strlen(terms[i].term) &&
+			memcmp(e->value.p, terms[i].term, strlen(terms[i].term)) == 0)
+			return terms[i].space;
+	return NX_COLOR_SRGB;
+}
+
 static nx_rc icc_read(const struct image_source *s, struct nx_slice *ret, struct nx_err *err)
 {
 	const struct nx_dataset *path = image_item(s->ds, NX_TAG_OPTICAL_PATH_SEQUENCE, 0);
@@ -354,7 +368,7 @@ static nx_rc icc_read(const struct image_source *s, struct nx_slice *ret, struct
 
 	if (!e && path)
 		e = nx_dataset_find(path, NX_TAG_ICC_PROFILE);
-	if (!e || (e->is_bulk ? e->bulk_length : e->value.n) > ICC_MAX)
+	if (!e || (e->is_bulk ? e->bulk_length : e->value.n) > NX_LIMIT_ICC)
 		return NX_OK;
 	return image_value(s, e, ret, err);
 }
@@ -383,7 +397,7 @@ nx_rc image_colors(const struct image_source *source, const struct nx_pixel_desc
 {
 	nx_rc rc = NX_OK;
 
-	*ret = (struct image){.n_overlays = 0};
+	*ret = (struct image){.space = space_read(source->ds)};
 	if (desc->photometric == NX_PHOTO_PALETTE)
 		rc = palette_read(source, desc->is_signed, &ret->palette, err);
 	return rc ? rc : icc_read(source, &ret->icc, err);

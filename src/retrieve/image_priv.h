@@ -11,6 +11,7 @@
 
 #include "dicom/dicom.h"
 #include "pixel/draw.h"
+#include "pixel/icc.h"
 
 struct nx_arena;
 
@@ -38,7 +39,8 @@ struct image {
 	struct nx_overlay overlays[IMAGE_OVERLAYS];
 	uint8_t overlay_values[IMAGE_OVERLAYS];
 	size_t n_overlays;
-	struct nx_slice icc; /* n 0: none */
+	struct nx_slice icc;       /* n 0: none */
+	enum nx_color_space space; /* of colors, where there is no profile */
 };
 
 /* Of frame `frame`, from 0.  NX_E_MALFORMED, NX_E_SHORT: a table that has to be there is none. */

@@ -179,6 +179,8 @@ nx_rc nx_retrieve_object_delete(struct nx_retrieve *retrieve, const struct nx_pr
 	draft.subject = (uint64_t)o->item.subject;
 	draft.detail = nx_buf_slice(&detail);
 	rc = nx_change_op(change, &op, err);
+	if (!rc && strncmp(key, NX_WORKLIST_PREFIX, strlen(NX_WORKLIST_PREFIX)) == 0)
+		rc = scheduled_drop(retrieve, &o->item, change, err);
 	if (!rc)
 		rc = nx_change_entry(change, &draft, NULL, err);
 	return rc ? rc : nx_archive_commit(retrieve->archive, change, err);

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "retrieve/finish_priv.h"
 #include "retrieve/present_priv.h"
 #include "retrieve/presentation_priv.h"
 #include "retrieve/transcode_priv.h"
@@ -26,6 +27,7 @@ struct nx_renderer {
 	uint32_t end;
 	struct nx_gif *gif;  /* the one being written ... */
 	struct nx_buf piece; /* ... to here */
+	struct nx_buf profile;
 	struct frame_samples frame;
 };
 
@@ -219,6 +221,7 @@ static nx_rc renderer_alloc(
 	}
 	r->source = *source;
 	nx_buf_init(&r->piece, NX_LIMIT_PIXEL_RENDERED, NX_BUF_WIPE);
+	nx_buf_init(&r->profile, NX_LIMIT_ICC, 0);
 	frame_samples_init(&r->frame);
 	*ret = r;
 	return NX_OK;
@@ -254,6 +257,7 @@ struct nx_renderer *nx_renderer_free(struct nx_renderer *renderer)
 	presentation_free(renderer->state);
 	nx_arena_free(renderer->arena);
 	nx_buf_done(&renderer->piece);
+	nx_buf_done(&renderer->profile);
 	frame_samples_done(&renderer->frame);
 	free(renderer);
 	return NULL;
@@ -416,18 +420,15 @@ static nx_rc gif_put(struct nx_renderer *r, const struct nx_raster *raster, stru
 	return rc ? rc : nx_gif_add(r->gif, raster, err);
 }
 
-static nx_rc file_put(struct nx_renderer *r, const struct image *image,
-	const struct nx_raster *raster, struct nx_err *err)
+static nx_rc file_put(struct nx_renderer *r, const struct nx_raster *raster,
+	struct nx_slice profile, struct nx_err *err)
 {
-	const struct nx_slice icc =
-		r->how.with_icc && raster->samples == 3 ? image->icc : nx_slice(NULL, 0);
-
 	switch (r->how.form) {
 	case NX_RENDER_JPEG:
 		return nx_render_jpeg(
-			raster, r->how.quality ? r->how.quality : QUALITY, icc, &r->piece, err);
+			raster, r->how.quality ? r->how.quality : QUALITY, profile, &r->piece, err);
 	case NX_RENDER_PNG:
-		return nx_render_png(raster, icc, &r->piece, err);
+		return nx_render_png(raster, profile, &r->piece, err);
 	case NX_RENDER_GIF:
 		return gif_put(r, raster, err);
 	}
@@ -466,6 +467,20 @@ static nx_rc picture_make(struct nx_renderer *r, uint32_t frame, struct image *i
 	return rc;
 }
 
+/* Colors and what is written on it: then it is a file. */
+static nx_rc finish(struct nx_renderer *r, const struct image *image, uint32_t frame,
+	struct nx_raster *raster, struct nx_err *err)
+{
+	const struct image_source source = {r->facts.ds, r->arena, bulk_read, r};
+	struct nx_slice profile;
+	nx_rc rc = colors_finish(
+		r->source.retrieve->box, image, r->how.icc, raster, &r->profile, &profile, err);
+
+	if (!rc && r->how.annotations)
+		rc = annotate(&source, image, r->how.annotations, frame, raster, err);
+	return rc ? rc : file_put(r, raster, profile, err);
+}
+
 static nx_rc frame_put(struct nx_renderer *r, uint32_t number, struct nx_err *err)
 {
 	struct nx_raster raster = {.pixels = NULL};
@@ -477,7 +492,7 @@ static nx_rc frame_put(struct nx_renderer *r, uint32_t number, struct nx_err *er
 	if (!rc)
 		rc = picture_make(r, frame, &image, &raster, err);
 	if (!rc)
-		rc = file_put(r, &image, &raster, err);
+		rc = finish(r, &image, frame, &raster, err);
 	free(raster.pixels);
 	return rc;
 }

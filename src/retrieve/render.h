@@ -48,6 +48,20 @@ struct nx_viewport {
 	bool upturned; /* top and bottom */
 };
 
+/* Color profiles: that go into files of JPEG and PNG, and that colors are converted to. */
+enum nx_render_icc {
+	NX_ICC_NONE,
+	NX_ICC_OWN, /* the image's; sRGB where it says nothing */
+	NX_ICC_SRGB,
+	NX_ICC_ADOBE_RGB,
+	NX_ICC_ROMM_RGB
+};
+
+enum nx_render_annotation {
+	NX_ANNOTATE_PATIENT = 1,
+	NX_ANNOTATE_TECHNIQUE = 2
+};
+
 struct nx_rendering {
 	enum nx_render_form form;
 	unsigned quality; /* of JPEG: 1 to 100; 0: 90 */
@@ -56,7 +70,8 @@ struct nx_rendering {
 	double center;
 	double width;
 	struct nx_viewport viewport;
-	bool with_icc; /* the instance's profile, where it has one, goes into the file */
+	enum nx_render_icc icc;
+	unsigned annotations; /* enum nx_render_annotation: what is written on it */
 };
 
 /* Where images come from: what a state refers to is opened for `who`, who outlives the renderer. */

@@ -25,12 +25,16 @@ struct nx_buf;
 struct nx_dataset;
 struct nx_item;
 struct nx_match;
+struct nx_pixelbox;
 struct nx_principal;
 struct nx_retrieve;
 
 struct nx_retrieve *nx_retrieve_new(struct nx_archive *archive); /* NULL without memory */
 struct nx_retrieve *nx_retrieve_free(struct nx_retrieve *retrieve);
 NX_DEFINE_AUTO(nx_retrieve);
+
+/* Its workers, for others who read what came from outside; as long as it is. */
+struct nx_pixelbox *nx_retrieve_workers(const struct nx_retrieve *retrieve);
 
 /* A study is complete: what is slow to give for the first time is made ready. */
 void nx_retrieve_study_ready(struct nx_retrieve *retrieve, int64_t study);
@@ -290,19 +294,45 @@ NX_NODISCARD nx_rc nx_object_read(struct nx_object *object, uint64_t off, void *
 NX_NODISCARD nx_rc nx_retrieve_object_delete(struct nx_retrieve *retrieve,
 	const struct nx_principal *who, const char *collection, const char *key,
 	const char *if_match, struct nx_err *err);
-/* ---- the modality worklist: objects under worklist/ of a collection, each a data set ---- */
+/* ---- the modality worklist: what is scheduled, and what became of it ---- */
 
-#define NX_WORKLIST_PREFIX "worklist/"
+/* Which states (enum nx_worklist_state) are offered to modalities; bits 1 << state. */
+void nx_retrieve_worklist_offer(struct nx_retrieve *retrieve, unsigned states);
 
-/* Every item, by name: its data set in explicit VR little endian, without group 0002; text is
- * UTF-8. Memory lasts for the call of fn. */
-NX_NODISCARD nx_rc nx_retrieve_worklist(struct nx_retrieve *retrieve,
-	const struct nx_principal *who, const char *collection,
-	nx_rc (*fn)(void *payload, const char *name, struct nx_slice dataset, struct nx_err *err),
-	void *payload, struct nx_err *err);
+struct nx_worklist_find {
+	const char *collection;
+	const struct nx_dataset *keys; /* of PS3.4 K.6.1.2 */
+	/* Every item that matches, by name, with those of its steps that are offered.  Memory lasts
+	 * for the call. */
+	nx_rc (*fn)(void *payload, const struct nx_dataset *item, struct nx_err *err);
+	/* Asked before every item that may match; a failure ends the query. */
+	nx_rc (*go_on)(void *payload, struct nx_err *err);
+	void *payload;
+};
+NX_NODISCARD nx_rc nx_retrieve_worklist_find(struct nx_retrieve *retrieve,
+	const struct nx_principal *who, const struct nx_worklist_find *find, struct nx_err *err);
 
-/* ---- conflicts: other bytes under a SOP Instance UID, two patients in a study, another name ----
- */
+struct nx_worklist_ask {
+	const char *collection;
+	const char *state; /* NULL, "": any */
+	const char *after; /* a name; NULL: from the first */
+	unsigned limit;    /* 0: 1,000, the most */
+};
+/* {"worklist":[{"item","state","steps":[{"id","state","performed","changed"}],"dataset"}],"next"}:
+ * by name.  "state" is that of the step that is least done. */
+NX_NODISCARD nx_rc nx_retrieve_worklist_list(struct nx_retrieve *retrieve,
+	const struct nx_principal *who, const struct nx_worklist_ask *ask, struct nx_buf *out,
+	struct nx_err *err);
+/* All of its steps are in that state from now on; "scheduled" has new time to expire. */
+NX_NODISCARD nx_rc nx_retrieve_worklist_set(struct nx_retrieve *retrieve,
+	const struct nx_principal *who, const char *collection, const char *item, const char *state,
+	struct nx_err *err);
+NX_NODISCARD nx_rc nx_retrieve_worklist_remove(struct nx_retrieve *retrieve,
+	const struct nx_principal *who, const char *collection, const char *item,
+	struct nx_err *err);
+
+/* ---- conflicts: other bytes under a SOP Instance UID, two patients in a study, another name, a
+ * series of two studies ---- */
 
 /* {"conflicts":[{"number","time","collection","kind","state","old_version","new_version"}],"next":...}:
  * by number; versions of an erased patient are null.  `collection` NULL: all that `who` may query.
@@ -310,13 +340,14 @@ NX_NODISCARD nx_rc nx_retrieve_worklist(struct nx_retrieve *retrieve,
 NX_NODISCARD nx_rc nx_retrieve_conflicts(struct nx_retrieve *retrieve,
 	const struct nx_principal *who, const char *collection, int64_t after, unsigned limit,
 	struct nx_buf *out, struct nx_err *err);
-/* One: UIDs, every version with time, size and source, and the tags whose values differ. */
+/* One: UIDs ("other_study", too, of a series of two), every version with time, size and source, and
+ * the tags whose values differ. */
 NX_NODISCARD nx_rc nx_retrieve_conflict(struct nx_retrieve *retrieve,
 	const struct nx_principal *who, int64_t number, struct nx_buf *out, struct nx_err *err);
 /*
  * Settle it: the version that counts becomes the newest, as a new version with the same bytes,
- * where it is not; all others stay readable; `version` is 0 for two patients or demographics, of
- * which both are kept.  For who may look after what is wrong
+ * where it is not; all others stay readable; `version` is 0 for the other kinds, of which both are
+ * kept.  For who may look after what is wrong
  * (NX_PERM_QUARANTINE). NX_E_PRECONDITION: a newer version came while it was looked at;
  * NX_E_CONFLICT: it is settled.
  */

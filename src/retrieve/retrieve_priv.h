@@ -33,6 +33,7 @@ struct nx_retrieve {
 	void (*on_committed)(void *payload, int64_t study, int64_t updated_us); /* NULL: nobody */
 	void *committed_payload;
 	pthread_mutex_t commit_lock; /* a transaction UID is looked for and taken */
+	unsigned worklist_offered;   /* bits 1 << enum nx_worklist_state; set before anybody asks */
 	struct nx_map
 		*opened; /* (session, scope) -> heap int64_t: when its opening entry was written */
 };
@@ -65,6 +66,18 @@ NX_NODISCARD nx_rc note(struct nx_retrieve *r, const struct nx_principal *who,
 /* In the place of the one of its name. */
 NX_NODISCARD nx_rc derived_store(struct nx_retrieve *r, const struct nx_collection *collection,
 	uint64_t subject, const struct nx_item *item, struct nx_slice bytes, struct nx_err *err);
+
+/* ---- worklist.c ---- */
+
+/* The rows of an item's steps. */
+NX_NODISCARD nx_rc scheduled_rows_of(struct nx_retrieve *r, int64_t collection, const char *name,
+	struct nx_arena *arena, struct nx_worklist_row **ret, size_t *ret_n, struct nx_err *err);
+/* Its data set.  *ret is NULL where it was erased, or is some other object. */
+NX_NODISCARD nx_rc scheduled_load(struct nx_retrieve *r, const struct nx_item *item,
+	struct nx_arena *arena, struct nx_dataset **ret, struct nx_err *err);
+/* The item goes: so do its rows. */
+NX_NODISCARD nx_rc scheduled_drop(struct nx_retrieve *r, const struct nx_item *item,
+	struct nx_change *change, struct nx_err *err);
 
 /* ---- committed.c ---- */
 

@@ -25,11 +25,16 @@ static nx_rc livez(struct nx_http_req *req, struct nx_err *err)
 static nx_rc readyz(struct nx_http_req *req, struct nx_err *err)
 {
 	struct nx_server *server = server_of(req);
-	bool ready = atomic_load(&server->ready) && nx_report_ready(server->site->report);
+	const char *why = nx_report_unready(server->site->report);
+	char text[128];
 
 	(void)err;
-	return nx_http_reply(
-		req, ready ? 200 : 503, "text/plain", nx_slice_str(ready ? "ok\n" : "not ready\n"));
+	if (!atomic_load(&server->ready))
+		why = "it starts or stops";
+	if (!why)
+		return nx_http_reply(req, 200, "text/plain", nx_slice_str("ok\n"));
+	(void)snprintf(text, sizeof(text), "not ready: %s\n", why);
+	return nx_http_reply(req, 503, "text/plain", nx_slice_str(text));
 }
 
 static void listener_metrics(struct nx_server *server, struct nx_buf *out)

@@ -15,10 +15,12 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/thread.h"
+#include "catalog/catalog.h"
 #include "dimse/forwarder.h"
 #include "lifecycle/admin.h"
 #include "lifecycle/completeness.h"
 #include "lifecycle/forward.h"
+#include "lifecycle/worklist.h"
 #include "lifecycle/works.h"
 #include "retrieve/retrieve.h"
 #include "server/descriptors.h"
@@ -204,6 +206,26 @@ static nx_rc completeness_start(struct nx_server *server, struct nx_err *err)
 	return rc;
 }
 
+/* Every state is offered but those that were settled. */
+static nx_rc worklist_start(struct nx_server *server, struct nx_err *err)
+{
+	const struct nx_config *config = &server->site->config;
+	struct nx_worklist_opts opts = {.archive = server->site->archive,
+		.states = 1u << NX_WORKLIST_SCHEDULED | 1u << NX_WORKLIST_STARTED,
+		.days = nx_config_number(config, NX_CFG_WORKLIST_EXPIRE)};
+	unsigned offered;
+	nx_rc rc;
+
+	if (nx_config_number(config, NX_CFG_WORKLIST_DISCONTINUED))
+		opts.states |= 1u << NX_WORKLIST_DISCONTINUED;
+	offered = opts.states;
+	if (nx_config_number(config, NX_CFG_WORKLIST_COMPLETED))
+		offered |= 1u << NX_WORKLIST_COMPLETED;
+	nx_retrieve_worklist_offer(server->site->retrieve, offered);
+	rc = nx_worklist_index(opts.archive, err);
+	return rc ? rc : nx_worklist_new(&opts, &server->worklist, err);
+}
+
 static nx_rc forward_open(struct nx_server *server, struct nx_err *err)
 {
 	const struct nx_config *config = &server->site->config;
@@ -232,6 +254,8 @@ static nx_rc server_start(struct nx_server *server, const char *ready_file, stru
 	if (!server->auth)
 		return nx_err_set(err, NX_E_NOMEM, "no memory for a server");
 	rc = completeness_start(server, err);
+	if (!rc)
+		rc = worklist_start(server, err);
 	if (!rc)
 		rc = forward_open(server, err);
 	if (!rc)
@@ -287,6 +311,7 @@ static void server_stop(struct nx_server *server)
 	listeners_stop(server);
 	server->forward = nx_forward_free(server->forward);
 	server->completeness = nx_completeness_free(server->completeness);
+	server->worklist = nx_worklist_free(server->worklist);
 	if (server->auth && nx_admin_site_run(server->site->admin, false, &err))
 		nx_log_err(NX_LOG_ERROR, "server", "stop", &err);
 	server->auth = nx_auth_free(server->auth);

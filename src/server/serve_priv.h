@@ -69,6 +69,7 @@ NX_NODISCARD nx_rc nx_tls_files(const char *dir, const struct nx_config *config,
 struct nx_server {
 	struct nx_site *site;
 	struct nx_completeness *completeness;
+	struct nx_worklist *worklist;
 	struct nx_forward *forward;
 	struct nx_forwarder *forwarder;
 	struct nx_auth *auth;

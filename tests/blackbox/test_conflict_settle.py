@@ -1,6 +1,8 @@
 """Which of two versions counts is said by a person, becomes the newest version, and loses none of the others."""
+import io
 import json
 
+import pydicom
 import pytest
 from test_changes import changed, feed, last, seen, stow, uids
 from testenv import Narthex, phantom
@@ -75,6 +77,39 @@ def test_the_newest_may_be_the_one_that_counts(site, made):
     assert fetched(site, data) == better and last(site) == known
     shown = show(site, number)
     assert shown["state"] == "settled" and [one["door"] for one in shown["versions"]] == ["stow-rs", "stow-rs"]
+
+
+def moved(data, study, sop):
+    """The same series in another study."""
+    ds = pydicom.dcmread(io.BytesIO(data))
+    ds.StudyInstanceUID, ds.SOPInstanceUID = study, sop
+    ds.file_meta.MediaStorageSOPInstanceUID = sop
+    out = io.BytesIO()
+    ds.save_as(out, write_like_original=False)
+    return out.getvalue()
+
+
+def test_a_series_of_two_studies_is_told_once_and_both_are_kept(site, made):
+    stow(site, made[1])
+    before = [one["number"] for one in conflicts(site)]
+    for n in range(3):
+        stow(site, moved(made[1], "2.25.4711", f"2.25.471{n}"))
+    stow(site, made[2])
+    (conflict,) = [one for one in conflicts(site) if one["number"] not in before]
+    assert conflict["kind"] == "series" and conflict["state"] == "open"
+    shown = show(site, conflict["number"])
+    study, series, _ = uids(made[1])
+    assert (shown["study"], shown["other_study"], shown["series"]) == ("2.25.4711", study, series)
+    assert shown["differ"] == ["0020000D"] and shown["versions"] == []
+    assert study in cli(site, "conflict", "show", str(conflict["number"]))
+    refused = cli(site, "conflict", "settle", str(conflict["number"]), "--keep", "1", "--reason", "x", check=False)
+    assert refused.returncode == 2
+    cli(site, "conflict", "settle", str(conflict["number"]), "--reason", "sent under the wrong study")
+    assert show(site, conflict["number"])["state"] == "settled"
+    stow(site, moved(made[1], "2.25.4711", "2.25.4719"))
+    assert len(conflicts(site)) == len(before) + 1
+    stow(site, moved(made[1], "2.25.4712", "2.25.4720"))  # a third study
+    assert show(site, conflicts(site)[-1]["number"])["other_study"] == study
 
 
 def test_who_and_what_is_refused(site, made):

@@ -108,6 +108,12 @@ def site_with(folder, faults, *init_args, **config):
         yield site, Sender(site)
 
 
+def readiness(site):
+    with site.session() as session:
+        answer = session.get(site.url("/readyz", "management"), timeout=60)
+    return answer.status_code, answer.text
+
+
 def log_is_clean(site):
     text = site.log.read_text()
     assert "PHANTOM" not in text and "TEST^" not in text and "2.25." not in text
@@ -149,7 +155,10 @@ def test_another_part_of_the_site_fails_and_comes_back(tmp_path, where, heals):
         faults.heal()
         if not heals:
             assert sender.c_store() == A700 and "until it is opened again" in site.log.read_text()
+            assert readiness(site) == (503, "not ready: a key place failed: start the site again\n")
+            assert "a key place failed" in site.cli("status", "--site", site.site)
             site.restart()
+        assert readiness(site) == (200, "ok\n")
         sender.works_again()
         sender.check()
         site.kill()

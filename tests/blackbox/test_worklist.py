@@ -38,7 +38,7 @@ ENTRIES = [
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     folder = tmp_path_factory.mktemp("nx")
-    with Narthex(folder / "nx", init_args=["--allow-ae", "CT01=clinical"]) as server:
+    with Narthex(folder / "nx", {"worklist": {"expire_days": 0}}, init_args=["--allow-ae", "CT01=clinical"]) as server:
         for ds in ENTRIES[1:]:
             path = folder / "item.json"
             path.write_text(ds.to_json())

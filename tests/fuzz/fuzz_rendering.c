@@ -24,6 +24,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		FUZZ_CHECK(v.columns && v.rows &&
 			(uint64_t)v.columns * v.rows <= NX_LIMIT_VIEWPORT && v.left >= 0 &&
 			v.top >= 0 && v.width >= 0 && v.height >= 0);
+	r.annotations = 0;
+	if (dw_annotation_parse(text, &r))
+		FUZZ_CHECK(r.annotations && r.annotations <= 3);
 	free(text);
 	return 0;
 }

@@ -222,6 +222,7 @@ static void test_an_older_schema_is_brought_up_to_date(void **state)
 	fill(fx, 1, 100);
 	assert_ok(nx_sql_exec(fx->cat->writer->db,
 			  "DROP TABLE step;"
+			  "DROP TABLE worklist;"
 			  "DROP TABLE edit;"
 			  "DROP TABLE rejection;"
 			  "DROP INDEX conflict_subject;"

@@ -37,11 +37,29 @@ static void test_a_viewport_has_a_size_and_a_region(void **state)
 	assert_true(v.mirrored && v.upturned && !v.shrink_only);
 }
 
+static void test_annotations_are_a_list_of_words(void **state)
+{
+	struct nx_rendering r = {.annotations = 0};
+
+	(void)state;
+	assert_true(dw_annotation_parse("technique", &r));
+	assert_int_equal(r.annotations, NX_ANNOTATE_TECHNIQUE);
+	assert_true(dw_annotation_parse("patient,technique", &r));
+	assert_int_equal(r.annotations, NX_ANNOTATE_PATIENT | NX_ANNOTATE_TECHNIQUE);
+	r.annotations = 0;
+	assert_false(dw_annotation_parse("Patient", &r));
+	assert_false(dw_annotation_parse("", &r));
+	assert_int_equal(r.annotations, 0);
+	assert_false(dw_annotation_parse("x,patient", &r));
+	assert_int_equal(r.annotations, NX_ANNOTATE_PATIENT);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_window_has_three_parts),
 		cmocka_unit_test(test_a_viewport_has_a_size_and_a_region),
+		cmocka_unit_test(test_annotations_are_a_list_of_words),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

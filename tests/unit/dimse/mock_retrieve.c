@@ -201,18 +201,21 @@ nx_rc nx_retrieve_held(struct nx_retrieve *retrieve, const struct nx_principal *
 }
 
 /* One item, of a patient; as many as there are matches. */
-nx_rc nx_retrieve_worklist(struct nx_retrieve *retrieve, const struct nx_principal *who,
-	const char *collection,
-	nx_rc (*fn)(void *payload, const char *name, struct nx_slice dataset, struct nx_err *err),
-	void *payload, struct nx_err *err)
+nx_rc nx_retrieve_worklist_find(struct nx_retrieve *retrieve, const struct nx_principal *who,
+	const struct nx_worklist_find *find, struct nx_err *err)
 {
-	static const uint8_t item[] = {0x10, 0, 0x20, 0, 'L', 'O', 2, 0, 'P', '1'};
+	struct nx_elem patient = {
+		.tag = NX_TAG_PATIENT_ID, .vr = NX_VR('L', 'O'), .value = nx_slice_str("P1")};
+	const struct nx_dataset item = {.elems = &patient, .n = 1};
 	struct mock_retrieve *m = &retrieve->mock;
 	nx_rc rc = NX_OK;
 
-	(void)who, (void)collection;
+	(void)who;
 	m->finds++;
-	for (unsigned i = 0; i < m->matches && !rc; i++)
-		rc = fn(payload, "one", nx_slice(item, sizeof(item)), err);
+	for (unsigned i = 0; i < m->matches && !rc; i++) {
+		rc = find->go_on(find->payload, err);
+		if (!rc)
+			rc = find->fn(find->payload, &item, err);
+	}
 	return !rc && m->fail_find ? nx_err_set(err, m->fail_find, "worklist fails") : rc;
 }

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/sanitize.h"
+#include "pixel/icc.h"
 #include "pixelbox/pixelbox.h"
 
 enum {
@@ -362,6 +363,52 @@ static void test_damaged_streams_do_no_harm(void **state)
 	assert_true(round_trip(box, 4));
 }
 
+/* ---- colors ---- */
+
+static struct nx_buf profile_of(enum nx_color_space space)
+{
+	struct nx_buf profile;
+
+	nx_buf_init(&profile, NX_LIMIT_ICC, 0);
+	assert_rc(nx_icc_profile(space, &profile, NULL), NX_OK);
+	return profile;
+}
+
+static void test_colors_come_back_as_without_workers(void **state)
+{
+	struct nx_buf from = profile_of(NX_COLOR_SRGB), to = profile_of(NX_COLOR_ROMM_RGB);
+	struct nx_pixelbox *box = open_box(1, 0);
+	uint8_t pixels[3 * SIDE * SIDE], want[3 * SIDE * SIDE];
+	struct nx_raster raster = {SIDE, SIDE, 3, pixels};
+	struct nx_err err = {0};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(pixels); i++)
+		pixels[i] = (uint8_t)(i * i >> 3);
+	assert_ok(nx_icc_convert(
+			  nx_buf_slice(&from), nx_buf_slice(&to), pixels, SIDE * SIDE, want, &err),
+		&err);
+	assert_ok(nx_pixelbox_convert(box, &raster, nx_buf_slice(&from), nx_buf_slice(&to), &err),
+		&err);
+	assert_memory_equal(pixels, want, sizeof(want));
+	/* What is no profile costs an error, and the worker goes on. */
+	for (size_t n = 0; n < from.len; n += from.len / 40 + 1)
+		(void)!nx_pixelbox_convert(
+			box, &raster, nx_slice(from.data, n), nx_buf_slice(&to), &err);
+	for (size_t i = 0; i < from.len; i += 7) {
+		from.data[i] ^= (uint8_t)(i | 1);
+		(void)!nx_pixelbox_convert(
+			box, &raster, nx_buf_slice(&from), nx_buf_slice(&to), &err);
+		from.data[i] ^= (uint8_t)(i | 1);
+	}
+	assert_ok(nx_pixelbox_convert(box, &raster, nx_buf_slice(&from), nx_buf_slice(&to), &err),
+		&err);
+	assert_true(round_trip(box, 4));
+	nx_pixelbox_free(box);
+	nx_buf_done(&from);
+	nx_buf_done(&to);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -374,6 +421,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_answers_are_not_believed),
 		cmocka_unit_test(test_bombs_never_reach_a_worker),
 		cmocka_unit_test(test_damaged_streams_do_no_harm),
+		cmocka_unit_test(test_colors_come_back_as_without_workers),
 	};
 
 	if (nx_pixelbox_is_worker(argc, argv))
