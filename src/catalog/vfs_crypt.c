@@ -36,6 +36,8 @@ enum {
 	CHECK_LEN = 8,
 	VERSION = 1,
 
+	SQLITE_HEADER = 100, /* of the file: what is read of it before the log is known */
+
 	WAL_HEADER = 32,
 	FRAME_HEADER = 24,
 	FRAME = FRAME_HEADER + CAT_PAGE,
@@ -204,6 +206,17 @@ static int db_read_page(struct file *f, int64_t page_no)
 	return rc;
 }
 
+/*
+ * A power cut may tear page 1 while it is copied from the log.  The log still has it; but before
+ * SQLite looks there, it reads the header of the file for the size of a page: it is told that there
+ * is none yet, takes the one it has, and finds the true one in page 1 of the log.  Where no log has
+ * the page, it does not open a moment later.
+ */
+static bool may_be_torn(int n, int64_t at, int rc)
+{
+	return rc == SQLITE_IOERR_DATA && at == 0 && n == SQLITE_HEADER;
+}
+
 static int db_read(struct file *f, uint8_t *p, int n, int64_t at)
 {
 	while (n > 0) {
@@ -211,6 +224,8 @@ static int db_read(struct file *f, uint8_t *p, int n, int64_t at)
 		int part = (int)(CAT_PAGE - in_page < n ? CAT_PAGE - in_page : n);
 		int rc = db_read_page(f, at / CAT_PAGE + 1);
 
+		if (may_be_torn(n, at, rc))
+			rc = SQLITE_IOERR_SHORT_READ;
 		if (rc) {
 			memset(p, 0, (size_t)n); /* as xRead promises for a short read */
 			return rc;

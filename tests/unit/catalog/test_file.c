@@ -300,7 +300,8 @@ static void test_backup_under_another_key(void **state)
 
 /* ---- crashes ---- */
 
-static void apply_for_ever(struct fixture *fx)
+/* Of eight items each; and never closes what it opened. */
+static void apply_and_exit(struct fixture *fx, uint64_t groups)
 {
 	struct nx_cat_opts opts = {.path = fx->path, .key = &fx->key};
 	uint64_t seq;
@@ -308,7 +309,7 @@ static void apply_for_ever(struct fixture *fx)
 	if (nx_cat_open(&opts, &fx->cat, NULL))
 		_exit(1);
 	seq = nx_cat_watermark(fx->cat);
-	for (;;) {
+	for (; groups; groups--) {
 		struct nx_op ops[8];
 
 		seq++;
@@ -325,6 +326,7 @@ static void apply_for_ever(struct fixture *fx)
 		if (nx_cat_apply(fx->cat, seq, ops, 8, NULL))
 			_exit(1);
 	}
+	_exit(0);
 }
 
 static void test_a_kill_leaves_whole_groups_and_their_watermark(void **state)
@@ -342,7 +344,7 @@ static void test_a_kill_leaves_whole_groups_and_their_watermark(void **state)
 
 		assert_true(pid >= 0);
 		if (!pid)
-			apply_for_ever(fx);
+			apply_and_exit(fx, UINT64_MAX);
 		usleep(30000u + (unsigned)round * 17000u); /* the moment of the kill is the test */
 		kill(pid, SIGKILL);
 		assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -371,38 +373,105 @@ static void copy_file(const char *from, const char *to)
 	close(fd);
 }
 
+enum {
+	LEFT_GROUPS = 40
+};
+
+/* A catalog and its log as a process left them that ended without a word, and copies of both. */
+struct left {
+	struct nx_cat_opts opts; /* of the copy */
+	char log[128];
+	char copy[128];
+	char copy_log[140];
+};
+
+static void leave(struct fixture *fx, struct left *left)
+{
+	int status;
+	pid_t pid;
+
+	*left = (struct left){.opts = {.key = &fx->key}};
+	(void)snprintf(left->log, sizeof(left->log), "%s-wal", fx->path);
+	(void)snprintf(left->copy, sizeof(left->copy), "%s/copy.db", fx->dir);
+	(void)snprintf(left->copy_log, sizeof(left->copy_log), "%s-wal", left->copy);
+	left->opts.path = left->copy;
+	fx->cat = nx_cat_free(fx->cat);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (!pid)
+		apply_and_exit(fx, LEFT_GROUPS);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
+static void copy_left(struct fixture *fx, const struct left *left)
+{
+	copy_file(fx->path, left->copy);
+	copy_file(left->log, left->copy_log);
+}
+
 /* A power cut may leave any end of the log torn: what opens is a whole number of groups. */
 static void test_a_torn_log_ends_at_its_last_whole_group(void **state)
 {
 	struct fixture *fx = *state;
-	struct nx_cat_opts opts = {.key = &fx->key};
-	char from[128];
-	char copy[128];
-	char wal[140];
+	struct left left;
 	struct stat st;
 
-	(void)snprintf(from, sizeof(from), "%s-wal", fx->path);
-	(void)snprintf(copy, sizeof(copy), "%s/copy.db", fx->dir);
-	(void)snprintf(wal, sizeof(wal), "%s-wal", copy);
-	opts.path = copy;
-	fill(fx, 1, 40);
-	assert_int_equal(stat(from, &st), 0);
+	leave(fx, &left);
+	assert_int_equal(stat(left.log, &st), 0);
 	for (int64_t at = st.st_size - 1; at > st.st_size - 30000; at -= 997) {
 		struct nx_cat *cat;
 		struct nx_cat_counts counts;
 
-		copy_file(fx->path, copy);
-		copy_file(from, wal);
+		copy_left(fx, &left);
 		if (at % 2)
-			assert_int_equal(truncate(wal, at), 0);
+			assert_int_equal(truncate(left.copy_log, at), 0);
 		else
-			flip(wal, at, 0x01);
-		assert_ok(nx_cat_open(&opts, &cat, &fx->err), &fx->err);
-		assert_true(nx_cat_watermark(cat) <= 40);
+			flip(left.copy_log, at, 0x01);
+		assert_ok(nx_cat_open(&left.opts, &cat, &fx->err), &fx->err);
+		assert_true(nx_cat_watermark(cat) < LEFT_GROUPS);
 		assert_ok(nx_cat_counts(cat, &counts, &fx->err), &fx->err);
-		assert_u64(counts.studies, nx_cat_watermark(cat));
+		assert_u64(counts.items, nx_cat_watermark(cat) * 8);
 		nx_cat_free(cat);
 	}
+}
+
+/* Frames of the log have the number of their page in front (32 bytes of header, 24 of a frame). */
+static bool log_has_page_1(const char *path)
+{
+	NX_AUTO_DONE(nx_buf) buf;
+	bool found = false;
+
+	slurp(path, &buf);
+	for (size_t at = 32; at + 24 + CAT_PAGE <= buf.len && !found; at += 24 + CAT_PAGE)
+		found = memcmp(buf.data + at, "\0\0\0\1", 4) == 0;
+	return found;
+}
+
+/* Any page may be torn while it is copied from the log, which has it still: the first one too,
+ * which is looked at before there is a log. */
+static void test_a_page_that_was_torn_under_way_from_the_log_is_read_from_it(void **state)
+{
+	struct fixture *fx = *state;
+	struct nx_cat_counts counts;
+	struct nx_cat *cat;
+	struct left left;
+
+	leave(fx, &left);
+	assert_true(log_has_page_1(left.log));
+	for (int64_t at = 0; at < CAT_PAGE; at += 512) {
+		copy_left(fx, &left);
+		flip(left.copy, at + 100, 0x40);
+		assert_ok(nx_cat_open(&left.opts, &cat, &fx->err), &fx->err);
+		assert_u64(nx_cat_watermark(cat), LEFT_GROUPS);
+		assert_ok(nx_cat_counts(cat, &counts, &fx->err), &fx->err);
+		assert_u64(counts.items, LEFT_GROUPS * 8);
+		nx_cat_free(cat);
+	}
+	copy_left(fx, &left);
+	flip(left.copy, 100, 0x40);
+	assert_int_equal(unlink(left.copy_log), 0);
+	assert_rc(nx_cat_open(&left.opts, &cat, &fx->err), NX_E_CORRUPT);
 }
 
 static void test_the_log_is_checkpointed_while_busy(void **state)
@@ -492,6 +561,7 @@ int main(void)
 		FX(test_backup_under_another_key),
 		FX(test_a_kill_leaves_whole_groups_and_their_watermark),
 		FX(test_a_torn_log_ends_at_its_last_whole_group),
+		FX(test_a_page_that_was_torn_under_way_from_the_log_is_read_from_it),
 		FX(test_the_log_is_checkpointed_while_busy),
 		FX(test_searches_use_their_indexes),
 	};
