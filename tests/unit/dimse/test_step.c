@@ -120,6 +120,7 @@ static void test_failures_have_the_statuses_of_the_standard(void **state)
 		{NX_E_ERASED, 0, 0x0112, 0},
 		{NX_E_DENIED, 0, 0x0124, 0},
 		{NX_E_LIMIT, 0, 0x0213, 0},
+		{NX_E_NOSPACE, 0, 0x0213, 0},
 		{NX_E_MALFORMED, 0, 0x0110, 0},
 		{NX_E_IO, 0, 0x0110, 0},
 	};
