@@ -4,6 +4,7 @@
 
 #include "base/arena.h"
 #include "base/limits.h"
+#include "dicom/dicom_priv.h"
 
 #define TAG_STUDY        NX_TAG(0x0020, 0x000d)
 #define TAG_SERIES       NX_TAG(0x0020, 0x000e)
