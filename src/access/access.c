@@ -202,32 +202,50 @@ static bool row_valid(const struct nx_principal_row *row, int64_t now)
 		nx_access_role_known(row->role);
 }
 
+/* Found by the hash of 256 random bits: the time of the search tells nothing of use. */
+static nx_rc token_row(struct nx_cat *cat, const uint8_t hash[NX_SHA256_LEN],
+	struct nx_arena *arena, struct nx_principal_row *ret, struct nx_err *err)
+{
+	nx_rc rc;
+
+	if (!arena)
+		return nx_err_set(err, NX_E_NOMEM, "no memory for a principal");
+	rc = nx_cat_principal(cat, hash, arena, ret, err);
+	if (rc == NX_E_NOENT || (!rc && !row_valid(ret, nx_now_us())))
+		return unauthenticated(err);
+	return rc;
+}
+
 nx_rc nx_access_token(struct nx_cat *cat, struct nx_slice token, const char *peer,
 	struct nx_principal *ret, struct nx_err *err)
 {
 	NX_AUTO(nx_arena) *arena = nx_arena_new(ROW_MEMORY, 0);
 	struct nx_principal_row row;
 	struct nx_principal who;
-	uint8_t hash[NX_SHA256_LEN];
 	nx_rc rc;
 
-	if (!arena)
-		return nx_err_set(err, NX_E_NOMEM, "no memory for a principal");
 	if (!token_valid(token))
 		return unauthenticated(err);
-	/* Found by the hash of 256 random bits: the time of the search tells nothing of use. */
-	nx_sha256(token.p, token.n, hash);
-	rc = nx_cat_principal(cat, hash, arena, &row, err);
-	if (rc == NX_E_NOENT)
-		return unauthenticated(err);
+	principal_init(&who, NX_PRINCIPAL_TOKEN, peer);
+	nx_sha256(token.p, token.n, who.token);
+	rc = token_row(cat, who.token, arena, &row, err);
 	if (rc)
 		return rc;
-	principal_init(&who, NX_PRINCIPAL_TOKEN, peer);
-	if (!row_valid(&row, nx_now_us()) || !name_copy(who.name, "", row.name) ||
-		!name_copy(who.role, "", row.role))
+	if (!name_copy(who.name, "", row.name) || !name_copy(who.role, "", row.role))
 		return unauthenticated(err);
 	*ret = who;
 	return NX_OK;
+}
+
+nx_rc nx_access_still(struct nx_cat *cat, const struct nx_principal *who, struct nx_err *err)
+{
+	NX_AUTO(nx_arena) *arena = NULL;
+	struct nx_principal_row row;
+
+	if (who->kind != NX_PRINCIPAL_TOKEN)
+		return NX_OK;
+	arena = nx_arena_new(ROW_MEMORY, 0);
+	return token_row(cat, who->token, arena, &row, err);
 }
 
 nx_rc nx_access_bearer(struct nx_cat *cat, const char *authorization, const char *peer,

@@ -56,6 +56,7 @@ struct nx_principal {
 	char via[NX_LIMIT_NAME + 1]; /* role of the DICOM peer that a user works at; "": none */
 	char peer[64];               /* address */
 	char session[33];            /* random, for grouping reads */
+	uint8_t token[32];           /* the hash under which a token is known; else zeros */
 };
 
 /* "Bearer <token>".  NX_E_UNAUTHENTICATED. */
@@ -64,6 +65,9 @@ NX_NODISCARD nx_rc nx_access_bearer(struct nx_cat *cat, const char *authorizatio
 /* The token alone, wherever it came from: any bytes.  NX_E_UNAUTHENTICATED. */
 NX_NODISCARD nx_rc nx_access_token(struct nx_cat *cat, struct nx_slice token, const char *peer,
 	struct nx_principal *ret, struct nx_err *err);
+/* Is the token that the principal came with still good?  Others are.  NX_E_UNAUTHENTICATED. */
+NX_NODISCARD nx_rc nx_access_still(
+	struct nx_cat *cat, const struct nx_principal *who, struct nx_err *err);
 /* A user at a DICOM peer: bound to its collection, and may what both may. */
 void nx_access_at(struct nx_principal *user, const struct nx_principal *ae);
 /* A DIMSE peer by calling and called AE title and address.  NX_E_DENIED: not on the allow-list. */

@@ -77,6 +77,9 @@ struct nx_dimse_opts {
 	 * authenticated peer may. */
 	nx_rc (*authorize)(void *context, const struct nx_principal *who, const char *permission,
 		const char *action, const char *collection, struct nx_err *err);
+	/* Optional: asked before every operation whether the user who was let in still may be.
+	 * NX_E_UNAUTHENTICATED: no longer; records it. */
+	nx_rc (*still)(void *context, const struct nx_principal *who, struct nx_err *err);
 	/* Optional: an association was refused; `why` says for what.  For the ledger. */
 	void (*refused)(void *context, const char *calling, const char *called, const char *peer,
 		const struct nx_err *why);

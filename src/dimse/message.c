@@ -186,6 +186,19 @@ static void receiving_end(struct nx_assoc *assoc)
 		op->service->end(assoc, op);
 }
 
+/* A token may have been revoked since the association began, or have run out. */
+static void user_check(struct nx_assoc *assoc, struct nx_dimse_op *op)
+{
+	const struct nx_dimse_opts *opts = assoc->opts;
+	struct nx_err err;
+	nx_rc rc = NX_OK;
+
+	if (opts->still && assoc->guest.user_known && !nx_op_failed(op))
+		rc = opts->still(opts->context, assoc->guest.who, &err);
+	if (rc)
+		nx_op_fail(op, nx_rc_dimse(rc), &err);
+}
+
 static nx_rc request_begin(
 	struct nx_assoc *assoc, const struct nx_dimse_cmd *cmd, struct nx_err *err)
 {
@@ -205,6 +218,7 @@ static nx_rc request_begin(
 	assoc->ops_n++;
 	assoc->receiving = op;
 	op_route(op);
+	user_check(assoc, op);
 	if (op->service && op->service->begin && !nx_op_failed(op))
 		op->service->begin(assoc, op);
 	if (!nx_cmd_has_dataset(cmd))

@@ -305,6 +305,20 @@ void nx_auth_dimse_free(void *context, struct nx_principal *who)
 	free(who);
 }
 
+nx_rc nx_auth_dimse_still(void *context, const struct nx_principal *who, struct nx_err *err)
+{
+	struct nx_auth *auth = context;
+	const struct failure failure = {.action = NX_ACTION_ACCESS_DENY,
+		.principal = who->name,
+		.peer = who->peer,
+		.what = "dimse"};
+	nx_rc rc = nx_access_still(nx_archive_cat(auth->archive), who, err);
+
+	if (rc == NX_E_UNAUTHENTICATED)
+		failure_record(auth, &failure, err);
+	return rc;
+}
+
 /* Words of the table of DIMSE services. */
 static enum nx_perm perm_of(const char *word)
 {

@@ -38,6 +38,7 @@ NX_NODISCARD nx_rc nx_auth_http(struct nx_auth *auth, struct nx_http_req *req,
 nx_rc nx_auth_dimse(void *context, const struct nx_dimse_peer *peer, struct nx_dimse_guest *ret,
 	struct nx_err *err);
 void nx_auth_dimse_free(void *context, struct nx_principal *who);
+nx_rc nx_auth_dimse_still(void *context, const struct nx_principal *who, struct nx_err *err);
 nx_rc nx_auth_dimse_check(void *context, const struct nx_principal *who, const char *permission,
 	const char *action, const char *collection, struct nx_err *err);
 void nx_auth_dimse_refused(void *context, const char *calling, const char *called, const char *peer,

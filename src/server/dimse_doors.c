@@ -12,6 +12,7 @@ static nx_rc acceptor_new(struct nx_server *server, struct nx_err *err)
 		.authenticate = nx_auth_dimse,
 		.principal_free = nx_auth_dimse_free,
 		.authorize = nx_auth_dimse_check,
+		.still = nx_auth_dimse_still,
 		.refused = nx_auth_dimse_refused,
 		.context = server->auth,
 		.destination = nx_outgoing_destination,

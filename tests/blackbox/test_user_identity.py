@@ -81,6 +81,14 @@ def test_a_user_may_what_both_may(site, token):
             assert peer.find(FIND, keys).status == status, (name, aet)
 
 
+def test_a_token_counts_at_every_operation(site):
+    """Also of an association that is open already."""
+    with association(site, user_identity(JWT, token_new(site, "brief", "reader"))) as peer:
+        assert peer.echo().status == 0
+        site.cli("token", "revoke", "brief", "--site", site.site)
+        assert peer.echo().status == 0x0124
+
+
 def test_the_ledger_names_the_user(site, token):
     site.cli("ledger", "verify", "--site", site.site)
     found = json.loads(site.cli("ledger", "search", "--principal", "reader1", "--json", "--site", site.site))

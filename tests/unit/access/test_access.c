@@ -125,6 +125,33 @@ static void test_expired_revoked_and_roleless_tokens(void **state)
 	assert_rc(nx_access_bearer(fx->cat, fx->header, "", &fx->who, NULL), NX_OK);
 }
 
+/* Who came in with a token may go on until it ends, and not until he leaves. */
+static void test_a_token_that_ends_counts_no_longer(void **state)
+{
+	static const struct {
+		int64_t expires, revoked;
+	} ends[] = {{1, 0}, {0, 1}};
+	struct fixture *fx = *state;
+	const struct nx_principal system = {.kind = NX_PRINCIPAL_SYSTEM};
+
+	for (size_t i = 0; i < NX_ARRAY_LEN(ends); i++) {
+		struct nx_principal_row row = {.name = "ann",
+			.role = "reader",
+			.expires_us = ends[i].expires,
+			.revoked_us = ends[i].revoked};
+		struct nx_op op;
+
+		add_token(fx, "reader", 0, 0);
+		assert_rc(nx_access_bearer(fx->cat, fx->header, "", &fx->who, NULL), NX_OK);
+		assert_rc(nx_access_still(fx->cat, &fx->who, NULL), NX_OK);
+		row.token_hash = nx_slice(fx->who.token, sizeof(fx->who.token));
+		assert_rc(nx_op_put_principal(&row, fx->arena, &op), NX_OK);
+		apply(fx, &op);
+		assert_rc(nx_access_still(fx->cat, &fx->who, NULL), NX_E_UNAUTHENTICATED);
+	}
+	assert_rc(nx_access_still(fx->cat, &system, NULL), NX_OK);
+}
+
 static void add_ae(struct fixture *fx, const char *ae, const char *called, const char *address)
 {
 	struct nx_ae_row row = {
@@ -249,6 +276,7 @@ int main(void)
 		FX(test_a_token_names_its_principal),
 		FX(test_malformed_and_unknown_tokens),
 		FX(test_expired_revoked_and_roleless_tokens),
+		FX(test_a_token_that_ends_counts_no_longer),
 		FX(test_ae_titles_are_an_allow_list),
 		cmocka_unit_test(test_every_role_and_permission),
 		cmocka_unit_test(test_a_bound_principal_stays_in_its_collection),
