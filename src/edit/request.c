@@ -1,12 +1,17 @@
 /* What may be edited, at which level, and what is a value of it. */
 #include "edit/edit_priv.h"
 
+#include <regex.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
 #include "base/clock.h"
+
+enum {
+	VALUE_MAX = 4 * 64 /* bytes of one value that has a form */
+};
 
 struct row_text {
 	nx_tag tag;
@@ -49,28 +54,38 @@ static const nx_tag fixed_tags[] = {
 };
 static const uint16_t fixed_groups[] = {0x0000, 0x0002, 0x0004, 0x0028, 0x0400, 0x5400, 0x7fe0};
 
-/* PS3.5 6.2.  `max` counts characters of one value, 0 none; `of` NULL: any but control ones. */
+#define DAY    "(0[1-9]|[12][0-9]|3[01])"
+#define MONTH  "(0[1-9]|1[0-2])"
+#define HOUR   "([01][0-9]|2[0-3])"
+#define MINUTE "[0-5][0-9]"
+#define SECOND "([0-5][0-9]|60)(\\.[0-9]{1,6})?"
+
+/* PS3.5 6.2.  `max` counts characters of one value, 0 none; `form`: an extended regular expression
+ * for the whole of it, NULL: any but control characters. */
 static const struct {
 	uint16_t vr;
 	unsigned max;
-	const char *of;
+	const char *form;
 	bool lines; /* text: one value, with line breaks */
 } vrs[] = {
 	{NX_VR('A', 'E'), 16, NULL, false},
-	{NX_VR('A', 'S'), 4, "0123456789DWMY", false},
-	{NX_VR('C', 'S'), 16, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_ ", false},
-	{NX_VR('D', 'A'), 8, "0123456789", false},
-	{NX_VR('D', 'S'), 16, "0123456789+-.eE ", false},
-	{NX_VR('D', 'T'), 26, "0123456789+-.", false},
-	{NX_VR('I', 'S'), 12, "0123456789+- ", false},
+	{NX_VR('A', 'S'), 4, "^[0-9]{3}[DWMY]$", false},
+	{NX_VR('C', 'S'), 16, "^[A-Z0-9_ ]+$", false},
+	{NX_VR('D', 'A'), 8, "^[0-9]{4}" MONTH DAY "$", false},
+	{NX_VR('D', 'S'), 16, "^[+-]?([0-9]+(\\.[0-9]*)?|\\.[0-9]+)([eE][+-]?[0-9]+)?$", false},
+	{NX_VR('D', 'T'), 26,
+		"^[0-9]{4}(" MONTH "(" DAY "(" HOUR "(" MINUTE "(" SECOND
+		")?)?)?)?)?([+-][0-9]{4})?$",
+		false},
+	{NX_VR('I', 'S'), 12, "^[+-]?[0-9]+$", false},
 	{NX_VR('L', 'O'), 64, NULL, false},
 	{NX_VR('L', 'T'), 10240, NULL, true},
 	{NX_VR('P', 'N'), 3 * 64 + 2, NULL, false},
 	{NX_VR('S', 'H'), 16, NULL, false},
 	{NX_VR('S', 'T'), 1024, NULL, true},
-	{NX_VR('T', 'M'), 14, "0123456789.", false},
+	{NX_VR('T', 'M'), 14, "^" HOUR "(" MINUTE "(" SECOND ")?)?$", false},
 	{NX_VR('U', 'C'), 10240, NULL, false},
-	{NX_VR('U', 'I'), 64, "0123456789.", false},
+	{NX_VR('U', 'I'), 64, "^(0|[1-9][0-9]*)(\\.(0|[1-9][0-9]*))*$", false},
 	{NX_VR('U', 'T'), 10240, NULL, true},
 };
 
@@ -104,20 +119,39 @@ static nx_rc tag_check(nx_tag tag, enum nx_edit_level level, struct nx_err *err)
 	return NX_OK;
 }
 
-/* Characters of UTF-8 that `of` allows; SIZE_MAX: others. */
-static size_t value_chars(const char *s, size_t n, const char *of, bool lines)
+/* Characters of UTF-8; SIZE_MAX: control characters, also those of ISO 6429 (U+0080 to U+009F), are
+ * among them. */
+static size_t value_chars(const char *s, size_t n, bool lines)
 {
 	size_t chars = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		uint8_t c = (uint8_t)s[i];
-		bool control = c < 0x20 || c == 0x7f;
+		const uint8_t c = (uint8_t)s[i], next = i + 1 < n ? (uint8_t)s[i + 1] : 0;
+		const bool control = c < 0x20 || c == 0x7f || (c == 0xc2 && next < 0xa0);
 
-		if ((of && !strchr(of, c)) || (control && !(lines && strchr("\t\n\f\r", c))))
+		if (control && !(lines && strchr("\t\n\f\r", c)))
 			return SIZE_MAX;
 		chars += (c & 0xc0) != 0x80;
 	}
 	return chars;
+}
+
+/* One value of at most `max` characters; no value is of any form. */
+static nx_rc form_check(
+	const char *form, nx_tag tag, const char *value, size_t n, struct nx_err *err)
+{
+	char one[VALUE_MAX + 1];
+	regex_t re;
+	int rc;
+
+	if (!form || !n)
+		return NX_OK;
+	if (regcomp(&re, form, REG_EXTENDED | REG_NOSUB))
+		return nx_err_set(err, NX_E_NOMEM, "no memory for the form of a value");
+	(void)snprintf(one, sizeof(one), "%.*s", (int)n, value);
+	rc = regexec(&re, one, 0, NULL, 0);
+	regfree(&re);
+	return rc ? tag_err(err, tag, "cannot have this value") : NX_OK;
 }
 
 static nx_rc value_check(
@@ -125,6 +159,7 @@ static nx_rc value_check(
 {
 	size_t i = 0;
 	bool many = strcmp(entry->vm, "1") != 0;
+	nx_rc rc;
 
 	while (i < NX_ARRAY_LEN(vrs) && vrs[i].vr != entry->vr)
 		i++;
@@ -139,12 +174,11 @@ static nx_rc value_check(
 	for (;;) {
 		size_t n = vrs[i].lines ? strlen(value) : strcspn(value, "\\");
 
-		if (value_chars(value, n, vrs[i].of, vrs[i].lines) > vrs[i].max)
+		if (value_chars(value, n, vrs[i].lines) > vrs[i].max)
 			return tag_err(err, tag, "cannot have this value");
-		if (n && n != 8 && entry->vr == NX_VR('D', 'A'))
-			return tag_err(err, tag, "is no date YYYYMMDD");
-		if (!value[n])
-			return NX_OK;
+		rc = form_check(vrs[i].form, tag, value, n, err);
+		if (rc || !value[n])
+			return rc;
 		value += n + 1;
 	}
 }
@@ -205,7 +239,7 @@ nx_rc edit_plan_make(
 	if (!request->reason || !request->reason[0] || strlen(request->reason) > NX_EDIT_REASON_MAX)
 		return nx_err_set(err, NX_E_INVAL, "a reason of at most %d bytes is required",
 			NX_EDIT_REASON_MAX);
-	if (value_chars(plan.source, strlen(plan.source), NULL, false) > 64)
+	if (value_chars(plan.source, strlen(plan.source), false) > 64)
 		return nx_err_set(err, NX_E_INVAL, "the source is no text of 64 characters");
 	if (request->into && request->level < NX_EDIT_STUDY)
 		return nx_err_set(err, NX_E_INVAL, "a whole study is of one patient: edit that");

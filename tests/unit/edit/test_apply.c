@@ -90,7 +90,19 @@ static void test_what_is_no_value_or_cannot_be_edited_is_refused(void **state)
 		{NX_TAG_PATIENT_ID, "4711 "},
 		{NX_TAG_PATIENT_ID, " 4711"},
 		{NX_TAG_PATIENT_BIRTH_DATE, "1970"},
+		{NX_TAG_PATIENT_BIRTH_DATE, "99999999"},
+		{NX_TAG_PATIENT_BIRTH_DATE, "19701301"},
 		{NX_TAG_PATIENT_SEX, "f"},
+		{NX_TAG(0x0010, 0x1010), "DDDD"},           /* AS */
+		{NX_TAG(0x0010, 0x1030), "eeee"},           /* DS */
+		{NX_TAG(0x0008, 0x002a), "20260101250000"}, /* DT */
+		{NX_TAG(0x0020, 0x0013), "1-2"},            /* IS */
+		{NX_TAG(0x0008, 0x0030), "2500"},           /* TM */
+		{NX_TAG(0x0020, 0x0052), "1..2"},           /* UI */
+		{NX_TAG(0x0020, 0x0052), "1.02"},
+		{NX_TAG_STUDY_DESCRIPTION,
+			"a\xc2\x85"
+			"b"}, /* U+0085 */
 		{NX_TAG_ACCESSION_NUMBER, "more than 16 characters"},
 		{NX_TAG_STUDY_DESCRIPTION, "two\nlines"},
 		{NX_TAG_ORIGINAL_ATTRIBUTES_SEQUENCE, NULL},
@@ -103,6 +115,31 @@ static void test_what_is_no_value_or_cannot_be_edited_is_refused(void **state)
 		if (plan_make(&wrong[i], 1, &plan) != NX_E_INVAL)
 			fail_msg("%08x", (unsigned)wrong[i].tag);
 	assert_int_equal(plan_make(NULL, 0, &plan), NX_E_INVAL);
+}
+
+static void test_what_is_a_value_is_taken(void **state)
+{
+	static const struct nx_edit_set right[] = {
+		{NX_TAG_PATIENT_BIRTH_DATE, ""},
+		{NX_TAG_PATIENT_BIRTH_DATE, "19701231"},
+		{NX_TAG_PATIENT_SEX, "F"},
+		{NX_TAG(0x0010, 0x1010), "042Y"},
+		{NX_TAG(0x0010, 0x1030), "-70.5e+1"},
+		{NX_TAG(0x0008, 0x002a), "2026"},
+		{NX_TAG(0x0008, 0x002a), "20260131235960.123456+0100"},
+		{NX_TAG(0x0020, 0x0013), "-12"},
+		{NX_TAG(0x0008, 0x0030), "23"},
+		{NX_TAG(0x0008, 0x0030), "235960.5"},
+		{NX_TAG(0x0020, 0x0052), "1.0.2"},
+		{NX_TAG(0x0008, 0x0008), "ORIGINAL\\PRIMARY"},
+		{NX_TAG_STUDY_DESCRIPTION, "\xc3\x85\xc2\xa0x"},
+	};
+	struct edit_plan plan;
+
+	(void)state;
+	for (size_t i = 0; i < NX_ARRAY_LEN(right); i++)
+		if (plan_make(&right[i], 1, &plan))
+			fail_msg("%08x %s", (unsigned)right[i].tag, right[i].value);
 }
 
 static nx_rc apply_once(void *payload)
@@ -134,6 +171,7 @@ int main(void)
 		cmocka_unit_test(test_the_old_value_is_kept_beside_the_new_one),
 		cmocka_unit_test(test_text_of_another_repertoire_becomes_utf8),
 		cmocka_unit_test(test_what_is_no_value_or_cannot_be_edited_is_refused),
+		cmocka_unit_test(test_what_is_a_value_is_taken),
 		cmocka_unit_test(test_without_memory_nothing_leaks),
 	};
 
