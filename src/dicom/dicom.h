@@ -277,6 +277,10 @@ NX_NODISCARD nx_rc nx_dataset_json(const struct nx_dataset *ds, struct nx_json *
 	nx_rc (*bulk_uri)(
 		void *payload, const struct nx_elem *e, struct nx_buf *out, struct nx_err *err),
 	void *payload, struct nx_arena *arena, struct nx_err *err);
+/* The same without the braces: its attributes alone, none of them bulk, in an object that is open.
+ */
+NX_NODISCARD nx_rc nx_dataset_json_members(
+	const struct nx_dataset *ds, struct nx_json *json, struct nx_err *err);
 /* One attribute with text value(s) already in UTF-8 ("A\\B"), typed by its dictionary VR. */
 void nx_json_dicom_text(struct nx_json *json, nx_tag tag, const char *utf8);
 

@@ -325,11 +325,10 @@ static nx_rc put_value(struct writer *w, const struct nx_dataset *ds, const stru
 	return NX_OK;
 }
 
-static nx_rc put_dataset(struct writer *w, const struct nx_dataset *ds, struct nx_err *err)
+static nx_rc put_members(struct writer *w, const struct nx_dataset *ds, struct nx_err *err)
 {
 	nx_rc rc = NX_OK;
 
-	nx_json_object_begin(w->json);
 	for (size_t i = 0; !rc && i < ds->n; i++) {
 		const struct nx_elem *elem = &ds->elems[i];
 
@@ -339,6 +338,15 @@ static nx_rc put_dataset(struct writer *w, const struct nx_dataset *ds, struct n
 		rc = put_value(w, ds, elem, err);
 		nx_json_object_end(w->json);
 	}
+	return rc;
+}
+
+static nx_rc put_dataset(struct writer *w, const struct nx_dataset *ds, struct nx_err *err)
+{
+	nx_rc rc;
+
+	nx_json_object_begin(w->json);
+	rc = put_members(w, ds, err);
 	nx_json_object_end(w->json);
 	return rc;
 }
@@ -356,6 +364,17 @@ nx_rc nx_dataset_json(const struct nx_dataset *ds, struct nx_json *json,
 		return nx_err_set(err, NX_E_LIMIT, "JSON nested too deep");
 	nx_buf_init(&w.scratch, NX_LIMIT_DICOM_HEADER, NX_BUF_WIPE);
 	rc = put_dataset(&w, ds, err);
+	nx_buf_done(&w.scratch);
+	return rc;
+}
+
+nx_rc nx_dataset_json_members(const struct nx_dataset *ds, struct nx_json *json, struct nx_err *err)
+{
+	struct writer w = {.json = json};
+	nx_rc rc;
+
+	nx_buf_init(&w.scratch, NX_LIMIT_DICOM_HEADER, NX_BUF_WIPE);
+	rc = put_members(&w, ds, err);
 	nx_buf_done(&w.scratch);
 	return rc;
 }

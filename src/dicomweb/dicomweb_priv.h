@@ -84,6 +84,8 @@ struct dw_query {
 	unsigned level;
 	struct nx_find_key keys[NX_LIMIT_QUERY_KEYS];
 	size_t n_keys;
+	struct nx_dataset *sequences; /* keys that are in sequences; NULL: none */
+	size_t n_paths;               /* how often they were named */
 	bool fuzzy;
 	unsigned limit;
 	unsigned offset;
@@ -94,6 +96,13 @@ struct dw_query {
 
 void dw_query_init(struct dw_query *query, unsigned level);
 void dw_query_done(struct dw_query *query);
+/* qido_path.c: "Sequence.Attribute"; *ret_taken is false where that cannot be matched.  `value` is
+ * borrowed.  NX_E_LIMIT. */
+NX_NODISCARD nx_rc dw_query_path(struct dw_query *query, const char *name, const char *value,
+	struct nx_arena *arena, bool *ret_taken, struct nx_err *err);
+/* Give the sequence out, where it is one that the level has. */
+NX_NODISCARD nx_rc dw_query_include(
+	struct dw_query *query, nx_tag tag, struct nx_arena *arena, struct nx_err *err);
 /* One parameter; strings from `arena` or borrowed.  NX_E_INVAL, NX_E_LIMIT. */
 NX_NODISCARD nx_rc dw_query_param(struct dw_query *query, const char *name, const char *value,
 	struct nx_arena *arena, struct nx_err *err);

@@ -51,21 +51,26 @@ static void include(struct dw_query *query, nx_tag tag)
 		query->with_series = true;
 }
 
-static nx_rc include_list(struct dw_query *query, const char *value, struct nx_err *err)
+/* Of "Sequence.Attribute" the sequence is given out. */
+static nx_rc include_list(
+	struct dw_query *query, const char *value, struct nx_arena *arena, struct nx_err *err)
 {
+	nx_rc rc = NX_OK;
 	nx_tag tag;
 	size_t n;
 
-	for (; *value; value += n + (value[n] == ',')) {
+	for (; *value && !rc; value += n + (value[n] == ',')) {
 		n = strcspn(value, ",");
-		if (n == 3 && strncasecmp(value, "all", n) == 0)
+		if (n == 3 && strncasecmp(value, "all", n) == 0) {
 			query->with_study = query->with_series = true;
-		else if (nx_dict_parse_tag(value, n, &tag))
+		} else if (nx_dict_parse_tag(value, strcspn(value, ".,"), &tag)) {
 			include(query, tag);
-		else if (!memchr(value, '.', n))
-			return nx_err_set(err, NX_E_INVAL, "includefield names no attribute");
+			rc = dw_query_include(query, tag, arena, err);
+		} else {
+			rc = nx_err_set(err, NX_E_INVAL, "includefield names no attribute");
+		}
 	}
-	return NX_OK;
+	return rc;
 }
 
 /* Names come from the client and go into a header: letters, digits and dots only. */
@@ -100,7 +105,7 @@ static nx_rc key_add(struct dw_query *query, nx_tag tag, const char *value, stru
 {
 	struct nx_find_key *key = &query->keys[query->n_keys];
 
-	if (query->n_keys == NX_ARRAY_LEN(query->keys))
+	if (query->n_keys + query->n_paths == NX_ARRAY_LEN(query->keys))
 		return nx_err_set(err, NX_E_LIMIT, "more than %u keys", NX_LIMIT_QUERY_KEYS);
 	*key = (struct nx_find_key){tag, value_list(tag, value, arena)};
 	if (!key->value)
@@ -112,20 +117,25 @@ static nx_rc key_add(struct dw_query *query, nx_tag tag, const char *value, stru
 nx_rc dw_query_param(struct dw_query *query, const char *name, const char *value,
 	struct nx_arena *arena, struct nx_err *err)
 {
+	bool taken = false;
 	nx_tag tag;
+	nx_rc rc;
 
 	if (strcmp(name, "limit") == 0)
 		return number_parse(name, value, &query->limit, err);
 	if (strcmp(name, "offset") == 0)
 		return number_parse(name, value, &query->offset, err);
 	if (strcmp(name, "includefield") == 0)
-		return include_list(query, value, err);
+		return include_list(query, value, arena, err);
 	if (strcmp(name, "fuzzymatching") == 0) {
 		query->fuzzy = strcasecmp(value, "true") == 0;
 		return NX_OK;
 	}
 	if (strcmp(name, "accept") == 0)
 		return NX_OK;
+	rc = dw_query_path(query, name, value, arena, &taken, err);
+	if (rc || taken)
+		return rc;
 	if (!nx_dict_parse_tag(name, strlen(name), &tag) ||
 		!nx_retrieve_find_knows(query->level, tag)) {
 		ignore(query, name);
@@ -171,6 +181,7 @@ static nx_rc search(
 		.level = query->level,
 		.keys = query->keys,
 		.n_keys = query->n_keys,
+		.sequences = query->sequences,
 		.fuzzy = query->fuzzy,
 		.limit = query->limit,
 		.offset = query->offset,

@@ -82,13 +82,14 @@ static nx_rc match_emit(void *payload, const struct nx_match *m, const struct nx
 	struct emit *e = payload;
 	nx_rc rc;
 
-	(void)sequences;
 	nx_json_object_begin(&e->json);
 	for (size_t i = 0; i < find_columns_n; i++)
 		if (wanted(e, &find_columns[i]))
 			put_column(&e->json, &find_columns[i], m);
 	nx_json_dicom_text(&e->json, NX_TAG(0x0008, 0x0056), "ONLINE");
 	rc = put_url(e, m, err);
+	if (!rc && sequences)
+		rc = nx_dataset_json_members(sequences, &e->json, err);
 	nx_json_object_end(&e->json);
 	return rc ? rc : nx_buf_check(e->json.out, err);
 }

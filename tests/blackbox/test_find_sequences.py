@@ -117,6 +117,31 @@ def test_images_by_any_sequence(dcmtk):
     assert len(images("ReferencedImageSequence")) == 2
 
 
+@pytest.mark.parametrize("path, found", [
+    ("studies?ProcedureCodeSequence.CodeValue=P3", ["2"]),
+    ("studies?00081032.00080104=Schädel", ["1"]),
+    ("series?StudyInstanceUID=2.25.601&RequestAttributesSequence.ScheduledProcedureStepID=SPS2", ["2"]),
+    ("series?00400275.00400008.00080100=PROT*&limit=1&offset=1", ["1"]),
+    ("series?RequestAttributesSequence.RequestedProcedureID=none", []),
+    ("instances?SeriesInstanceUID=2.25.6011&AnatomicRegionSequence.CodeValue=REGION2", ["2"])])
+def test_on_the_web_too(site, path, found):
+    with site.session() as session:
+        answer = session.get(site.url("/dicom-web/" + path, "data"), timeout=60)
+    assert answer.status_code == 200 and "not matched" not in answer.headers.get("Warning", "")
+    level = {"studies": "0020000D", "series": "0020000E", "instances": "00080018"}[path.split("?")[0]]
+    assert [one[level]["Value"][0][-1] for one in answer.json()] == found
+
+
+def test_on_the_web_a_sequence_is_given_where_it_is_asked_for(site):
+    def series(query):
+        with site.session() as session:
+            return session.get(site.url(f"/dicom-web/studies/2.25.601/series?{query}", "data"), timeout=60).json()
+    assert all("00400275" not in one for one in series(""))
+    items = [one["00400275"]["Value"][0] for one in series("includefield=RequestAttributesSequence")]
+    assert sorted(item["00400009"]["Value"][0] for item in items) == ["SPS1", "SPS2"]
+    assert all(item["00401001"]["Value"] == ["RP1"] for item in items)
+
+
 def test_a_patient_is_found_by_the_newest_study(dcmtk):
     found = dcmtk.findscu(["QueryRetrieveLevel=PATIENT", "PatientID", "ReferencedPatientSequence"], model="-P")
     assert len(found) == 3 and all(ds.ReferencedPatientSequence == [] for ds in found)

@@ -81,14 +81,43 @@ static void test_what_is_not_matched_is_named(void **state)
 
 	assert_rc(param(fx, "NoSuchThing", "1"), NX_OK);
 	assert_rc(param(fx, "SOPInstanceUID", "1.2"), NX_OK); /* of the level below */
-	assert_rc(param(fx, "00400275.00400009", "1"), NX_OK);
+	assert_rc(param(fx, "00400275.NoSuch", "1"), NX_OK);
+	assert_rc(param(fx, "PatientName.PatientID", "1"), NX_OK);
+	assert_rc(param(fx, "00400275.00280010", "1"), NX_OK);                /* Rows: no text */
+	assert_rc(param(fx, "AnatomicRegionSequence.CodeValue", "1"), NX_OK); /* of instances */
 	assert_rc(param(fx, "\"\r\nX: y", "1"), NX_OK);
 	assert_int_equal(fx->query.n_keys, 0);
-	assert_string_equal(
-		nx_buf_cstr(&fx->query.ignored), "NoSuchThing, SOPInstanceUID, 00400275.00400009");
+	assert_null(fx->query.sequences);
+	assert_string_equal(nx_buf_cstr(&fx->query.ignored),
+		"NoSuchThing, SOPInstanceUID, 00400275.NoSuch, PatientName.PatientID, "
+		"00400275.00280010, AnatomicRegionSequence.CodeValue");
 	for (int i = 0; i < 1000; i++)
 		assert_rc(param(fx, "NoSuchThingEither", "1"), NX_OK);
 	assert_rc(nx_buf_check(&fx->query.ignored, NULL), NX_OK);
+}
+
+static void test_keys_in_sequences_are_of_one_item(void **state)
+{
+	struct fixture *fx = *state;
+	const struct nx_dataset *item;
+
+	assert_rc(param(fx, "includefield", "ProcedureCodeSequence,00400275"), NX_OK);
+	assert_rc(param(fx, "RequestAttributesSequence.ScheduledProcedureStepID", "S1"), NX_OK);
+	assert_rc(param(fx, "00400275.00401001", "R*"), NX_OK);
+	assert_rc(param(fx, "00400275.ScheduledProtocolCodeSequence.CodeValue", "P"), NX_OK);
+	assert_int_equal(fx->query.n_keys, 0);
+	assert_int_equal(fx->query.ignored.len, 0);
+	assert_int_equal(fx->query.sequences->n, 2);
+	assert_int_equal(fx->query.sequences->elems[0].tag, 0x00081032);
+	assert_int_equal(fx->query.sequences->elems[0].n_items, 0);
+	assert_int_equal(fx->query.sequences->elems[1].tag, 0x00400275);
+	assert_int_equal(fx->query.sequences->elems[1].n_items, 1);
+	item = fx->query.sequences->elems[1].items[0];
+	assert_int_equal(item->n, 3);
+	assert_string_equal(nx_dataset_text(item, 0x00400009, fx->arena), "S1");
+	assert_string_equal(nx_dataset_text(item, 0x00401001, fx->arena), "R*");
+	item = item->elems[0].items[0];
+	assert_string_equal(nx_dataset_text(item, 0x00080100, fx->arena), "P");
 }
 
 static void test_numbers(void **state)
@@ -113,8 +142,9 @@ static void test_keys_have_a_limit(void **state)
 	struct fixture *fx = *state;
 
 	for (unsigned i = 0; i < NX_LIMIT_QUERY_KEYS; i++)
-		assert_rc(param(fx, "PatientID", "1"), NX_OK);
+		assert_rc(param(fx, i % 2 ? "PatientID" : "00400275.00400009", "1"), NX_OK);
 	assert_rc(param(fx, "PatientID", "1"), NX_E_LIMIT);
+	assert_rc(param(fx, "00400275.00400009", "1"), NX_E_LIMIT);
 }
 
 static nx_rc one_use(void *payload)
@@ -147,6 +177,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			test_what_was_asked_for_is_in_the_results, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_what_is_not_matched_is_named, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			test_keys_in_sequences_are_of_one_item, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_numbers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_keys_have_a_limit, setup, teardown),
 		cmocka_unit_test(test_without_memory),
