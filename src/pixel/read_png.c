@@ -115,7 +115,7 @@ static nx_rc image_read(
 		cap)
 		return nx_err_set(
 			err, NX_E_LIMIT, "PNG of %u by %u pixels", desc->rows, desc->columns);
-	r->pixels = malloc(r->stride * desc->rows);
+	r->pixels = calloc(desc->rows, r->stride);
 	r->rows = calloc(desc->rows, sizeof(*r->rows));
 	if (!r->pixels || !r->rows)
 		return nx_err_set(err, NX_E_NOMEM, "no memory for a PNG");

@@ -142,8 +142,8 @@ static void glyph_draw(
 static bool glyph_seen(const struct nx_canvas *c, int64_t x, int64_t y, unsigned scale)
 {
 	return x < c->raster->columns && y < c->raster->rows &&
-		x + 2 * NX_GLYPH_ROWS * (int64_t)scale >= 0 &&
-		y + NX_GLYPH_ROWS * (int64_t)scale >= 0;
+		x + (int64_t)2 * NX_GLYPH_ROWS * scale >= 0 &&
+		y + (int64_t)NX_GLYPH_ROWS * scale >= 0;
 }
 
 static nx_rc glyphs_draw(struct nx_canvas *c, int64_t x, int64_t y, unsigned scale,
