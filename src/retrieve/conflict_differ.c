@@ -89,18 +89,15 @@ static void differ_put(struct nx_json *json, const struct side *x, const struct 
 	while (i < x->ds->n || k < y->ds->n) {
 		const struct nx_elem *a = i < x->ds->n ? &x->ds->elems[i] : NULL;
 		const struct nx_elem *b = k < y->ds->n ? &y->ds->elems[k] : NULL;
-		bool both = a && b && a->tag == b->tag;
+		const bool left = a && (!b || a->tag <= b->tag);
+		const bool right = b && (!a || b->tag <= a->tag);
 
-		if (both && elem_same(x, a, y, b)) {
-			i++;
-			k++;
-			continue;
-		}
-		tag_put(json, !b || (a && a->tag < b->tag) ? a->tag : b->tag);
-		if (both || !b || (a && a->tag < b->tag))
-			i++;
-		if (both || !a || (b && b->tag < a->tag))
-			k++;
+		if (left && !(right && elem_same(x, a, y, b)))
+			tag_put(json, a->tag);
+		else if (!left && right)
+			tag_put(json, b->tag);
+		i += left;
+		k += right;
 	}
 	nx_json_array_end(json);
 }
