@@ -152,7 +152,7 @@ static bool cd_open(struct decoder *d, enum set set)
 		return true;
 	cd_close(d);
 	d->cd = iconv_open("UTF-8", iconv_names[set]);
-	if (d->cd == (iconv_t)-1)
+	if (d->cd == (iconv_t)-1) /* NOLINT(performance-no-int-to-ptr) */
 		return false;
 	d->cd_set = set;
 	return true;
@@ -164,7 +164,7 @@ static void convert(struct decoder *d, enum set set, char *p, size_t n)
 	bool open = cd_open(d, set);
 
 	while (n) {
-		size_t room = n < RUN_MAX ? n * 4 : RUN_MAX * 4; /* UTF-8 takes at most 4 */
+		size_t room = (n < RUN_MAX ? n : RUN_MAX) * 4; /* UTF-8 takes at most 4 */
 		char *to = (char *)nx_buf_reserve(d->out, room);
 		size_t left = room, got = (size_t)-1;
 

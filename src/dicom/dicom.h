@@ -138,7 +138,7 @@ struct nx_dicom_parser;
 NX_NODISCARD nx_rc nx_dicom_parser_new(const struct nx_dicom_parser_opts *opts,
 	const struct nx_dicom_cb *cb, void *payload, struct nx_dicom_parser **ret_parser,
 	struct nx_err *err);
-struct nx_dicom_parser *nx_dicom_parser_free(struct nx_dicom_parser *parser);
+struct nx_dicom_parser *nx_dicom_parser_free(struct nx_dicom_parser *ps);
 NX_DEFINE_AUTO(nx_dicom_parser);
 
 /* Feed the next bytes, in pieces of any size.  NX_E_MALFORMED, NX_E_LIMIT, NX_E_UNSUPPORTED with

@@ -73,8 +73,8 @@ static nx_rc attr_begin(struct xml_reader *x, const char **attrs, struct nx_err 
 }
 
 /* PS3.19 A.1.5: values are numbered from 1; those that are left out are empty. */
-static nx_rc numbered(
-	struct xml_reader *x, const char **attrs, size_t *n_so_far, bool fill, struct nx_err *err)
+static nx_rc numbered(struct xml_reader *x, const char **attrs, const size_t *n_so_far, bool fill,
+	struct nx_err *err)
 {
 	const char *text = attribute(attrs, "number");
 	size_t digits = text ? strspn(text, "0123456789") : 0;

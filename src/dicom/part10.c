@@ -330,7 +330,7 @@ nx_rc nx_dicom_parser_new(const struct nx_dicom_parser_opts *opts, const struct 
 	ps->cb = *cb;
 	ps->payload = payload;
 	rc = opts_apply(ps, opts ? opts : &none, err);
-	nx_buf_init(&ps->scratch, (size_t)ps->bulk_min + 2 * ELEM_HEAD_MAX, NX_BUF_WIPE);
+	nx_buf_init(&ps->scratch, (size_t)ps->bulk_min + (size_t)2 * ELEM_HEAD_MAX, NX_BUF_WIPE);
 	if (rc)
 		return rc;
 	*ret_parser = NX_STEAL(ps);

@@ -232,7 +232,7 @@ nx_rc series_record_next(struct nx_instances *x, size_t i, size_t enough, const 
 	nx_rc rc = NX_OK;
 
 	/* At once what is likely to come: growing by and by copies and wipes it again and again. */
-	if (enough <= 4 * PIECE_LEN && out->max - out->len >= enough + PIECE_LEN)
+	if (enough <= (size_t)4 * PIECE_LEN && out->max - out->len >= enough + PIECE_LEN)
 		(void)nx_buf_reserve(out, enough + PIECE_LEN);
 	for (size_t first = i; rd.n && out->len - from < enough && !rc;) {
 		uint64_t n = 0;
