@@ -5,6 +5,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/rd.h"
+#include "catalog/catalog.h"
 #include "crypto/crypto.h"
 #include "dicom/dicom.h"
 
@@ -184,4 +185,22 @@ void nx_rewrite_put(struct nx_rewrite *rewrite, struct nx_put *put)
 	put->n_shared = rewrite->n_shared;
 	put->parts = rewrite->parts;
 	put->n_parts = rewrite->n_parts;
+}
+
+nx_rc nx_archive_same_put(struct nx_archive *archive, const struct nx_item *item,
+	struct nx_arena *arena, struct nx_put *put, struct nx_err *err)
+{
+	struct nx_recipe *recipe;
+	nx_rc rc = nx_archive_recipe(archive, item, arena, &recipe, err);
+
+	if (rc)
+		return rc;
+	put->subject = (uint64_t)item->subject;
+	put->item = item;
+	put->shared = recipe->blobs;
+	put->n_shared = recipe->n_blobs;
+	put->parts = recipe->parts;
+	put->n_parts = recipe->n_parts;
+	put->content = recipe->content;
+	return NX_OK;
 }

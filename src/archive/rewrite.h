@@ -45,5 +45,9 @@ struct nx_rewrite_of {
 NX_NODISCARD nx_rc nx_archive_rewrite(struct nx_archive *archive, const struct nx_rewrite_of *of,
 	struct nx_arena *arena, struct nx_rewrite *ret, struct nx_err *err);
 void nx_rewrite_put(struct nx_rewrite *rewrite, struct nx_put *put);
+/* The bytes of an item as they are: nothing is read or written but its rows.  The recipe, which the
+ * put borrows, is from `arena`. */
+NX_NODISCARD nx_rc nx_archive_same_put(struct nx_archive *archive, const struct nx_item *item,
+	struct nx_arena *arena, struct nx_put *put, struct nx_err *err);
 
 #endif

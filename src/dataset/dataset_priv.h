@@ -20,10 +20,10 @@
 #include "dataset/manifest.h"
 #include "dataset/release.h"
 #include "keys/keys.h"
+#include "ledger/detail.h"
 #include "ledger/ledger.h"
 
 enum {
-	DETAIL_MAX = 8192,
 	MANIFEST_MAX = 1024 * 1024 * 1024 /* bytes of one manifest */
 };
 
@@ -70,8 +70,7 @@ NX_NODISCARD nx_rc release_find(struct nx_releases *r, const char *name, int64_t
 	struct nx_arena *arena, struct nx_release_row *ret, struct nx_err *err);
 NX_NODISCARD nx_rc release_by_id(struct nx_releases *r, int64_t id, struct nx_arena *arena,
 	struct nx_release_row *ret, struct nx_err *err);
-/* {"release":"name@v1","root":...}: the beginning of every ledger detail here. */
-void release_detail_begin(
-	struct nx_json *json, const struct nx_release_row *row, const struct nx_principal *who);
+/* "release":"name@v1","root":...: the beginning of every ledger detail here. */
+void release_detail_begin(struct nx_detail *detail, const struct nx_release_row *row);
 
 #endif

@@ -43,18 +43,15 @@ static void info_fill(const struct lease *l, struct nx_lease_info *ret)
 static nx_rc entry_add(struct nx_change *change, unsigned action, const struct lease *l,
 	const struct nx_principal *who, struct nx_err *err)
 {
-	NX_AUTO_DONE(nx_buf) detail;
+	NX_AUTO_DONE(nx_detail) detail;
 	struct nx_entry_draft draft = {.action = action, .principal = who->name};
-	struct nx_json json;
+	nx_rc rc;
 
-	nx_buf_init(&detail, DETAIL_MAX, 0);
-	nx_json_init(&json, &detail);
-	release_detail_begin(&json, &l->release, who);
-	nx_json_kv_str(&json, "lease", l->row.id);
-	nx_json_kv_str(&json, "purpose", l->row.purpose);
-	nx_json_object_end(&json);
-	draft.detail = nx_buf_slice(&detail);
-	return nx_change_entry(change, &draft, NULL, err);
+	release_detail_begin(&detail, &l->release);
+	nx_json_kv_str(&detail.json, "lease", l->row.id);
+	nx_json_kv_str(&detail.json, "purpose", l->row.purpose);
+	rc = nx_detail_end(&detail, who->peer, &draft, err);
+	return rc ? rc : nx_change_entry(change, &draft, NULL, err);
 }
 
 static nx_rc row_commit(struct nx_releases *r, const struct lease *l, unsigned action,
@@ -325,21 +322,18 @@ static uint64_t subject_samples(const struct plan *p, size_t i)
 static nx_rc read_entry(const struct plan *p, const struct nx_principal *who, uint64_t subject,
 	uint64_t samples, struct nx_change *change, struct nx_err *err)
 {
-	NX_AUTO_DONE(nx_buf) detail;
+	NX_AUTO_DONE(nx_detail) detail;
 	struct nx_entry_draft draft = {
 		.action = NX_ACTION_LEASE_READ, .principal = who->name, .subject = subject};
-	struct nx_json json;
+	nx_rc rc;
 
-	nx_buf_init(&detail, DETAIL_MAX, 0);
-	nx_json_init(&json, &detail);
-	release_detail_begin(&json, &p->lease->release, who);
-	nx_json_kv_str(&json, "lease", p->lease->row.id);
-	nx_json_kv_uint(&json, "first", p->first);
-	nx_json_kv_uint(&json, "next", p->answer->next);
-	nx_json_kv_uint(&json, "samples", samples);
-	nx_json_object_end(&json);
-	draft.detail = nx_buf_slice(&detail);
-	return nx_change_entry(change, &draft, NULL, err);
+	release_detail_begin(&detail, &p->lease->release);
+	nx_json_kv_str(&detail.json, "lease", p->lease->row.id);
+	nx_json_kv_uint(&detail.json, "first", p->first);
+	nx_json_kv_uint(&detail.json, "next", p->answer->next);
+	nx_json_kv_uint(&detail.json, "samples", samples);
+	rc = nx_detail_end(&detail, who->peer, &draft, err);
+	return rc ? rc : nx_change_entry(change, &draft, NULL, err);
 }
 
 /* One entry per subject, so that a proof of all that happened to a patient has it, also when the

@@ -16,6 +16,7 @@
 
 enum {
 	SELECTION_ARENA_MAX = 2047 * 1024 * 1024,
+	HEAD_MAX = 8192, /* of a manifest */
 	ROWS_AT_ONCE = 50000
 };
 
@@ -45,22 +46,18 @@ nx_rc dataset_guard(struct nx_archive *archive, const struct nx_principal *who, 
 	const char *collection, struct nx_err *err)
 {
 	nx_rc rc = nx_access_check(who, perm, collection, err);
-	NX_AUTO_DONE(nx_buf) detail;
+	NX_AUTO_DONE(nx_detail) detail;
 	struct nx_entry_draft draft = {.action = NX_ACTION_ACCESS_DENY,
 		.outcome = NX_OUTCOME_MINOR,
 		.principal = who->name};
-	struct nx_json json;
 	struct nx_err why;
 
-	nx_buf_init(&detail, DETAIL_MAX, 0);
+	nx_detail_begin(&detail);
 	if (!rc)
 		return NX_OK;
-	nx_json_init(&json, &detail);
-	nx_json_object_begin(&json);
-	nx_json_kv_str(&json, "collection", collection);
-	nx_json_object_end(&json);
-	draft.detail = nx_buf_slice(&detail);
-	if (nx_archive_record(archive, &draft, &why))
+	nx_json_kv_str(&detail.json, "collection", collection);
+	if (nx_detail_end(&detail, who->peer, &draft, &why) ||
+		nx_archive_record(archive, &draft, &why))
 		nx_log_err(NX_LOG_ERROR, "dataset", "ledger.record", &why);
 	return rc;
 }
@@ -139,18 +136,15 @@ static nx_rc version_next(struct nx_releases *r, const char *name, struct nx_are
 	return rc;
 }
 
-void release_detail_begin(
-	struct nx_json *json, const struct nx_release_row *row, const struct nx_principal *who)
+void release_detail_begin(struct nx_detail *detail, const struct nx_release_row *row)
 {
 	char name[NX_LIMIT_NAME + 32];
 
 	(void)snprintf(name, sizeof(name), "%s@v%lld", row->name, (long long)row->version);
-	nx_json_object_begin(json);
-	nx_json_kv_str(json, "release", name);
+	nx_detail_begin(detail);
+	nx_json_kv_str(&detail->json, "release", name);
 	if (row->root.n)
-		nx_json_kv_hex(json, "root", row->root.p, row->root.n);
-	if (who->peer[0])
-		nx_json_kv_str(json, "peer", who->peer);
+		nx_json_kv_hex(&detail->json, "root", row->root.p, row->root.n);
 }
 
 /* ---- making ---- */
@@ -200,20 +194,17 @@ static nx_rc making_check(struct making *m, struct nx_err *err)
 static nx_rc entry_add(
 	const struct making *m, struct nx_change *change, const char *step, struct nx_err *err)
 {
-	NX_AUTO_DONE(nx_buf) detail;
+	NX_AUTO_DONE(nx_detail) detail;
 	struct nx_entry_draft draft = {
 		.action = NX_ACTION_RELEASE, .principal = m->opts->who->name};
-	struct nx_json json;
+	nx_rc rc;
 
-	nx_buf_init(&detail, DETAIL_MAX, 0);
-	nx_json_init(&json, &detail);
-	release_detail_begin(&json, &m->row, m->opts->who);
-	nx_json_kv_str(&json, "collection", m->opts->collection);
-	nx_json_kv_str(&json, "step", step);
-	nx_json_kv_uint(&json, "items", m->selection.n);
-	nx_json_object_end(&json);
-	draft.detail = nx_buf_slice(&detail);
-	return nx_change_entry(change, &draft, NULL, err);
+	release_detail_begin(&detail, &m->row);
+	nx_json_kv_str(&detail.json, "collection", m->opts->collection);
+	nx_json_kv_str(&detail.json, "step", step);
+	nx_json_kv_uint(&detail.json, "items", m->selection.n);
+	rc = nx_detail_end(&detail, m->opts->who->peer, &draft, err);
+	return rc ? rc : nx_change_entry(change, &draft, NULL, err);
 }
 
 static nx_rc release_row(const struct making *m, struct nx_change *change, struct nx_err *err)
@@ -270,7 +261,7 @@ static nx_rc manifest_blob(
 	NX_AUTO_DONE(nx_key) seed = {{0}};
 	nx_rc rc = nx_keys_site(nx_archive_keys(m->r->archive), "release-sign", &seed, err);
 
-	nx_buf_init(&head, DETAIL_MAX, 0);
+	nx_buf_init(&head, HEAD_MAX, 0);
 	if (!rc)
 		rc = nx_manifest_head(&m->writer,
 			&(struct nx_manifest_title){.name = m->row.name,
@@ -519,18 +510,27 @@ static nx_rc manifest_read(struct nx_releases *r, int64_t item_id, struct nx_are
 	return rc;
 }
 
+static nx_rc manifest_note(struct nx_releases *r, const struct nx_principal *who,
+	const struct nx_release_row *row, struct nx_err *err)
+{
+	NX_AUTO_DONE(nx_detail) detail;
+	struct nx_entry_draft draft = {.action = NX_ACTION_READ, .principal = who->name};
+	nx_rc rc;
+
+	release_detail_begin(&detail, row);
+	nx_json_kv_str(&detail.json, "what", "manifest");
+	rc = nx_detail_end(&detail, who->peer, &draft, err);
+	return rc ? rc : nx_archive_record(r->archive, &draft, err);
+}
+
 nx_rc nx_release_manifest(struct nx_releases *releases, const struct nx_principal *who,
 	const char *name, int64_t version, struct nx_buf *out, struct nx_err *err)
 {
 	NX_AUTO(nx_arena) *arena = nx_arena_new(SELECTION_ARENA_MAX, NX_ARENA_WIPE);
-	NX_AUTO_DONE(nx_buf) detail;
-	struct nx_entry_draft draft = {.action = NX_ACTION_READ, .principal = who->name};
 	struct nx_release_row row;
-	struct nx_json json;
 	bool visible = false;
 	nx_rc rc;
 
-	nx_buf_init(&detail, DETAIL_MAX, 0);
 	if (!arena)
 		return nx_err_set(err, NX_E_NOMEM, "no memory for a manifest");
 	rc = release_find(releases, name, version, arena, &row, err);
@@ -540,12 +540,7 @@ nx_rc nx_release_manifest(struct nx_releases *releases, const struct nx_principa
 		return rc;
 	if (!visible)
 		return dataset_guard(releases->archive, who, NX_PERM_LEASE, NULL, err);
-	nx_json_init(&json, &detail);
-	release_detail_begin(&json, &row, who);
-	nx_json_kv_str(&json, "what", "manifest");
-	nx_json_object_end(&json);
-	draft.detail = nx_buf_slice(&detail);
-	rc = nx_archive_record(releases->archive, &draft, err);
+	rc = manifest_note(releases, who, &row, err);
 	return rc ? rc : manifest_read(releases, row.manifest, arena, out, err);
 }
 

@@ -12,11 +12,11 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "edit/edit_priv.h"
+#include "ledger/detail.h"
 #include "ledger/ledger.h"
 
 enum {
 	EDIT_ARENA_MAX = 512 * 1024 * 1024,
-	DETAIL_MAX = 16 * 1024,
 	BATCH = 32,
 	BATCH_BYTES = 16 * 1024 * 1024, /* of a batch's memory: then it is committed */
 	STUDY_BY_SUBJECT = 6            /* index as listed in the catalog's schema */
@@ -98,7 +98,7 @@ static nx_rc no_memory(struct nx_err *err)
 /* ---- what the ledger has ---- */
 
 static nx_rc entry_put(const struct editing *e, struct nx_change *change, unsigned action,
-	struct nx_json *json, const struct nx_put *put, uint64_t subject, struct nx_err *err)
+	struct nx_detail *detail, const struct nx_put *put, uint64_t subject, struct nx_err *err)
 {
 	struct nx_entry_draft draft = {.action = action,
 		.principal = e->who->name,
@@ -106,13 +106,9 @@ static nx_rc entry_put(const struct editing *e, struct nx_change *change, unsign
 		.study = e->study.uid};
 	nx_rc rc;
 
-	nx_json_kv_str(json, "collection", e->req->collection);
-	nx_json_kv_str(json, "reason", e->req->reason);
-	if (e->who->peer[0])
-		nx_json_kv_str(json, "peer", e->who->peer);
-	nx_json_object_end(json);
-	rc = nx_buf_check(json->out, err);
-	draft.detail = nx_buf_slice(json->out);
+	nx_json_kv_str(&detail->json, "collection", e->req->collection);
+	nx_json_kv_str(&detail->json, "reason", e->req->reason);
+	rc = nx_detail_end(detail, e->who->peer, &draft, err);
 	return rc ? rc : nx_change_entry(change, &draft, put, err);
 }
 
@@ -134,32 +130,26 @@ static void tags_put(const struct editing *e, uint32_t changed, struct nx_json *
 /* The new version, in the chain of whose it is now. */
 static nx_rc version_entry(struct editing *e, const struct version *v, struct nx_err *err)
 {
-	NX_AUTO_DONE(nx_buf) detail;
-	struct nx_json json;
+	NX_AUTO_DONE(nx_detail) detail;
 
-	nx_buf_init(&detail, DETAIL_MAX, NX_BUF_WIPE);
-	nx_json_init(&json, &detail);
-	nx_json_object_begin(&json);
-	nx_json_kv_str(&json, "door", "edit");
-	nx_json_kv_str(&json, "item", v->item.name);
-	nx_json_kv_str(&json, "kind", e->plan.reason);
-	tags_put(e, v->changed, &json);
-	return entry_put(e, e->batch.change, NX_ACTION_INSTANCE_EDIT, &json, &v->put, 0, err);
+	nx_detail_begin(&detail);
+	nx_json_kv_str(&detail.json, "door", "edit");
+	nx_json_kv_str(&detail.json, "item", v->item.name);
+	nx_json_kv_str(&detail.json, "kind", e->plan.reason);
+	tags_put(e, v->changed, &detail.json);
+	return entry_put(e, e->batch.change, NX_ACTION_INSTANCE_EDIT, &detail, &v->put, 0, err);
 }
 
 /* What is said of the study, of which no instance that the subject had is changed with it. */
 static nx_rc study_entry(struct editing *e, uint64_t subject, struct nx_err *err)
 {
-	NX_AUTO_DONE(nx_buf) detail;
-	struct nx_json json;
+	NX_AUTO_DONE(nx_detail) detail;
 
-	nx_buf_init(&detail, DETAIL_MAX, NX_BUF_WIPE);
-	nx_json_init(&json, &detail);
-	nx_json_object_begin(&json);
-	nx_json_kv_str(&json, "what", "study");
-	nx_json_kv_str(&json, "kind", e->plan.reason);
-	tags_put(e, UINT32_MAX, &json);
-	return entry_put(e, e->batch.change, NX_ACTION_INSTANCE_EDIT, &json, NULL, subject, err);
+	nx_detail_begin(&detail);
+	nx_json_kv_str(&detail.json, "what", "study");
+	nx_json_kv_str(&detail.json, "kind", e->plan.reason);
+	tags_put(e, UINT32_MAX, &detail.json);
+	return entry_put(e, e->batch.change, NX_ACTION_INSTANCE_EDIT, &detail, NULL, subject, err);
 }
 
 /* Nothing changes untold: neither for whose the study was nor for whose it will be. */
@@ -180,15 +170,12 @@ static nx_rc study_entries(struct editing *e, struct nx_err *err)
 /* Whom it is taken from learns it as well: one for every such subject of the batch. */
 static nx_rc leaving_entry(struct editing *e, uint64_t subject, size_t n, struct nx_err *err)
 {
-	NX_AUTO_DONE(nx_buf) detail;
-	struct nx_json json;
+	NX_AUTO_DONE(nx_detail) detail;
 
-	nx_buf_init(&detail, DETAIL_MAX, NX_BUF_WIPE);
-	nx_json_init(&json, &detail);
-	nx_json_object_begin(&json);
-	nx_json_kv_str(&json, "what", "given to another patient");
-	nx_json_kv_int(&json, "instances", (int64_t)n);
-	return entry_put(e, e->batch.change, NX_ACTION_INSTANCE_EDIT, &json, NULL, subject, err);
+	nx_detail_begin(&detail);
+	nx_json_kv_str(&detail.json, "what", "given to another patient");
+	nx_json_kv_int(&detail.json, "instances", (int64_t)n);
+	return entry_put(e, e->batch.change, NX_ACTION_INSTANCE_EDIT, &detail, NULL, subject, err);
 }
 
 static nx_rc leaving_entries(struct editing *e, struct nx_err *err)
@@ -215,23 +202,18 @@ static nx_rc leaving_entries(struct editing *e, struct nx_err *err)
 static nx_rc request_note(
 	const struct editing *e, unsigned action, enum nx_outcome outcome, struct nx_err *err)
 {
-	NX_AUTO_DONE(nx_buf) detail;
+	NX_AUTO_DONE(nx_detail) detail;
 	struct nx_entry_draft draft = {.action = action,
 		.outcome = outcome,
 		.principal = e->who->name,
 		.study = e->study.uid};
-	struct nx_json json;
+	nx_rc rc;
 
-	nx_buf_init(&detail, DETAIL_MAX, NX_BUF_WIPE);
-	nx_json_init(&json, &detail);
-	nx_json_object_begin(&json);
-	nx_json_kv_str(&json, "what", "edit");
-	nx_json_kv_str(&json, "collection", e->req->collection);
-	if (e->who->peer[0])
-		nx_json_kv_str(&json, "peer", e->who->peer);
-	nx_json_object_end(&json);
-	draft.detail = nx_buf_slice(&detail);
-	return nx_archive_record(e->archive, &draft, err);
+	nx_detail_begin(&detail);
+	nx_json_kv_str(&detail.json, "what", "edit");
+	nx_json_kv_str(&detail.json, "collection", e->req->collection);
+	rc = nx_detail_end(&detail, e->who->peer, &draft, err);
+	return rc ? rc : nx_archive_record(e->archive, &draft, err);
 }
 
 /* ---- one instance ---- */

@@ -32,7 +32,6 @@
 #include "store/pool.h"
 
 enum {
-	DETAIL_MAX = 4096,
 	ENTRY_ARENA = 1024 * 1024,
 	OLD_ARENA = 256 * 1024 * 1024
 };
@@ -546,21 +545,17 @@ static nx_rc opened_run(struct backup *b, struct nx_err *err)
 static nx_rc note(struct backup *b, const struct nx_principal *who, const char *what, nx_rc outcome,
 	struct nx_err *err)
 {
-	NX_AUTO_DONE(nx_buf) detail;
-	struct nx_json json;
+	NX_AUTO_DONE(nx_detail) detail;
 
-	nx_buf_init(&detail, DETAIL_MAX, 0);
-	nx_json_init(&json, &detail);
-	nx_json_object_begin(&json);
-	nx_json_kv_str(&json, "what", what);
+	nx_detail_begin(&detail);
+	nx_json_kv_str(&detail.json, "what", what);
 	if (b->m.id[0])
-		nx_json_kv_str(&json, "backup", b->m.id);
-	nx_json_kv_uint(&json, "group", b->m.group_seq);
-	nx_json_kv_uint(&json, "packs", b->result->packs);
-	nx_json_kv_uint(&json, "bytes", b->result->bytes);
+		nx_json_kv_str(&detail.json, "backup", b->m.id);
+	nx_json_kv_uint(&detail.json, "group", b->m.group_seq);
+	nx_json_kv_uint(&detail.json, "packs", b->result->packs);
+	nx_json_kv_uint(&detail.json, "bytes", b->result->bytes);
 	if (outcome)
-		nx_json_kv_str(&json, "error", nx_rc_wire(outcome));
-	nx_json_object_end(&json);
+		nx_json_kv_str(&detail.json, "error", nx_rc_wire(outcome));
 	return trail_record(b->archive, who, NX_ACTION_BACKUP,
 		outcome ? NX_OUTCOME_SERIOUS : NX_OUTCOME_OK, &detail, err);
 }
@@ -599,11 +594,11 @@ nx_rc nx_backup_run(struct nx_archive *archive, const struct nx_principal *who,
 nx_rc nx_backup_keys(struct nx_archive *archive, const struct nx_principal *who, const char *dir,
 	struct nx_err *err)
 {
-	NX_AUTO_DONE(nx_buf) detail;
+	NX_AUTO_DONE(nx_detail) detail;
 	nx_rc rc = trail_guard(archive, who, NX_PERM_ADMIN, NULL, "keys.place", err);
 
-	nx_buf_init(&detail, DETAIL_MAX, 0);
-	nx_buf_put_str(&detail, "{\"what\":\"key place added\"}");
+	nx_detail_begin(&detail);
+	nx_json_kv_str(&detail.json, "what", "key place added");
 	if (!rc)
 		rc = trail_record(
 			archive, who, NX_ACTION_CONFIG_CHANGE, NX_OUTCOME_OK, &detail, err);

@@ -7,10 +7,10 @@
 #include "catalog/catalog.h"
 #include "crypto/crypto.h"
 #include "keys/keys.h"
+#include "ledger/detail.h"
 #include "lifecycle/trail_priv.h"
 
 enum {
-	DETAIL_MAX = 4096,
 	REASON_MAX = 1024,
 	STATEMENT_MAX = 64 * 1024,
 	ARENA_MAX = 1024 * 1024,
@@ -55,17 +55,12 @@ static nx_rc keys_destroy(struct erasure *e, const struct nx_principal *who, str
 	struct nx_entry_draft draft = {
 		.action = NX_ACTION_ERASE, .principal = who->name, .subject = e->result.subject};
 	struct nx_keys_status status;
-	NX_AUTO_DONE(nx_buf) detail;
-	struct nx_json json;
+	NX_AUTO_DONE(nx_detail) detail;
 	nx_rc rc;
 
-	nx_buf_init(&detail, DETAIL_MAX, 0);
-	nx_json_init(&json, &detail);
-	nx_json_object_begin(&json);
-	nx_json_kv_str(&json, "reason", e->spec->reason);
-	nx_json_object_end(&json);
-	draft.detail = nx_buf_slice(&detail);
-	rc = nx_buf_check(&detail, err);
+	nx_detail_begin(&detail);
+	nx_json_kv_str(&detail.json, "reason", e->spec->reason);
+	rc = nx_detail_end(&detail, NULL, &draft, err);
 	if (!rc)
 		rc = nx_archive_erase(e->archive, e->result.subject, &draft, &e->result.items, err);
 	nx_keys_status(nx_archive_keys(e->archive), &status);

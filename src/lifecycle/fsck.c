@@ -20,7 +20,6 @@ enum {
 	ARENA_MAX = 512 * 1024 * 1024,
 	FINDINGS_MAX = 100,
 	FINDINGS_BYTES = 64 * 1024,
-	DETAIL_MAX = 4096,
 	REPAIR_BATCH = 1000
 };
 
@@ -493,15 +492,11 @@ static nx_rc report_put(struct fsck *f, struct nx_buf *out, struct nx_err *err)
 
 static nx_rc record(struct fsck *f, struct nx_err *err)
 {
-	NX_AUTO_DONE(nx_buf) detail;
-	struct nx_json json;
+	NX_AUTO_DONE(nx_detail) detail;
 
-	nx_buf_init(&detail, DETAIL_MAX, 0);
-	nx_json_init(&json, &detail);
-	nx_json_object_begin(&json);
-	nx_json_kv_str(&json, "what", "fsck");
-	numbers_put(f->report, &json);
-	nx_json_object_end(&json);
+	nx_detail_begin(&detail);
+	nx_json_kv_str(&detail.json, "what", "fsck");
+	numbers_put(f->report, &detail.json);
 	return trail_record(f->archive, f->who,
 		nx_fsck_sound(f->report) ? NX_ACTION_SCRUB : NX_ACTION_INTEGRITY_FAIL,
 		nx_fsck_sound(f->report) ? NX_OUTCOME_OK : NX_OUTCOME_SERIOUS, &detail, err);

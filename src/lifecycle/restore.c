@@ -20,7 +20,6 @@
 #include "store/pool.h"
 
 enum {
-	DETAIL_MAX = 4096,
 	NAME_SUM_LEN =
 		2 * BACKUP_NAME_SUM + 1 /* "-" and the digits behind a configuration's name */
 };
@@ -299,17 +298,13 @@ static nx_rc files_restore(struct restore *r, struct nx_err *err)
 static nx_rc note(struct restore *r, struct nx_archive *archive, struct nx_err *err)
 {
 	static const struct nx_principal system = {.kind = NX_PRINCIPAL_SYSTEM};
-	NX_AUTO_DONE(nx_buf) detail;
-	struct nx_json json;
+	NX_AUTO_DONE(nx_detail) detail;
 
-	nx_buf_init(&detail, DETAIL_MAX, 0);
-	nx_json_init(&json, &detail);
-	nx_json_object_begin(&json);
-	nx_json_kv_str(&json, "backup", r->m.id);
-	nx_json_kv_int(&json, "taken_us", r->m.time_us);
-	nx_json_kv_uint(&json, "group", r->m.group_seq);
-	nx_json_kv_uint(&json, "erased", r->result->erased);
-	nx_json_object_end(&json);
+	nx_detail_begin(&detail);
+	nx_json_kv_str(&detail.json, "backup", r->m.id);
+	nx_json_kv_int(&detail.json, "taken_us", r->m.time_us);
+	nx_json_kv_uint(&detail.json, "group", r->m.group_seq);
+	nx_json_kv_uint(&detail.json, "erased", r->result->erased);
 	return trail_record(archive, &system, NX_ACTION_RESTORE, NX_OUTCOME_OK, &detail, err);
 }
 

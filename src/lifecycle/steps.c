@@ -6,12 +6,12 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/json.h"
+#include "ledger/detail.h"
 #include "lifecycle/expected_priv.h"
 #include "lifecycle/trail_priv.h"
 
 enum {
 	LIST_LIMIT = 1000,
-	DETAIL_MAX = 4096,
 	EVENTS_MAX = 1000, /* of the patient: the study's last one is among the newest */
 	MISSING_MAX = 10000,
 	ROWS_MEMORY = 16 * 1024 * 1024
@@ -54,21 +54,14 @@ static nx_rc note(const struct access *a, const struct nx_entry_draft *draft, co
 	struct nx_err *err)
 {
 	struct nx_entry_draft whole = *draft;
-	NX_AUTO_DONE(nx_buf) detail;
-	struct nx_json json;
+	NX_AUTO_DONE(nx_detail) detail;
 	nx_rc rc;
 
-	nx_buf_init(&detail, DETAIL_MAX, NX_BUF_WIPE);
-	nx_json_init(&json, &detail);
-	nx_json_object_begin(&json);
-	nx_json_kv_str(&json, "collection", a->collection);
-	nx_json_kv_str(&json, "what", what);
-	if (a->who->peer[0])
-		nx_json_kv_str(&json, "peer", a->who->peer);
-	nx_json_object_end(&json);
-	rc = nx_buf_check(&detail, err);
+	nx_detail_begin(&detail);
+	nx_json_kv_str(&detail.json, "collection", a->collection);
+	nx_json_kv_str(&detail.json, "what", what);
 	whole.principal = a->who->name;
-	whole.detail = nx_buf_slice(&detail);
+	rc = nx_detail_end(&detail, a->who->peer, &whole, err);
 	return rc ? rc : nx_archive_record(a->archive, &whole, err);
 }
 

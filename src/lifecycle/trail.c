@@ -6,18 +6,15 @@
 #include "keys/keys.h"
 
 enum {
-	DETAIL_MAX = 4096,
 	STATEMENT_MAX = 16 * 1024 * 1024
 };
 
 nx_rc trail_record(struct nx_archive *archive, const struct nx_principal *who, unsigned action,
-	enum nx_outcome outcome, const struct nx_buf *detail, struct nx_err *err)
+	enum nx_outcome outcome, struct nx_detail *detail, struct nx_err *err)
 {
-	struct nx_entry_draft draft = {.action = action,
-		.outcome = outcome,
-		.principal = who->name,
-		.detail = nx_buf_slice(detail)};
-	nx_rc rc = nx_buf_check(detail, err);
+	struct nx_entry_draft draft = {
+		.action = action, .outcome = outcome, .principal = who->name};
+	nx_rc rc = nx_detail_end(detail, who->peer, &draft, err);
 
 	return rc ? rc : nx_archive_record(archive, &draft, err);
 }
@@ -26,18 +23,13 @@ nx_rc trail_guard(struct nx_archive *archive, const struct nx_principal *who, en
 	const char *collection, const char *what, struct nx_err *err)
 {
 	nx_rc rc = nx_access_check(who, perm, collection, err);
-	NX_AUTO_DONE(nx_buf) detail;
+	NX_AUTO_DONE(nx_detail) detail;
 	struct nx_err why;
-	struct nx_json json;
 
-	nx_buf_init(&detail, DETAIL_MAX, 0);
+	nx_detail_begin(&detail);
 	if (!rc)
 		return NX_OK;
-	nx_json_init(&json, &detail);
-	nx_json_object_begin(&json);
-	nx_json_kv_str(&json, "what", what);
-	nx_json_kv_str(&json, "peer", who->peer);
-	nx_json_object_end(&json);
+	nx_json_kv_str(&detail.json, "what", what);
 	if (trail_record(archive, who, NX_ACTION_ACCESS_DENY, NX_OUTCOME_MINOR, &detail, &why))
 		nx_log_err(NX_LOG_ERROR, "lifecycle", "ledger.record", &why);
 	return rc;

@@ -13,6 +13,7 @@
 #include "base/buf.h"
 #include "base/json.h"
 #include "crypto/crypto.h"
+#include "ledger/detail.h"
 #include "ledger/ledger.h"
 
 struct nx_keys;
@@ -20,9 +21,9 @@ struct nx_keys;
 /* NX_E_DENIED, recorded, or NX_OK. */
 NX_NODISCARD nx_rc trail_guard(struct nx_archive *archive, const struct nx_principal *who,
 	enum nx_perm perm, const char *collection, const char *what, struct nx_err *err);
-/* `detail` is a JSON object. */
+/* Ends `detail`. */
 NX_NODISCARD nx_rc trail_record(struct nx_archive *archive, const struct nx_principal *who,
-	unsigned action, enum nx_outcome outcome, const struct nx_buf *detail, struct nx_err *err);
+	unsigned action, enum nx_outcome outcome, struct nx_detail *detail, struct nx_err *err);
 
 /*
  * {"statement":<statement>,"key":"<hex>","signature":"<hex>"}: Ed25519 by the named site key over

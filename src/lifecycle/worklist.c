@@ -10,13 +10,13 @@
 #include "base/thread.h"
 #include "catalog/catalog.h"
 #include "dicom/scheduled.h"
+#include "ledger/detail.h"
 #include "lifecycle/trail_priv.h"
 
 enum {
 	PAGE = 500,
 	PAGE_MEMORY = 16 * 1024 * 1024,
 	ITEM_MEMORY = 16 * 1024 * 1024,
-	DETAIL_MAX = 4096,
 	LOOK_S = 60
 };
 
@@ -157,21 +157,16 @@ static nx_rc entry_add(struct overdue *o, const struct nx_worklist_row *row,
 		.principal = "",
 		.subject = (uint64_t)row->subject,
 		.study = row->study_uid};
-	NX_AUTO_DONE(nx_buf) detail;
-	struct nx_json json;
+	NX_AUTO_DONE(nx_detail) detail;
 	nx_rc rc;
 
-	nx_buf_init(&detail, DETAIL_MAX, NX_BUF_WIPE);
-	nx_json_init(&json, &detail);
-	nx_json_object_begin(&json);
-	nx_json_kv_str(&json, "collection", collection->name);
-	nx_json_kv_str(&json, "item", row->name);
-	nx_json_kv_str(&json, "step", row->step_id);
-	nx_json_kv_str(&json, "was", nx_worklist_word(row->state));
-	nx_json_kv_str(&json, "since", row->since);
-	nx_json_object_end(&json);
-	rc = nx_buf_check(&detail, err);
-	draft.detail = nx_buf_slice(&detail);
+	nx_detail_begin(&detail);
+	nx_json_kv_str(&detail.json, "collection", collection->name);
+	nx_json_kv_str(&detail.json, "item", row->name);
+	nx_json_kv_str(&detail.json, "step", row->step_id);
+	nx_json_kv_str(&detail.json, "was", nx_worklist_word(row->state));
+	nx_json_kv_str(&detail.json, "since", row->since);
+	rc = nx_detail_end(&detail, NULL, &draft, err);
 	return rc ? rc : nx_change_entry(o->change, &draft, NULL, err);
 }
 

@@ -1,10 +1,7 @@
 #include "report/report.h"
 
+#include "ledger/detail.h"
 #include "report/report_priv.h"
-
-enum {
-	DETAIL_MAX = 8192
-};
 
 struct nx_report *nx_report_new(struct nx_archive *archive, struct nx_ingest *ingest,
 	const char *site, const char *environment)
@@ -30,20 +27,15 @@ struct nx_report *nx_report_free(struct nx_report *report)
 nx_rc report_record(struct nx_report *r, const struct nx_principal *who, unsigned action,
 	enum nx_outcome outcome, const char *what, struct nx_err *err)
 {
-	NX_AUTO_DONE(nx_buf) detail;
+	NX_AUTO_DONE(nx_detail) detail;
 	struct nx_entry_draft draft = {
 		.action = action, .outcome = outcome, .principal = who->name};
-	struct nx_json json;
+	nx_rc rc;
 
-	nx_buf_init(&detail, DETAIL_MAX, NX_BUF_WIPE);
-	nx_json_init(&json, &detail);
-	nx_json_object_begin(&json);
-	nx_json_kv_str(&json, "what", what);
-	if (who->peer[0])
-		nx_json_kv_str(&json, "peer", who->peer);
-	nx_json_object_end(&json);
-	draft.detail = nx_buf_slice(&detail);
-	return nx_archive_record(r->archive, &draft, err);
+	nx_detail_begin(&detail);
+	nx_json_kv_str(&detail.json, "what", what);
+	rc = nx_detail_end(&detail, who->peer, &draft, err);
+	return rc ? rc : nx_archive_record(r->archive, &draft, err);
 }
 
 nx_rc report_guard(struct nx_report *r, const struct nx_principal *who, enum nx_perm perm,

@@ -10,10 +10,10 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "catalog/catalog.h"
+#include "ledger/detail.h"
 #include "ledger/ledger.h"
 
 enum {
-	DETAIL_MAX = 4096,
 	ENTRY_ARENA = 1024 * 1024
 };
 
@@ -78,22 +78,15 @@ static nx_rc chain_find(struct answer *a, struct nx_err *err)
 static nx_rc record(struct nx_archive *archive, const struct nx_principal *who,
 	struct nx_entry_draft *draft, const char *about, struct nx_err *err)
 {
-	NX_AUTO_DONE(nx_buf) detail;
-	struct nx_json json;
+	NX_AUTO_DONE(nx_detail) detail;
 	nx_rc rc;
 
-	nx_buf_init(&detail, DETAIL_MAX, NX_BUF_WIPE);
-	nx_json_init(&json, &detail);
-	nx_json_object_begin(&json);
-	nx_json_kv_str(&json, "what", "who-saw");
+	nx_detail_begin(&detail);
+	nx_json_kv_str(&detail.json, "what", "who-saw");
 	if (about)
-		nx_json_kv_str(&json, "about", about);
-	if (who->peer[0])
-		nx_json_kv_str(&json, "peer", who->peer);
-	nx_json_object_end(&json);
-	rc = nx_buf_check(&detail, err);
+		nx_json_kv_str(&detail.json, "about", about);
+	rc = nx_detail_end(&detail, who->peer, draft, err);
 	draft->principal = who->name;
-	draft->detail = nx_buf_slice(&detail);
 	return rc ? rc : nx_archive_record(archive, draft, err);
 }
 

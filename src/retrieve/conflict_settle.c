@@ -1,10 +1,8 @@
 /* Settling a conflict: the version that counts becomes the newest, as a version of its own. */
+#include "archive/rewrite.h"
 #include "base/enc.h"
+#include "ledger/detail.h"
 #include "retrieve/conflict_priv.h"
-
-enum {
-	DETAIL_MAX = 8192
-};
 
 struct settling {
 	struct conflict c;
@@ -37,26 +35,13 @@ static nx_rc live_pin(struct settling *s, const struct nx_item *live, struct nx_
 	return NX_OK;
 }
 
-/* The same blobs under a new recipe; nothing is read or written but the rows. */
 static nx_rc put_make(struct settling *s, struct nx_err *err)
 {
-	struct nx_recipe *recipe;
-	nx_rc rc = nx_archive_recipe(s->c.r->archive, s->keep, s->c.arena, &recipe, err);
-
-	if (rc)
-		return rc;
 	s->put = (struct nx_put){.collection = &s->c.collection,
-		.subject = (uint64_t)s->keep->subject,
 		.study = &s->study,
 		.series = &s->series,
-		.item = s->keep,
-		.shared = recipe->blobs,
-		.n_shared = recipe->n_blobs,
-		.parts = recipe->parts,
-		.n_parts = recipe->n_parts,
-		.content = recipe->content,
 		.settles = true};
-	return NX_OK;
+	return nx_archive_same_put(s->c.r->archive, s->keep, s->c.arena, &s->put, err);
 }
 
 static nx_rc newest_make(struct settling *s, struct nx_err *err)
@@ -91,25 +76,18 @@ static nx_rc settle_note(struct settling *s, const struct nx_principal *who, uin
 		.principal = who->name,
 		.subject = subject,
 		.study = s->study.uid};
-	NX_AUTO_DONE(nx_buf) detail;
-	struct nx_json json;
+	NX_AUTO_DONE(nx_detail) detail;
 	nx_rc rc;
 
-	nx_buf_init(&detail, DETAIL_MAX, NX_BUF_WIPE);
-	nx_json_init(&json, &detail);
-	nx_json_object_begin(&json);
+	nx_detail_begin(&detail);
 	if (s->put.item)
-		nx_json_kv_str(&json, "door", "settle");
-	nx_json_kv_str(&json, "collection", s->c.collection.name);
-	nx_json_kv_int(&json, "conflict", s->c.row.id);
-	nx_json_kv_str(&json, "item", s->keep->name);
-	nx_json_kv_int(&json, "keep", s->keep->version);
-	nx_json_kv_str(&json, "reason", reason);
-	if (who->peer[0])
-		nx_json_kv_str(&json, "peer", who->peer);
-	nx_json_object_end(&json);
-	rc = nx_buf_check(&detail, err);
-	draft.detail = nx_buf_slice(&detail);
+		nx_json_kv_str(&detail.json, "door", "settle");
+	nx_json_kv_str(&detail.json, "collection", s->c.collection.name);
+	nx_json_kv_int(&detail.json, "conflict", s->c.row.id);
+	nx_json_kv_str(&detail.json, "item", s->keep->name);
+	nx_json_kv_int(&detail.json, "keep", s->keep->version);
+	nx_json_kv_str(&detail.json, "reason", reason);
+	rc = nx_detail_end(&detail, who->peer, &draft, err);
 	return rc ? rc : nx_change_entry(s->change, &draft, NULL, err);
 }
 

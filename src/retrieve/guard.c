@@ -6,36 +6,18 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/map.h"
+#include "ledger/detail.h"
 #include "pixelbox/pixelbox.h"
 #include "retrieve/instances_priv.h"
 
 enum {
-	DETAIL_MAX = 8192,
 	SCOPE_MAX = 2048
 };
-
-static void detail_make(
-	const struct nx_principal *who, const struct access_note *n, struct nx_buf *out)
-{
-	struct nx_json json;
-
-	nx_json_init(&json, out);
-	nx_json_object_begin(&json);
-	if (n->collection)
-		nx_json_kv_str(&json, "collection", n->collection);
-	if (n->what)
-		nx_json_kv_str(&json, "what", n->what);
-	if (n->to)
-		nx_json_kv_str(&json, "to", n->to);
-	if (who->peer[0])
-		nx_json_kv_str(&json, "peer", who->peer);
-	nx_json_object_end(&json);
-}
 
 static nx_rc entry_write(struct nx_retrieve *r, const struct nx_principal *who,
 	const struct access_note *n, enum nx_outcome outcome, struct nx_err *err)
 {
-	NX_AUTO_DONE(nx_buf) detail;
+	NX_AUTO_DONE(nx_detail) detail;
 	struct nx_entry_draft draft = {
 		.action = n->action,
 		.outcome = outcome,
@@ -43,11 +25,17 @@ static nx_rc entry_write(struct nx_retrieve *r, const struct nx_principal *who,
 		.subject = n->subject,
 		.study = n->study,
 	};
+	nx_rc rc;
 
-	nx_buf_init(&detail, DETAIL_MAX, NX_BUF_WIPE);
-	detail_make(who, n, &detail);
-	draft.detail = nx_buf_slice(&detail);
-	return nx_archive_record(r->archive, &draft, err);
+	nx_detail_begin(&detail);
+	if (n->collection)
+		nx_json_kv_str(&detail.json, "collection", n->collection);
+	if (n->what)
+		nx_json_kv_str(&detail.json, "what", n->what);
+	if (n->to)
+		nx_json_kv_str(&detail.json, "to", n->to);
+	rc = nx_detail_end(&detail, who->peer, &draft, err);
+	return rc ? rc : nx_archive_record(r->archive, &draft, err);
 }
 
 nx_rc guard(struct nx_retrieve *r, const struct nx_principal *who, enum nx_perm perm,

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/enc.h"
 #include "base/json.h"
+#include "ledger/detail.h"
 #include "retrieve/instances_priv.h"
 
 enum {
@@ -152,11 +153,10 @@ nx_rc nx_retrieve_object_delete(struct nx_retrieve *retrieve, const struct nx_pr
 	struct nx_entry_draft draft = {.action = NX_ACTION_OBJECT_DELETE, .principal = who->name};
 	struct nx_val vals[3] = {{0}};
 	struct nx_op op = {.verb = NX_OP_SET, .table = NX_T_ITEM, .n = 3, .vals = vals};
-	NX_AUTO_DONE(nx_buf) detail;
-	struct nx_json json;
+	NX_AUTO_DONE(nx_detail) detail;
 	nx_rc rc;
 
-	nx_buf_init(&detail, 8192, NX_BUF_WIPE);
+	nx_detail_begin(&detail);
 	if (!change)
 		return nx_err_set(err, NX_E_NOMEM, "no memory for a change");
 	rc = object_open(retrieve, who, collection, key, NX_PERM_DELETE, &o, err);
@@ -171,14 +171,12 @@ nx_rc nx_retrieve_object_delete(struct nx_retrieve *retrieve, const struct nx_pr
 	vals[2] = nx_val_int(NX_ITEM_DELETED);
 	op.domain = (uint32_t)o->item.domain;
 	op.subject = (uint64_t)o->item.subject;
-	nx_json_init(&json, &detail);
-	nx_json_object_begin(&json);
-	nx_json_kv_str(&json, "collection", collection);
-	nx_json_kv_str(&json, "item", key);
-	nx_json_object_end(&json);
+	nx_json_kv_str(&detail.json, "collection", collection);
+	nx_json_kv_str(&detail.json, "item", key);
 	draft.subject = (uint64_t)o->item.subject;
-	draft.detail = nx_buf_slice(&detail);
-	rc = nx_change_op(change, &op, err);
+	rc = nx_detail_end(&detail, who->peer, &draft, err);
+	if (!rc)
+		rc = nx_change_op(change, &op, err);
 	if (!rc && strncmp(key, NX_WORKLIST_PREFIX, strlen(NX_WORKLIST_PREFIX)) == 0)
 		rc = scheduled_drop(retrieve, &o->item, change, err);
 	if (!rc)

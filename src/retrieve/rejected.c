@@ -1,13 +1,14 @@
 /* What rejection notes say is not to be used: listed, read, and used again by who may say so. */
 #include <stdlib.h>
 
+#include "archive/rewrite.h"
 #include "base/clock.h"
 #include "base/json.h"
+#include "ledger/detail.h"
 #include "retrieve/instances_priv.h"
 
 enum {
 	REJECTED_ARENA_MAX = 256 * 1024 * 1024,
-	DETAIL_MAX = 8192,
 	BATCH = 64 /* instances of one change */
 };
 
@@ -179,23 +180,16 @@ static nx_rc entry_add(
 		.principal = x->who->name,
 		.subject = (uint64_t)r->item.subject,
 		.study = r->study.uid};
-	NX_AUTO_DONE(nx_buf) detail;
-	struct nx_json json;
+	NX_AUTO_DONE(nx_detail) detail;
 	nx_rc rc;
 
-	nx_buf_init(&detail, DETAIL_MAX, NX_BUF_WIPE);
-	nx_json_init(&json, &detail);
-	nx_json_object_begin(&json);
-	nx_json_kv_str(&json, "door", "restore");
-	nx_json_kv_str(&json, "collection", x->collection.name);
-	nx_json_kv_str(&json, "item", r->item.name);
-	nx_json_kv_str(&json, "rejected", nx_rejection_word(r->row.reason));
-	nx_json_kv_str(&json, "reason", x->reason);
-	if (x->who->peer[0])
-		nx_json_kv_str(&json, "peer", x->who->peer);
-	nx_json_object_end(&json);
-	rc = nx_buf_check(&detail, err);
-	draft.detail = nx_buf_slice(&detail);
+	nx_detail_begin(&detail);
+	nx_json_kv_str(&detail.json, "door", "restore");
+	nx_json_kv_str(&detail.json, "collection", x->collection.name);
+	nx_json_kv_str(&detail.json, "item", r->item.name);
+	nx_json_kv_str(&detail.json, "rejected", nx_rejection_word(r->row.reason));
+	nx_json_kv_str(&detail.json, "reason", x->reason);
+	rc = nx_detail_end(&detail, x->who->peer, &draft, err);
 	return rc ? rc : nx_change_entry(change, &draft, NULL, err);
 }
 
@@ -203,26 +197,17 @@ static nx_rc restore_add(
 	struct restoring *x, struct nx_change *change, size_t i, struct nx_err *err)
 {
 	struct rejected *r = &x->found[i];
-	struct nx_recipe *recipe;
 	nx_rc rc = rejected_load(nx_archive_cat(x->r->archive), &x->rows[i], x->arena, r, err);
 
 	if (rc || !is_selected(x->sel, r))
 		return rc;
-	rc = nx_archive_recipe(x->r->archive, &r->item, x->arena, &recipe, err);
-	if (rc)
-		return rc;
 	x->puts[i] = (struct nx_put){.collection = &x->collection,
-		.subject = (uint64_t)r->item.subject,
 		.study = &r->study,
 		.series = &r->series,
-		.item = &r->item,
-		.shared = recipe->blobs,
-		.n_shared = recipe->n_blobs,
-		.parts = recipe->parts,
-		.n_parts = recipe->n_parts,
-		.content = recipe->content,
 		.restores = true};
-	rc = nx_change_put(change, &x->puts[i], err);
+	rc = nx_archive_same_put(x->r->archive, &r->item, x->arena, &x->puts[i], err);
+	if (!rc)
+		rc = nx_change_put(change, &x->puts[i], err);
 	if (!rc)
 		x->restored++;
 	return rc ? rc : entry_add(x, change, r, err);

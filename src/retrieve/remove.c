@@ -3,11 +3,8 @@
  * and are in the same group.
  */
 #include "base/json.h"
+#include "ledger/detail.h"
 #include "retrieve/instances_priv.h"
-
-enum {
-	DETAIL_MAX = 8192
-};
 
 static nx_rc entry_add(struct nx_change *change, const struct nx_principal *who,
 	const struct nx_selection *sel, uint64_t subject, size_t n, struct nx_err *err)
@@ -16,22 +13,15 @@ static nx_rc entry_add(struct nx_change *change, const struct nx_principal *who,
 		.principal = who->name,
 		.subject = subject,
 		.study = sel->study};
-	NX_AUTO_DONE(nx_buf) detail;
-	struct nx_json json;
+	NX_AUTO_DONE(nx_detail) detail;
 	nx_rc rc;
 
-	nx_buf_init(&detail, DETAIL_MAX, NX_BUF_WIPE);
-	nx_json_init(&json, &detail);
-	nx_json_object_begin(&json);
-	nx_json_kv_str(&json, "collection", sel->collection);
+	nx_detail_begin(&detail);
+	nx_json_kv_str(&detail.json, "collection", sel->collection);
 	if (sel->instance || sel->series)
-		nx_json_kv_str(&json, "what", sel->instance ? sel->instance : sel->series);
-	nx_json_kv_int(&json, "instances", (int64_t)n);
-	if (who->peer[0])
-		nx_json_kv_str(&json, "peer", who->peer);
-	nx_json_object_end(&json);
-	rc = nx_buf_check(&detail, err);
-	draft.detail = nx_buf_slice(&detail);
+		nx_json_kv_str(&detail.json, "what", sel->instance ? sel->instance : sel->series);
+	nx_json_kv_int(&detail.json, "instances", (int64_t)n);
+	rc = nx_detail_end(&detail, who->peer, &draft, err);
 	return rc ? rc : nx_change_entry(change, &draft, NULL, err);
 }
 

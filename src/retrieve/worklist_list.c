@@ -2,12 +2,12 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "dicom/dicom.h"
+#include "ledger/detail.h"
 #include "retrieve/retrieve_priv.h"
 
 enum {
 	LIST_MAX = 1000,
-	LIST_ARENA_MAX = 64 * 1024 * 1024,
-	DETAIL_MAX = 8192
+	LIST_ARENA_MAX = 64 * 1024 * 1024
 };
 
 static nx_rc no_memory(struct nx_err *err)
@@ -195,21 +195,14 @@ static nx_rc set_entry(struct nx_change *change, const struct nx_principal *who,
 	struct nx_entry_draft draft = {.action = NX_ACTION_WORKLIST_SET,
 		.principal = who->name,
 		.subject = (uint64_t)item->subject};
-	NX_AUTO_DONE(nx_buf) detail;
-	struct nx_json json;
+	NX_AUTO_DONE(nx_detail) detail;
 	nx_rc rc;
 
-	nx_buf_init(&detail, DETAIL_MAX, NX_BUF_WIPE);
-	nx_json_init(&json, &detail);
-	nx_json_object_begin(&json);
-	nx_json_kv_str(&json, "collection", collection);
-	nx_json_kv_str(&json, "item", item->name);
-	nx_json_kv_str(&json, "state", state);
-	if (who->peer[0])
-		nx_json_kv_str(&json, "peer", who->peer);
-	nx_json_object_end(&json);
-	rc = nx_buf_check(&detail, err);
-	draft.detail = nx_buf_slice(&detail);
+	nx_detail_begin(&detail);
+	nx_json_kv_str(&detail.json, "collection", collection);
+	nx_json_kv_str(&detail.json, "item", item->name);
+	nx_json_kv_str(&detail.json, "state", state);
+	rc = nx_detail_end(&detail, who->peer, &draft, err);
 	return rc ? rc : nx_change_entry(change, &draft, NULL, err);
 }
 

@@ -16,12 +16,12 @@
 #include "crypto/crypto.h"
 #include "dimse/dimse.h"
 #include "http/http.h"
+#include "ledger/detail.h"
 #include "ledger/ledger.h"
 
 enum {
 	SLOTS = 256,
 	WINDOW_US = 10 * 1000 * 1000,
-	DETAIL_MAX = 4096,
 	SESSION_BYTES = 16,
 	PASSWD_MAX = 4096
 };
@@ -118,32 +118,27 @@ struct failure {
 
 static void failure_record(struct nx_auth *auth, const struct failure *f, const struct nx_err *why)
 {
-	NX_AUTO_DONE(nx_buf) detail = {0};
+	NX_AUTO_DONE(nx_detail) detail;
 	struct nx_entry_draft draft = {
 		.action = f->action, .outcome = NX_OUTCOME_MINOR, .principal = f->principal};
 	uint64_t before = 0;
-	struct nx_json json;
 	struct nx_err err;
 
+	nx_detail_begin(&detail);
 	if (!failure_take(auth, f->peer, &before))
 		return;
-	nx_buf_init(&detail, DETAIL_MAX, 0);
-	nx_json_init(&json, &detail);
-	nx_json_object_begin(&json);
-	nx_json_kv_str(&json, "peer", f->peer);
 	if (f->what)
-		nx_json_kv_str(&json, "what", f->what);
+		nx_json_kv_str(&detail.json, "what", f->what);
 	if (f->calling)
-		nx_json_kv_str(&json, "calling", f->calling);
+		nx_json_kv_str(&detail.json, "calling", f->calling);
 	if (f->called)
-		nx_json_kv_str(&json, "called", f->called);
-	nx_json_kv_str(&json, "code", nx_rc_wire(why->rc));
-	nx_json_kv_str(&json, "text", nx_err_text(why));
+		nx_json_kv_str(&detail.json, "called", f->called);
+	nx_json_kv_str(&detail.json, "code", nx_rc_wire(why->rc));
+	nx_json_kv_str(&detail.json, "text", nx_err_text(why));
 	if (before)
-		nx_json_kv_uint(&json, "not_recorded_before", before);
-	nx_json_object_end(&json);
-	draft.detail = nx_buf_slice(&detail);
-	if (nx_archive_record(auth->archive, &draft, &err))
+		nx_json_kv_uint(&detail.json, "not_recorded_before", before);
+	if (nx_detail_end(&detail, f->peer, &draft, &err) ||
+		nx_archive_record(auth->archive, &draft, &err))
 		nx_log_err(NX_LOG_ERROR, "server", "ledger.record", &err);
 }
 
