@@ -1,9 +1,8 @@
-#include <png.h>
-#include <setjmp.h>
 #include <stdlib.h>
 
 #include "base/rd.h"
 #include "pixel/image_read_priv.h"
+#include "pixel/png_priv.h"
 
 enum {
 	SIGNATURE = 8,
@@ -25,18 +24,6 @@ static void on_read(png_structp png, png_bytep p, size_t n)
 {
 	if (!nx_rd_copy(png_get_io_ptr(png), p, n))
 		png_error(png, "short");
-}
-
-static void on_error(png_structp png, png_const_charp text)
-{
-	(void)text;
-	png_longjmp(png, 1);
-}
-
-static void on_warning(png_structp png, png_const_charp text)
-{
-	(void)png;
-	(void)text;
 }
 
 /* The chunk acTL before the image says that there are more (APNG). */
@@ -136,7 +123,7 @@ nx_rc nx_png_read(const struct nx_image_source *source, uint8_t *out, size_t cap
 
 	if (is_animated(source->file))
 		return nx_err_set(err, NX_E_UNSUPPORTED, "PNG with several frames");
-	r.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, NULL, on_error, on_warning);
+	r.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, NULL, nx_png_error, nx_png_warning);
 	r.info = r.png ? png_create_info_struct(r.png) : NULL;
 	if (r.info) {
 		png_set_read_fn(r.png, &r.rd, on_read);

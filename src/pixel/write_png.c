@@ -1,9 +1,8 @@
-#include <png.h>
-#include <setjmp.h>
 #include <zlib.h>
 
 #include "base/buf.h"
 #include "pixel/jpeg_write.h"
+#include "pixel/png_priv.h"
 #include "pixel/render.h"
 
 enum {
@@ -23,18 +22,6 @@ static void on_write(png_structp png, png_bytep p, size_t n)
 static void on_flush(png_structp png)
 {
 	(void)png;
-}
-
-static void on_error(png_structp png, png_const_charp text)
-{
-	(void)text;
-	png_longjmp(png, 1);
-}
-
-static void on_warning(png_structp png, png_const_charp text)
-{
-	(void)png;
-	(void)text;
 }
 
 /* The chunk iCCP (PNG 11.3.3.3) as bytes: the library would want to understand the profile. */
@@ -84,7 +71,7 @@ nx_rc nx_render_png(
 		rc = profile_pack(icc, &profile, err);
 	if (rc)
 		return rc;
-	png = png_create_write_struct(PNG_LIBPNG_VER_STRING, NULL, on_error, on_warning);
+	png = png_create_write_struct(PNG_LIBPNG_VER_STRING, NULL, nx_png_error, nx_png_warning);
 	info = png ? png_create_info_struct(png) : NULL;
 	if (info) {
 		png_set_write_fn(png, out, on_write, on_flush);
