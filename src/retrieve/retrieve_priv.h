@@ -75,6 +75,9 @@ NX_NODISCARD nx_rc scheduled_rows_of(struct nx_retrieve *r, int64_t collection, 
 /* Its data set.  *ret is NULL where it was erased, or is some other object. */
 NX_NODISCARD nx_rc scheduled_load(struct nx_retrieve *r, const struct nx_item *item,
 	struct nx_arena *arena, struct nx_dataset **ret, struct nx_err *err);
+/* An operation on a row of the item: its verb and values, which begin with the key. */
+NX_NODISCARD nx_rc scheduled_op(struct nx_change *change, const struct nx_item *item,
+	const struct nx_op *op, struct nx_err *err);
 /* The item goes: so do its rows. */
 NX_NODISCARD nx_rc scheduled_drop(struct nx_retrieve *r, const struct nx_item *item,
 	struct nx_change *change, struct nx_err *err);

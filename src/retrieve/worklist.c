@@ -68,6 +68,17 @@ nx_rc scheduled_load(struct nx_retrieve *r, const struct nx_item *item, struct n
 			    NX_LIMIT_WORKLIST_ITEM + 1, arena, ret, err);
 }
 
+nx_rc scheduled_op(struct nx_change *change, const struct nx_item *item, const struct nx_op *op,
+	struct nx_err *err)
+{
+	struct nx_op full = *op;
+
+	full.table = NX_T_WORKLIST;
+	full.domain = (uint32_t)item->domain;
+	full.subject = (uint64_t)item->subject;
+	return nx_change_op(change, &full, err);
+}
+
 nx_rc scheduled_drop(struct nx_retrieve *r, const struct nx_item *item, struct nx_change *change,
 	struct nx_err *err)
 {
@@ -80,14 +91,10 @@ nx_rc scheduled_drop(struct nx_retrieve *r, const struct nx_item *item, struct n
 	for (size_t i = 0; i < n && !rc; i++) {
 		struct nx_val vals[] = {nx_val_int(rows[i].collection), nx_val_text(rows[i].name),
 			nx_val_int(rows[i].number)};
-		struct nx_op op = {.verb = NX_OP_DEL,
-			.table = NX_T_WORKLIST,
-			.n = NX_ARRAY_LEN(vals),
-			.domain = (uint32_t)item->domain,
-			.vals = vals};
 
-		op.subject = (uint64_t)rows[i].subject;
-		rc = nx_change_op(change, &op, err);
+		rc = scheduled_op(change, item,
+			&(struct nx_op){.verb = NX_OP_DEL, .n = NX_ARRAY_LEN(vals), .vals = vals},
+			err);
 	}
 	return rc;
 }

@@ -177,14 +177,10 @@ static nx_rc rows_set(struct nx_change *change, const struct nx_item *item,
 			nx_val_int(state), nx_val_int(NX_C_WORKLIST_CHANGED_US), nx_val_int(now),
 			nx_val_int(NX_C_WORKLIST_SINCE),
 			nx_val_text(again ? today : rows[i].since)};
-		struct nx_op op = {.verb = NX_OP_SET,
-			.table = NX_T_WORKLIST,
-			.n = NX_ARRAY_LEN(vals),
-			.domain = (uint32_t)item->domain,
-			.vals = vals};
 
-		op.subject = (uint64_t)rows[i].subject;
-		rc = nx_change_op(change, &op, err);
+		rc = scheduled_op(change, item,
+			&(struct nx_op){.verb = NX_OP_SET, .n = NX_ARRAY_LEN(vals), .vals = vals},
+			err);
 	}
 	return rc;
 }
