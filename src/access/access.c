@@ -38,6 +38,7 @@ static const struct role roles[] = {
 	{"quality", MAY(VERIFY) | MAY(STORE) | MAY(QUERY) | MAY(READ) | MAY(WORKLIST) | MAY(REJECT),
 		true},
 	{"reader", MAY(VERIFY) | MAY(QUERY) | MAY(READ), false},
+	{"technologist", MAY(VERIFY) | MAY(STORE) | MAY(QUERY) | MAY(READ) | MAY(WORKLIST), false},
 	{"steward",
 		MAY(VERIFY) | MAY(QUERY) | MAY(READ) | MAY(DEIDENTIFY) | MAY(RELEASE) | MAY(LEASE) |
 			MAY(DELETE) | MAY(QUARANTINE) | MAY(EDIT) | MAY(REJECT),

@@ -5,8 +5,11 @@
 #include "api/api_priv.h"
 #include "dicom/dicom.h"
 #include "dicom/model.h"
+#include "dicom/value.h"
 #include "ingest/ingest.h"
 #include "retrieve/retrieve.h"
+
+#define STEPS "00400100"
 
 /* Attributes of the Scheduled Procedure Step Sequence (PS3.3 C.4.10). */
 static const nx_tag of_step[] = {
@@ -44,11 +47,15 @@ static nx_rc keyword_put(
 	char vr[3] = "", name[9];
 	json_t *one;
 	nx_tag tag;
+	nx_rc rc;
 
 	if (nx_dict_parse_tag(keyword, strlen(keyword), &tag))
 		entry = nx_dict_find(tag);
 	if (!entry || entry->vr == NX_VR('S', 'Q'))
 		return nx_err_set(err, NX_E_INVAL, "a member is no attribute with a text value");
+	rc = nx_value_check(tag, value, err);
+	if (rc)
+		return rc;
 	vr[0] = (char)(entry->vr >> 8);
 	vr[1] = (char)entry->vr;
 	(void)snprintf(name, sizeof(name), "%08X", tag);
@@ -58,6 +65,26 @@ static nx_rc keyword_put(
 		return nx_err_set(err, NX_E_INVAL, "a member is not UTF-8");
 	(void)json_object_set_new(is_of_step(tag) ? step : item, name,
 		json_pack("{s:s,s:[o]}", "vr", vr, "Value", one));
+	return NX_OK;
+}
+
+/* Attributes of the step go over those of the first one that is there, or make one. */
+static nx_rc step_put(json_t *item, json_t *attributes, struct nx_err *err)
+{
+	json_t *steps = json_object_get(json_object_get(item, STEPS), "Value");
+	json_t *first = json_array_get(steps, 0);
+
+	if (!json_object_size(attributes))
+		return NX_OK;
+	if (json_array_size(steps) > 1)
+		return nx_err_set(err, NX_E_INVAL,
+			"of which of several steps attributes are is not said: give them all in "
+			"the sequence");
+	if (first)
+		(void)json_object_update(first, attributes);
+	else
+		(void)json_object_set_new(
+			item, STEPS, json_pack("{s:s,s:[O]}", "vr", "SQ", "Value", attributes));
 	return NX_OK;
 }
 
@@ -76,9 +103,8 @@ static nx_rc item_take(json_t *body, json_t *item, struct nx_err *err)
 		if (rc)
 			break;
 	}
-	if (!rc && json_object_size(step))
-		(void)json_object_set_new(
-			item, "00400100", json_pack("{s:s,s:[O]}", "vr", "SQ", "Value", step));
+	if (!rc)
+		rc = step_put(item, step, err);
 	json_decref(step);
 	return rc;
 }

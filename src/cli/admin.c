@@ -26,6 +26,8 @@ static void cell_print(const struct cli_column *c, const char *text)
 
 static const char *cell_text(const json_t *value, char number[24])
 {
+	if (json_is_boolean(value))
+		return json_is_true(value) ? "yes" : "no";
 	if (!json_is_integer(value))
 		return json_is_string(value) ? json_string_value(value) : "-";
 	(void)snprintf(number, 24, "%lld", (long long)json_integer_value(value));

@@ -245,6 +245,11 @@ static const struct cli_opt restore_rejected_opts[] = {
 	{0},
 };
 
+static const struct cli_opt rejected_get_opts[] = {
+	{"collection", "NAME", "Which collection; else clinical"},
+	{0},
+};
+
 static const struct cli_opt rejected_opts[] = {
 	{"collection", "NAME", "Which collection; else clinical"},
 	{"after", "NUMBER", "Numbers past this one"},
@@ -395,7 +400,7 @@ const struct cli_cmd cli_cmds[] = {
 	{"rejected", "list", "", "List what rejection notes say is not to be used", NULL,
 		rejected_opts, 0, 0, CLI_SERVER, cmd_rejected_list},
 	{"rejected", "get", "NUMBER FILE", "The bytes of a rejected instance; - is standard output",
-		NULL, rejected_opts, 2, 2, CLI_SERVER, cmd_rejected_get},
+		NULL, rejected_get_opts, 2, 2, CLI_SERVER, cmd_rejected_get},
 	{"rejected", "restore", "STUDY [SERIES [INSTANCE]]", "Use again what is rejected", NULL,
 		restore_rejected_opts, 1, 3, CLI_SERVER, cmd_rejected_restore},
 	{"deid", NULL, "", "De-identified copies of studies",
@@ -500,8 +505,8 @@ const struct cli_cmd cli_cmds[] = {
 		worklist_opts, 1, 1, CLI_SERVER, cmd_completeness},
 	{"token", "list", "", "List the tokens", NULL, NULL, 0, 0, CLI_SERVER, cmd_token_list},
 	{"token", "create", "NAME ROLE", "Make a token; it is shown once",
-		"Roles: admin, reader, steward, auditor, monitor, trainer.", token_opts, 2, 2,
-		CLI_SERVER, cmd_token_create},
+		"Roles: admin, reader, technologist, steward, auditor, monitor, trainer.",
+		token_opts, 2, 2, CLI_SERVER, cmd_token_create},
 	{"token", "revoke", "NAME", "Revoke a token", NULL, NULL, 1, 1, CLI_SERVER,
 		cmd_token_revoke},
 	{"key", "status", "", "State of the key store", NULL, NULL, 0, 0, CLI_SERVER,

@@ -182,6 +182,7 @@ static nx_rc search(
 		.keys = query->keys,
 		.n_keys = query->n_keys,
 		.sequences = query->sequences,
+		.whole = true,
 		.fuzzy = query->fuzzy,
 		.limit = query->limit,
 		.offset = query->offset,

@@ -1,17 +1,13 @@
 /* What may be edited, at which level, and what is a value of it. */
 #include "edit/edit_priv.h"
 
-#include <regex.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
 #include "base/clock.h"
-
-enum {
-	VALUE_MAX = 4 * 64 /* bytes of one value that has a form */
-};
+#include "dicom/value.h"
 
 struct row_text {
 	nx_tag tag;
@@ -54,41 +50,6 @@ static const nx_tag fixed_tags[] = {
 };
 static const uint16_t fixed_groups[] = {0x0000, 0x0002, 0x0004, 0x0028, 0x0400, 0x5400, 0x7fe0};
 
-#define DAY    "(0[1-9]|[12][0-9]|3[01])"
-#define MONTH  "(0[1-9]|1[0-2])"
-#define HOUR   "([01][0-9]|2[0-3])"
-#define MINUTE "[0-5][0-9]"
-#define SECOND "([0-5][0-9]|60)(\\.[0-9]{1,6})?"
-
-/* PS3.5 6.2.  `max` counts characters of one value, 0 none; `form`: an extended regular expression
- * for the whole of it, NULL: any but control characters. */
-static const struct {
-	uint16_t vr;
-	unsigned max;
-	const char *form;
-	bool lines; /* text: one value, with line breaks */
-} vrs[] = {
-	{NX_VR('A', 'E'), 16, NULL, false},
-	{NX_VR('A', 'S'), 4, "^[0-9]{3}[DWMY]$", false},
-	{NX_VR('C', 'S'), 16, "^[A-Z0-9_ ]+$", false},
-	{NX_VR('D', 'A'), 8, "^[0-9]{4}" MONTH DAY "$", false},
-	{NX_VR('D', 'S'), 16, "^[+-]?([0-9]+(\\.[0-9]*)?|\\.[0-9]+)([eE][+-]?[0-9]+)?$", false},
-	{NX_VR('D', 'T'), 26,
-		"^[0-9]{4}(" MONTH "(" DAY "(" HOUR "(" MINUTE "(" SECOND
-		")?)?)?)?)?([+-][0-9]{4})?$",
-		false},
-	{NX_VR('I', 'S'), 12, "^[+-]?[0-9]+$", false},
-	{NX_VR('L', 'O'), 64, NULL, false},
-	{NX_VR('L', 'T'), 10240, NULL, true},
-	{NX_VR('P', 'N'), 3 * 64 + 2, NULL, false},
-	{NX_VR('S', 'H'), 16, NULL, false},
-	{NX_VR('S', 'T'), 1024, NULL, true},
-	{NX_VR('T', 'M'), 14, "^" HOUR "(" MINUTE "(" SECOND ")?)?$", false},
-	{NX_VR('U', 'C'), 10240, NULL, false},
-	{NX_VR('U', 'I'), 64, "^(0|[1-9][0-9]*)(\\.(0|[1-9][0-9]*))*$", false},
-	{NX_VR('U', 'T'), 10240, NULL, true},
-};
-
 static nx_rc tag_err(struct nx_err *err, nx_tag tag, const char *what)
 {
 	return nx_err_set(err, NX_E_INVAL, "(%04x,%04x) %s", tag >> 16, tag & 0xffff, what);
@@ -119,70 +80,6 @@ static nx_rc tag_check(nx_tag tag, enum nx_edit_level level, struct nx_err *err)
 	return NX_OK;
 }
 
-/* Characters of UTF-8; SIZE_MAX: control characters, also those of ISO 6429 (U+0080 to U+009F), are
- * among them. */
-static size_t value_chars(const char *s, size_t n, bool lines)
-{
-	size_t chars = 0;
-
-	for (size_t i = 0; i < n; i++) {
-		const uint8_t c = (uint8_t)s[i], next = i + 1 < n ? (uint8_t)s[i + 1] : 0;
-		const bool control = c < 0x20 || c == 0x7f || (c == 0xc2 && next < 0xa0);
-
-		if (control && !(lines && strchr("\t\n\f\r", c)))
-			return SIZE_MAX;
-		chars += (c & 0xc0) != 0x80;
-	}
-	return chars;
-}
-
-/* One value of at most `max` characters; no value is of any form. */
-static nx_rc form_check(
-	const char *form, nx_tag tag, const char *value, size_t n, struct nx_err *err)
-{
-	char one[VALUE_MAX + 1];
-	regex_t re;
-	int rc;
-
-	if (!form || !n)
-		return NX_OK;
-	if (regcomp(&re, form, REG_EXTENDED | REG_NOSUB))
-		return nx_err_set(err, NX_E_NOMEM, "no memory for the form of a value");
-	(void)snprintf(one, sizeof(one), "%.*s", (int)n, value);
-	rc = regexec(&re, one, 0, NULL, 0);
-	regfree(&re);
-	return rc ? tag_err(err, tag, "cannot have this value") : NX_OK;
-}
-
-static nx_rc value_check(
-	const struct nx_dict_entry *entry, nx_tag tag, const char *value, struct nx_err *err)
-{
-	size_t i = 0;
-	bool many = strcmp(entry->vm, "1") != 0;
-	nx_rc rc;
-
-	while (i < NX_ARRAY_LEN(vrs) && vrs[i].vr != entry->vr)
-		i++;
-	if (i == NX_ARRAY_LEN(vrs))
-		return tag_err(err, tag, "has no text value");
-	/* Spaces around it do not count (PS3.5 6.2), and would make it another in rows and names.
-	 */
-	if (value[0] == ' ' || (value[0] && value[strlen(value) - 1] == ' '))
-		return tag_err(err, tag, "has spaces around its value");
-	if (!many && !vrs[i].lines && strchr(value, '\\'))
-		return tag_err(err, tag, "has one value only");
-	for (;;) {
-		size_t n = vrs[i].lines ? strlen(value) : strcspn(value, "\\");
-
-		if (value_chars(value, n, vrs[i].lines) > vrs[i].max)
-			return tag_err(err, tag, "cannot have this value");
-		rc = form_check(vrs[i].form, tag, value, n, err);
-		if (rc || !value[n])
-			return rc;
-		value += n + 1;
-	}
-}
-
 nx_rc edit_plan_add(struct edit_plan *plan, nx_tag tag, const char *value, struct nx_err *err)
 {
 	if (edit_plan_find(plan, tag))
@@ -204,13 +101,10 @@ const struct nx_edit_set *edit_plan_find(const struct edit_plan *plan, nx_tag ta
 static nx_rc set_take(const struct nx_edit_request *r, const struct nx_edit_set *set,
 	struct edit_plan *plan, struct nx_err *err)
 {
-	const struct nx_dict_entry *entry = nx_dict_find(set->tag);
 	nx_rc rc = tag_check(set->tag, r->level, err);
 
-	if (!rc && !entry)
-		rc = tag_err(err, set->tag, "is no attribute of the standard");
 	if (!rc)
-		rc = value_check(entry, set->tag, set->value ? set->value : "", err);
+		rc = nx_value_check(set->tag, set->value ? set->value : "", err);
 	if (!rc && set->tag == NX_TAG_PATIENT_ID && (!set->value || !set->value[0]))
 		rc = tag_err(err, set->tag, "cannot become empty");
 	if (!rc && edit_plan_find(plan, set->tag))
@@ -239,7 +133,7 @@ nx_rc edit_plan_make(
 	if (!request->reason || !request->reason[0] || strlen(request->reason) > NX_EDIT_REASON_MAX)
 		return nx_err_set(err, NX_E_INVAL, "a reason of at most %d bytes is required",
 			NX_EDIT_REASON_MAX);
-	if (value_chars(plan.source, strlen(plan.source), false) > 64)
+	if (nx_value_chars(plan.source, strlen(plan.source), false) > 64)
 		return nx_err_set(err, NX_E_INVAL, "the source is no text of 64 characters");
 	if (request->into && request->level < NX_EDIT_STUDY)
 		return nx_err_set(err, NX_E_INVAL, "a whole study is of one patient: edit that");

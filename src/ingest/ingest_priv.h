@@ -184,6 +184,9 @@ NX_NODISCARD nx_rc note_parse(struct nx_ingest_job *job, struct nx_err *err);
 /* What it rejects goes into the job's change. */
 NX_NODISCARD nx_rc note_apply(struct nx_ingest_job *job, struct nx_err *err);
 /* Code of DCM, and its meaning. */
+/* Why a Key Object Selection rejects, by its title; 0: it does not, and is an instance like any. */
+NX_NODISCARD nx_rc note_title(
+	const struct nx_dataset *ds, struct nx_arena *arena, int64_t *ret, struct nx_err *err);
 const char *rejection_code(int64_t reason, const char **ret_meaning);
 
 /* aside.c: what is neither taken in nor kept aside, whatever else is wrong with it. */

@@ -35,9 +35,8 @@ static const struct nx_dataset *first_item(const struct nx_dataset *ds, nx_tag t
 	return e && e->n_items ? e->items[0] : NULL;
 }
 
-/* NX_OK with 0: the title is another, and the note an instance like any. */
-static nx_rc title_read(
-	struct nx_ingest_job *job, const struct nx_dataset *ds, int64_t *ret, struct nx_err *err)
+nx_rc note_title(
+	const struct nx_dataset *ds, struct nx_arena *arena, int64_t *ret, struct nx_err *err)
 {
 	const struct nx_dataset *title = first_item(ds, NX_TAG_CONCEPT_NAME_CODE_SEQUENCE);
 	const char *code, *scheme;
@@ -45,8 +44,8 @@ static nx_rc title_read(
 	*ret = 0;
 	if (!title)
 		return NX_OK;
-	code = nx_dataset_text(title, NX_TAG_CODE_VALUE, job->note_arena);
-	scheme = nx_dataset_text(title, NX_TAG_CODING_SCHEME_DESIGNATOR, job->note_arena);
+	code = nx_dataset_text(title, NX_TAG_CODE_VALUE, arena);
+	scheme = nx_dataset_text(title, NX_TAG_CODING_SCHEME_DESIGNATOR, arena);
 	if (!code || !scheme)
 		return nx_err_set(err, NX_E_NOMEM, "no memory for a note");
 	for (size_t i = 0; strcmp(scheme, "DCM") == 0 && i < NX_ARRAY_LEN(titles); i++)
@@ -192,7 +191,7 @@ nx_rc note_parse(struct nx_ingest_job *job, struct nx_err *err)
 		return nx_err_set(err, NX_E_NOMEM, "no memory for a note");
 	rc = note_read(job, &ds, err);
 	if (!rc)
-		rc = title_read(job, ds, &job->rejects, err);
+		rc = note_title(ds, job->note_arena, &job->rejects, err);
 	if (rc == NX_E_NOMEM || (!rc && !job->rejects))
 		return rc;
 	job->note = rc ? NULL

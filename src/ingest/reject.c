@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "archive/rewrite.h"
 #include "base/clock.h"
 #include "ingest/ingest_priv.h"
 
@@ -26,6 +27,7 @@ struct series_refs {
 
 struct writing {
 	const struct nx_reject_request *req;
+	struct nx_archive *archive;
 	struct nx_cat *cat;
 	struct nx_arena *arena;
 	struct nx_study study;
@@ -108,6 +110,31 @@ struct series_walk {
 	size_t cap;
 };
 
+/* The note that said it before, which stays with its study. */
+static nx_rc is_note(
+	const struct writing *w, const struct nx_item *item, bool *ret, struct nx_err *err)
+{
+	NX_AUTO(nx_arena) *arena = NULL;
+	struct nx_recipe *recipe;
+	struct nx_dataset *ds;
+	int64_t reason = 0;
+	nx_rc rc;
+
+	*ret = false;
+	if (strcmp(item->type, NX_UID_KEY_OBJECT_SELECTION_DOCUMENT_STORAGE) != 0)
+		return NX_OK;
+	arena = nx_arena_new(NOTE_ARENA_MAX, NX_ARENA_WIPE);
+	if (!arena)
+		return no_memory(err);
+	rc = nx_archive_recipe(w->archive, item, arena, &recipe, err);
+	if (!rc)
+		rc = nx_archive_header(w->archive, item, recipe, arena, &ds, err);
+	if (!rc)
+		rc = note_title(ds, arena, &reason, err);
+	*ret = reason != 0;
+	return rc;
+}
+
 static nx_rc item_refer(void *payload, const void *row, struct nx_err *err)
 {
 	const struct nx_item *item = row;
@@ -115,9 +142,15 @@ static nx_rc item_refer(void *payload, const void *row, struct nx_err *err)
 	struct writing *w = walk->w;
 	struct nx_dataset *ref;
 	const char *type, *name;
+	bool note = false;
+	nx_rc rc = NX_OK;
 
 	if (w->req->instance && strcmp(w->req->instance, item->name) != 0)
 		return NX_OK;
+	if (!w->req->instance)
+		rc = is_note(w, item, &note, err);
+	if (rc || note)
+		return rc;
 	type = nx_arena_str(w->arena, item->type, strlen(item->type));
 	name = nx_arena_str(w->arena, item->name, strlen(item->name));
 	ref = type && name ? sop_ref(w, type, name) : NULL;
@@ -300,7 +333,10 @@ nx_rc nx_reject(struct nx_ingest *ingest, const struct nx_reject_request *reques
 	struct nx_ingest_result *ret_note, uint64_t *ret_rejected, struct nx_err *err)
 {
 	NX_AUTO(nx_arena) *arena = nx_arena_new(NOTE_ARENA_MAX, NX_ARENA_WIPE);
-	struct writing w = {.req = request, .cat = nx_archive_cat(ingest->archive), .arena = arena};
+	struct writing w = {.req = request,
+		.archive = ingest->archive,
+		.cat = nx_archive_cat(ingest->archive),
+		.arena = arena};
 	NX_AUTO_DONE(nx_buf) bytes;
 	nx_rc rc;
 

@@ -56,7 +56,8 @@ nx_rc nx_admin_ae_check(const struct nx_ae_spec *spec, struct nx_err *err)
 	if (!rc)
 		rc = address_check(spec->address ? spec->address : "", err);
 	if (!rc && !nx_access_role_bound(role_or_default(spec->role)))
-		rc = nx_err_set(err, NX_E_INVAL, "role is neither modality nor workstation");
+		rc = nx_err_set(
+			err, NX_E_INVAL, "role is none of modality, workstation and quality");
 	return rc;
 }
 

@@ -223,7 +223,11 @@ nx_rc look_at(struct look *look, const struct nx_match *m, bool *ret_matches,
 		rc = study_read(look, m->study->id, &of, err);
 	if (!rc)
 		rc = nx_match_dataset(look->find->sequences, of, look->arena, ret_matches, err);
-	return rc || !*ret_matches
-		? rc
-		: nx_match_select(look->find->sequences, of, look->arena, ret, err);
+	if (rc || !*ret_matches)
+		return rc;
+	if (look->find->whole) {
+		*ret = *of;
+		return NX_OK;
+	}
+	return nx_match_select(look->find->sequences, of, look->arena, ret, err);
 }

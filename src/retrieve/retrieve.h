@@ -68,6 +68,7 @@ struct nx_find {
 	/* Keys that are sequences, with an item or without: they are matched and given out as the
 	 * headers of what the other keys match have them (PS3.4 C.2.2.2.6).  NULL: none. */
 	const struct nx_dataset *sequences;
+	bool whole; /* they are given out whole, also those that have keys */
 	/* Asked before each of these headers is read; a failure ends the query.  NULL: nobody. */
 	nx_rc (*go_on)(void *payload, struct nx_err *err);
 	void *go_on_payload;

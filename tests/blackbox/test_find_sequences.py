@@ -137,6 +137,8 @@ def test_on_the_web_a_sequence_is_given_where_it_is_asked_for(site):
         with site.session() as session:
             return session.get(site.url(f"/dicom-web/studies/2.25.601/series?{query}", "data"), timeout=60).json()
     assert all("00400275" not in one for one in series(""))
+    one, = series("RequestAttributesSequence.ScheduledProcedureStepID=SPS1")
+    assert one["00400275"]["Value"][0]["00401001"]["Value"] == ["RP1"]  # whole, as asked for by name
     items = [one["00400275"]["Value"][0] for one in series("includefield=RequestAttributesSequence")]
     assert sorted(item["00400009"]["Value"][0] for item in items) == ["SPS1", "SPS2"]
     assert all(item["00401001"]["Value"] == ["RP1"] for item in items)

@@ -400,6 +400,8 @@ def test_destinations_are_listed_and_removed(site):
     row = {"ae": "SOME", "host": "127.0.0.1", "port": 104, "tls": True, "calling": "ME"}
     found = json.loads(site.cli("destination", "list", "--json", "--site", site.site))["destinations"]
     assert any(row.items() <= one.items() for one in found)
+    some = next(line for line in site.cli("destination", "list", "--site", site.site).splitlines() if "SOME" in line)
+    assert some.split() == ["SOME", "127.0.0.1", "104", "yes", "ME"]
     site.cli("destination", "remove", "SOME", "--site", site.site)
     found = json.loads(site.cli("destination", "list", "--json", "--site", site.site))["destinations"]
     assert not any(one["ae"] == "SOME" for one in found)

@@ -52,6 +52,11 @@ def rejected(site):
     return json.loads(cli(site, "rejected", "list", "--json"))["rejected"]
 
 
+def uids_of(site, study, instance):
+    found, = qido(site, "instances", StudyInstanceUID=study, SOPInstanceUID=instance)
+    return value(found, "0020000E"), instance
+
+
 def images(site, study):
     return [value(one, "00080018") for one in qido(site, "instances", StudyInstanceUID=study, Modality="CT")]
 
@@ -110,6 +115,21 @@ def written(ds):
     out = io.BytesIO()
     ds.save_as(out)
     return out.getvalue()
+
+
+def test_a_note_is_not_rejected_with_its_study(site):
+    made = study_of(site, 21)
+    study = uids(made[0])[0]
+    cli(site, "reject", study, "--reason", "quality")
+    note = [value(one, "00080018") for one in qido(site, "instances", StudyInstanceUID=study)]
+    again = cli(site, "reject", study, "--reason", "quality", check=False)
+    assert len(note) == 1 and again.returncode == 3 and "no such instances" in again.stderr
+    cli(site, "rejected", "restore", study, "--reason", "looked at again")
+    done = json.loads(cli(site, "reject", study, "--reason", "quality", "--json"))
+    assert done["rejected"] == len(made)  # and not the note
+    assert len(qido(site, "instances", StudyInstanceUID=study)) == 2
+    cli(site, "reject", study, *uids_of(site, study, note[0]), "--reason", "quality")  # by name it is
+    assert note[0] not in [value(one, "00080018") for one in qido(site, "instances", StudyInstanceUID=study)]
 
 
 def test_a_note_may_name_anything_twice_and_itself(site):

@@ -147,6 +147,21 @@ def test_changed_listed_and_removed(site, dcmtk):
         assert cli("add", "A6", *bad, check=False).returncode != 0
 
 
+def test_attributes_go_over_those_of_a_file(site, tmp_path):
+    path = tmp_path / "item.json"
+    path.write_text(entry(8, "TEST^OTTO", "CT", "CT01", "20260108", "080000").to_json())
+    add = ["worklist", "add", "A8", "--site", site.site]
+    site.cli(*add, "--file", path, "Modality=MR", "AccessionNumber=B8")
+    row = next(one for one in json.loads(site.cli("worklist", "list", "--json", "--site", site.site))["worklist"]
+               if one["item"] == "A8")["dataset"]
+    step = row["00400100"]["Value"][0]
+    assert row["00080050"]["Value"] == ["B8"] and step["00080060"]["Value"] == ["MR"]
+    assert step["00400009"]["Value"] == ["S8"] and step["00400002"]["Value"] == ["20260108"]
+    wrong = site.cli(*add, "--file", path, "ScheduledProcedureStepStartDate=8.1.2026", check=False)
+    assert wrong.returncode == 2 and "(0040,0002) cannot have this value" in wrong.stderr
+    site.cli("worklist", "remove", "A8", "--site", site.site)
+
+
 def test_an_erased_patient_is_scheduled_no_longer(site, dcmtk):
     site.cli("worklist", "add", "A7", "PatientID=WL7", "StudyInstanceUID=2.25.77", "Modality=CR", "--site", site.site)
     assert len(ask(dcmtk, "PatientID=WL7")) == 1
